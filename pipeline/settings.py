@@ -1,0 +1,113 @@
+"""Settings: one validated object, filled from defaults, a preset, a user's file, then flags."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from transforms.cloak.parameters import CloakParameters
+from transforms.faces.parameters import DetectorParameters
+from transforms.fingerprint import ReadLimits
+
+Mode = Literal["low", "mid", "high"]
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message names each key and what is wrong with it."""
+
+
+class RunSettings(BaseModel):
+    """How a run is carried out; nothing here changes a pixel of the result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wave_photos: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+    """Photos whose results are committed together; memory and what a crash costs grow with it."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes on this machine. TensorFlow uses all cores in one; more pays from 8 cores up."""
+
+
+class Settings(BaseModel):
+    """Everything a run can be told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Mode = "mid"
+    detector: DetectorParameters = DetectorParameters()
+    cloak: CloakParameters = CloakParameters()
+    limits: ReadLimits = ReadLimits()
+    run: RunSettings = RunSettings()
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits over all that decides how an output looks."""
+        decisive = [self.mode, asdict(self.detector), asdict(self.cloak), asdict(self.limits)]
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_settings(config: Path | None = None, **flags: Any) -> Settings:
+    """Settings of a run.
+
+    Args:
+        config: the user's YAML file, if any.
+        flags: `mode` and the fields of `run`, where given on the command line (not None).
+
+    Raises:
+        SettingsError: the file cannot be read, or a key or value is wrong.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    user = _read_yaml(config) if config else {}
+    mode = given.pop("mode", user.get("mode", "mid"))
+    if mode not in Mode.__args__:  # type: ignore[attr-defined]
+        raise SettingsError(f"mode: {mode!r} is none of low, mid, high")
+    values = _merge(_preset(mode), user)
+    values = _merge(values, {"mode": mode, "run": given})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        where = f" in {config}" if config else ""
+        lines = [f"  {_key(item['loc'])}: {_problem(item)}" for item in error.errors()]
+        raise SettingsError(f"settings not understood{where}:\n" + "\n".join(lines)) from error
+
+
+def _preset(mode: str) -> dict[str, Any]:
+    return yaml.safe_load(files("configs").joinpath(f"{mode}.yaml").read_text("utf-8")) or {}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is no valid YAML: {error}") from error
+    if found is not None and not isinstance(found, dict):
+        raise SettingsError(f"{path} must hold keys and values, as the presets in configs/ do")
+    return found or {}
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = _merge(below, value) if both else value
+    return merged
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _problem(item: Mapping[str, Any]) -> str:
+    if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return "no such setting"
+    return f"{item['msg']} (got {item['input']!r})"

@@ -1,0 +1,64 @@
+"""The optimiser behind Beam's RunInference: faces of many photos in one compiled batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult
+
+from transforms.cloak.optimizer import Optimizer
+from transforms.cloak.parameters import CloakParameters
+from transforms.cloak.surrogates import load_surrogate
+
+
+@dataclass(frozen=True)
+class AlignedFace:
+    """A face on its way to the optimiser.
+
+    index: which face of its photo. crop: uint8 (S, S, 3) RGB. seed: of its jitter; it comes from
+    the photo's content, so a photo gets the same cloak in any batch and on any machine.
+    """
+
+    index: int
+    crop: np.ndarray
+    seed: int
+
+
+@cache
+def load_optimizer(parameters: CloakParameters) -> Optimizer:
+    """The compiled optimiser, one per process: waves are pipelines of their own, and compiling
+    anew for each would cost more than cloaking a face."""
+    return Optimizer([load_surrogate(name) for name in parameters.surrogates], parameters)
+
+
+class CloakHandler(ModelHandler[AlignedFace, PredictionResult, Optimizer]):
+    """From aligned faces to `Cloak`, the inference of each prediction."""
+
+    def __init__(self, parameters: CloakParameters) -> None:
+        super().__init__()
+        self._parameters = parameters
+
+    def load_model(self) -> Optimizer:
+        return load_optimizer(self._parameters)
+
+    def run_inference(
+        self,
+        batch: Sequence[AlignedFace],
+        model: Optimizer,
+        inference_args: Mapping[str, Any] | None = None,
+    ) -> Iterable[PredictionResult]:
+        crops = np.stack([face.crop for face in batch])
+        cloaks = model.cloak(crops, [face.seed for face in batch])
+        for face, cloak in zip(batch, cloaks, strict=True):
+            yield PredictionResult(face, cloak)
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        size = self._parameters.batch_size
+        return {"min_batch_size": size, "max_batch_size": size}
+
+    def get_metrics_namespace(self) -> str:
+        return "photoveil.cloak"

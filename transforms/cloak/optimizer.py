@@ -1,0 +1,177 @@
+"""The cloak itself: a small luminance change that moves a face away from its own embedding.
+
+Projected Adam on a batch of aligned crops. Each step looks at the crops through a fresh random
+similarity, because every recogniser cuts faces out a little differently and a cloak that fools
+one crop only is worth little (expectation over transformation, Athalye et al., ICML 2018,
+arXiv:1707.07397). The objective follows Fawkes (Shan et al., USENIX Security 2020): embedding
+distance under a DSSIM budget, enforced by a hinge whose weight adapts per face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from transforms.cloak.losses import cosine, dssim, low_frequency_energy
+from transforms.cloak.parameters import CloakParameters
+from transforms.cloak.surrogates import Surrogate
+from transforms.faces.align import feather
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # Adam, Kingma & Ba 2015
+_HINGE_UP, _HINGE_DOWN = 1.25, 0.85
+
+
+@dataclass(frozen=True)
+class Cloak:
+    """The result for one face.
+
+    change: float32 (S, S) luminance change in levels, 0 at the crop's edge.
+    dssim: of the changed crop against the clean one, 0..1.
+    steps: optimiser steps spent.
+    """
+
+    change: np.ndarray
+    dssim: float
+    steps: int
+
+
+class Optimizer:
+    """Cloaks batches of aligned faces against a set of surrogates.
+
+    One compiled function holds the whole loop. Batches are filled up to `batch_size` by repeating
+    the last face, so that only one shape is ever compiled per crop size.
+    """
+
+    def __init__(self, surrogates: Sequence[Surrogate], parameters: CloakParameters) -> None:
+        self._surrogates = tuple(surrogates)
+        self._parameters = parameters
+        self._loop = _compile_loop(self._surrogates, parameters)
+
+    def cloak(self, crops: np.ndarray, seeds: Sequence[int]) -> list[Cloak]:
+        """Cloaks for a batch of faces.
+
+        Args:
+            crops: uint8 (n, S, S, 3) RGB aligned faces, 1 <= n <= batch_size.
+            seeds: one per face. A face's jitter depends on its seed alone, so its cloak does not
+                depend on what else is in the batch.
+
+        Raises:
+            ValueError: more faces than the batch size.
+        """
+        count, size = crops.shape[:2]
+        if not 1 <= count <= self._parameters.batch_size:
+            raise ValueError(f"{count} faces for a batch of {self._parameters.batch_size}")
+        fill = [*range(count), *[count - 1] * (self._parameters.batch_size - count)]
+        jitter = np.stack([jitter_matrices(seed, size, self._parameters) for seed in seeds])
+        changes, scores = self._loop(
+            tf.constant(crops[fill], tf.float32), tf.constant(jitter[fill], tf.float32)
+        )
+        return [
+            Cloak(change, float(score), self._parameters.steps)
+            for change, score in zip(
+                changes.numpy()[:count, :, :, 0], scores.numpy()[:count], strict=True
+            )
+        ]
+
+
+def jitter_matrices(seed: int, size: int, parameters: CloakParameters) -> np.ndarray:
+    """Random similarities about the crop's centre: float64 (steps, 2, 3), output to input pixels."""
+    draws = np.random.default_rng(seed).normal(size=(parameters.steps, 4))
+    angle = draws[:, 0] * parameters.jitter_rotation
+    scale = np.exp(draws[:, 1] * parameters.jitter_scale)
+    shift = draws[:, 2:] * parameters.jitter_shift * size / 112
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    centre = np.array([size - 1, size - 1]) / 2
+    offset = centre - linear @ centre + shift
+    return np.concatenate([linear, offset[..., np.newaxis]], axis=-1)
+
+
+def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """Bilinear resampling, with an exact gradient.
+
+    TensorFlow's own projective transform approximates its gradient by the inverse transform,
+    which is far off for the fine patterns a cloak is made of.
+
+    Args:
+        images: float32 (N, S, S, C).
+        matrices: float32 (N, 2, 3), output to input pixel coordinates. Samples outside the image
+            take the nearest pixel.
+    """
+    batch, size, channels = images.shape[0], images.shape[1], images.shape[3]
+    axis = tf.range(size, dtype=tf.float32)
+    grid = tf.stack([*tf.meshgrid(axis, axis), tf.ones((size, size))], axis=-1)
+    points = tf.einsum("nij,pj->npi", matrices, tf.reshape(grid, (-1, 3)))
+    points = tf.clip_by_value(points, 0.0, size - 1.0)
+    corner = tf.minimum(tf.floor(points), size - 2.0)
+    weight_x, weight_y = tf.unstack(points - corner, axis=-1)
+    x, y = tf.unstack(tf.cast(corner, tf.int32), axis=-1)
+    flat = tf.reshape(images, (batch, -1, channels))
+    index = y * size + x
+    result = tf.zeros_like(flat)
+    for step_y, step_x in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        weight = (weight_y if step_y else 1 - weight_y) * (weight_x if step_x else 1 - weight_x)
+        values = tf.gather(flat, index + step_y * size + step_x, batch_dims=1)
+        result += weight[..., tf.newaxis] * values
+    return tf.reshape(result, images.shape)
+
+
+def _compile_loop(
+    surrogates: tuple[Surrogate, ...], parameters: CloakParameters
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    budget, cap = parameters.dssim_budget, parameters.max_change
+
+    @tf.function
+    def loop(crops: tf.Tensor, jitter: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        count, size = crops.shape[0], crops.shape[1]
+        mask = tf.constant(feather(size)[:, :, np.newaxis])
+        clean = [surrogate.embed(crops) for surrogate in surrogates]
+
+        raw = tf.zeros((count, size, size, 1))
+        first_moment, second_moment = tf.zeros_like(raw), tf.zeros_like(raw)
+        hinge_weight = tf.ones((count,))
+        best, best_likeness, best_dssim = (
+            tf.zeros_like(raw),
+            tf.fill((count,), 2.0),
+            tf.zeros((count,)),
+        )
+
+        for step in tf.range(parameters.steps):
+            matrices = jitter[:, step]
+            seen_clean = warp(crops, matrices)
+            with tf.GradientTape() as tape:
+                tape.watch(raw)
+                change = mask * raw
+                seen = tf.clip_by_value(seen_clean + warp(change, matrices), 0.0, 255.0)
+                likeness = tf.add_n(
+                    [cosine(s.embed(seen), e) for s, e in zip(surrogates, clean, strict=True)]
+                ) / len(surrogates)
+                visible = dssim(crops, tf.clip_by_value(crops + change, 0.0, 255.0))
+                excess = tf.nn.relu(visible - budget) / budget
+                blotches = low_frequency_energy(change, parameters.low_frequency_sigma)
+                loss = tf.reduce_sum(
+                    likeness
+                    + hinge_weight * excess
+                    + parameters.low_frequency_weight * blotches
+                )
+            gradient = tape.gradient(loss, raw)
+
+            better = (visible <= budget) & (likeness < best_likeness) & (step > 0)
+            best = tf.where(better[:, tf.newaxis, tf.newaxis, tf.newaxis], change, best)
+            best_likeness = tf.where(better, likeness, best_likeness)
+            best_dssim = tf.where(better, visible, best_dssim)
+            hinge_weight *= tf.where(visible > budget, _HINGE_UP, _HINGE_DOWN)
+
+            time = tf.cast(step + 1, tf.float32)
+            first_moment = _BETA_1 * first_moment + (1 - _BETA_1) * gradient
+            second_moment = _BETA_2 * second_moment + (1 - _BETA_2) * tf.square(gradient)
+            direction = (first_moment / (1 - _BETA_1**time)) / (
+                tf.sqrt(second_moment / (1 - _BETA_2**time)) + _EPSILON
+            )
+            raw = tf.clip_by_value(raw - parameters.learning_rate * direction, -cap, cap)
+        return best, best_dssim
+
+    return loop

@@ -1,0 +1,73 @@
+"""Surrogates: recognisers whose gradients the optimiser may use.
+
+A new one is an entry in `SURROGATES` and a loader. The judges that measure protection are never
+listed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from transforms import assets
+from transforms.cloak.tfjs_graph import load_tfjs
+from transforms.cloak.tflite_graph import load_tflite
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A differentiable recogniser.
+
+    embed: from float32 (N, S, S, 3) RGB aligned crops in 0..255, any S, to float32 (N, D)
+        embeddings of unit length.
+    """
+
+    name: str
+    embed: Callable[[tf.Tensor], tf.Tensor]
+
+
+def load_mobilefacenet(path: str) -> Surrogate:
+    """MobileFaceNet (Chen et al. 2018, arXiv:1804.07573) trained with the ArcFace loss; 192-d."""
+    network = load_tflite(path)
+
+    def embed(crops: tf.Tensor) -> tf.Tensor:
+        return tf.math.l2_normalize(network((_resized(crops, 112) - 127.5) / 128.0), axis=-1)
+
+    return Surrogate("mobilefacenet", embed)
+
+
+def load_faceres(json_path: str, bin_path: str) -> Surrogate:
+    """faceres: MobileNetV1 (arXiv:1704.04861) trained on VGGFace2 by A. Savchenko; 1024-d."""
+    network = load_tfjs(json_path, bin_path, "global_pooling/Mean")
+    mean_bgr = tf.constant([103.939, 116.779, 123.68])
+
+    def embed(crops: tf.Tensor) -> tf.Tensor:
+        return tf.math.l2_normalize(network(_resized(crops, 224)[..., ::-1] - mean_bgr), axis=-1)
+
+    return Surrogate("faceres", embed)
+
+
+# Name -> the assets a surrogate is made of, and what makes it of their local paths.
+SURROGATES: dict[str, tuple[tuple[str, ...], Callable[..., Surrogate]]] = {
+    "mobilefacenet": (("mobilefacenet.tflite",), load_mobilefacenet),
+    "faceres": (("faceres.json", "faceres.bin"), load_faceres),
+}
+
+
+def load_surrogate(name: str) -> Surrogate:
+    """The surrogate of that name, its assets fetched if need be.
+
+    Raises:
+        KeyError: no surrogate has that name.
+        transforms.assets.AssetError: its files cannot be had.
+    """
+    asset_names, load = SURROGATES[name]
+    return load(*(str(assets.fetch(asset)) for asset in asset_names))
+
+
+def _resized(crops: tf.Tensor, size: int) -> tf.Tensor:
+    if crops.shape[1] == size:
+        return crops
+    return tf.image.resize(crops, (size, size), tf.image.ResizeMethod.BILINEAR)

@@ -1,0 +1,183 @@
+"""Pictures inside EXIF: the thumbnail is rebuilt from the cloaked photo, previews are blanked.
+
+piexif rewrites the block where that is known to be lossless. It is not where a MakerNote is
+present (its offsets would point astray) or where the block is out of the ordinary; there the
+original bytes are kept and only the picture in them is overwritten.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+
+import piexif
+from PIL import Image
+
+from transforms.codecs import segments
+from transforms.codecs.errors import DAMAGE, CodecError
+
+HEADER = b"Exif\0\0"
+
+_MAKER_NOTE = 37500
+_STRIP_OFFSETS, _STRIP_LENGTHS = 0x0111, 0x0117
+_JPEG_OFFSET, _JPEG_LENGTH = 0x0201, 0x0202
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+_QUALITIES = (90, 80, 65, 50, 35, 20)
+
+
+def cloak_pictures(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, list[str]]:
+    """EXIF data without any picture of the uncloaked photo.
+
+    Args:
+        tiff: the EXIF block from its byte order mark on (no "Exif" header).
+        cloaked: the cloaked photo in stored orientation.
+
+    Returns:
+        The new block and what was done, in short plain words.
+    """
+    notes = []
+    result, thumbnail = _with_piexif(tiff, cloaked)
+    if result is None:
+        result, thumbnail, found = _patched(tiff, cloaked)
+        if found and thumbnail is None:
+            notes.append("EXIF thumbnail removed")
+    if thumbnail is not None:
+        notes.append("EXIF thumbnail rebuilt")
+    result, blanked = _blank_previews(result, thumbnail)
+    if blanked:
+        notes.append("EXIF preview pictures removed")
+    return result, notes
+
+
+def _with_piexif(tiff: bytes, cloaked: Image.Image) -> tuple[bytes | None, bytes | None]:
+    try:
+        tags = piexif.load(HEADER + tiff)
+        if _MAKER_NOTE in tags["Exif"] or piexif.load(piexif.dump(tags)) != tags:
+            return None, None
+        if not tags["thumbnail"]:
+            return tiff, None
+        with Image.open(io.BytesIO(tags["thumbnail"])) as old:
+            new = _thumbnail(cloaked, old.size, _QUALITIES[0])
+        return piexif.dump({**tags, "thumbnail": new})[len(HEADER) :], new
+    except DAMAGE:
+        return None, None
+
+
+def _thumbnail(cloaked: Image.Image, size: tuple[int, int], quality: int) -> bytes:
+    mode = "L" if cloaked.mode == "L" else "RGB"
+    out = io.BytesIO()
+    small = cloaked.convert(mode).resize(size, Image.Resampling.LANCZOS, None, 3.0)
+    small.save(out, "JPEG", quality=quality, optimize=True)
+    return out.getvalue()
+
+
+@dataclass(frozen=True)
+class _Directory:
+    """An image file directory: tag -> (entry offset, type, count, value), and where its link to
+    the next directory lies."""
+
+    entries: dict[int, tuple[int, int, int, int]]
+    next_at: int
+
+
+def _patched(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, bytes | None, bool]:
+    """The block with IFD1's picture overwritten: bytes, the new thumbnail, whether there was one."""
+    block = bytearray(tiff)
+    try:
+        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
+        first = _directory(tiff, struct.unpack_from(order + "I", tiff, 4)[0], order)
+        second_at = struct.unpack_from(order + "I", tiff, first.next_at)[0]
+        if not second_at:
+            return tiff, None, False
+        second = _directory(tiff, second_at, order)
+    except DAMAGE:
+        return tiff, None, False  # no thumbnail that a reader could find
+    entries = second.entries
+    if _JPEG_OFFSET in entries and _JPEG_LENGTH in entries:
+        start, room = entries[_JPEG_OFFSET][3], entries[_JPEG_LENGTH][3]
+        new = _fitting_thumbnail(tiff[start : start + room], cloaked, room)
+        if new is not None and start + room <= len(tiff):
+            block[start : start + room] = new.ljust(room, b"\0")
+            entry, kind = entries[_JPEG_LENGTH][:2]
+            struct.pack_into(order + ("H" if kind == 3 else "I"), block, entry + 8, len(new))
+            return bytes(block), new, True
+        _blank(block, start, room)
+    elif _STRIP_OFFSETS in entries and _STRIP_LENGTHS in entries:
+        starts = _values(tiff, entries[_STRIP_OFFSETS], order)
+        lengths = _values(tiff, entries[_STRIP_LENGTHS], order)
+        for start, length in zip(starts, lengths, strict=False):
+            _blank(block, start, length)
+    else:
+        return tiff, None, False
+    struct.pack_into(order + "I", block, first.next_at, 0)
+    return bytes(block), None, True
+
+
+def _directory(tiff: bytes, offset: int, order: str) -> _Directory:
+    (count,) = struct.unpack_from(order + "H", tiff, offset)
+    entries = {}
+    for index in range(count):
+        at = offset + 2 + 12 * index
+        tag, kind, number, value = struct.unpack_from(order + "HHII", tiff, at)
+        if kind == 3 and number == 1:  # a short lies in the first half of the value field
+            (value,) = struct.unpack_from(order + "H", tiff, at + 8)
+        entries[tag] = (at, kind, number, value)
+    return _Directory(entries, offset + 2 + 12 * count)
+
+
+def _values(tiff: bytes, entry: tuple[int, int, int, int], order: str) -> list[int]:
+    at, kind, number, value = entry
+    size = _TYPE_SIZES.get(kind, 4)
+    where = at + 8 if size * number <= 4 else value
+    letter = "H" if size == 2 else "I"
+    try:
+        return list(struct.unpack_from(f"{order}{min(number, 4096)}{letter}", tiff, where))
+    except struct.error:
+        return []
+
+
+def _fitting_thumbnail(old: bytes, cloaked: Image.Image, room: int) -> bytes | None:
+    """A thumbnail of the old one's pixel size in at most `room` bytes; None where that fails."""
+    try:
+        with Image.open(io.BytesIO(old)) as picture:
+            size = picture.size
+    except DAMAGE:
+        return None
+    for quality in _QUALITIES:
+        new = _thumbnail(cloaked, size, quality)
+        if len(new) <= room:
+            return new
+    return None
+
+
+def _blank_previews(tiff: bytes, keep: bytes | None) -> tuple[bytes, bool]:
+    """Zero every JPEG inside the block (MakerNotes hold previews) but the new thumbnail."""
+    block, position, blanked = bytearray(tiff), 0, False
+    while (position := block.find(b"\xff\xd8\xff", position)) >= 0:
+        if keep and block.startswith(keep, position):
+            position += len(keep)
+            continue
+        try:
+            end = segments.split(bytes(block), position)[1]
+        except CodecError:
+            end = block.find(segments.EOI, position) + 2 or len(block)
+            end = end if end > position else len(block)
+        if _is_picture(bytes(block[position:])):
+            _blank(block, position, end - position)
+            blanked = True
+        position += 3
+    return bytes(block), blanked
+
+
+def _is_picture(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data)):
+            return True
+    except DAMAGE:
+        return False
+
+
+def _blank(block: bytearray, start: int, length: int) -> None:
+    stop = min(len(block), start + length)
+    block[start:stop] = bytes(max(0, stop - start))

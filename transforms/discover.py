@@ -1,0 +1,56 @@
+"""Find the files of an archive, as references: nothing is opened here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from transforms import storage
+
+
+@dataclass(frozen=True)
+class PhotoRef:
+    """A file of the input tree that may be a photo.
+
+    root, relative: where it lies; see `storage.Entry` for names that are no UTF-8.
+    size: bytes. mtime: seconds since the epoch.
+    problem: why it cannot be opened, if that is known already.
+    """
+
+    root: str
+    relative: str
+    size: int
+    mtime: float
+    problem: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Where to read it."""
+        return storage.join(self.root, self.relative)
+
+    @property
+    def source(self) -> str:
+        """`relative` as valid UTF-8 for people and manifests; odd bytes as \\xNN."""
+        return printable(self.relative)
+
+    @property
+    def key(self) -> str:
+        """A short ASCII name of the reference, safe as a Beam key whatever the file's name."""
+        return hashlib.sha256(os.fsencode(self.relative)).hexdigest()[:32]
+
+
+def printable(name: str) -> str:
+    """A file name as valid UTF-8, bytes that are none written as \\xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def discover(root: str) -> Iterator[PhotoRef]:
+    """Every file below `root`, and whatever else lies there with its problem named.
+
+    Raises:
+        OSError: `root` cannot be listed.
+    """
+    for entry in storage.walk(root):
+        yield PhotoRef(root, entry.relative, entry.size, entry.mtime, entry.problem)

@@ -1,0 +1,50 @@
+"""RetinaFace behind Beam's RunInference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult
+
+from transforms import assets
+from transforms.faces.detect import (
+    Detector,
+    detect_faces,
+    load_retinaface,
+    load_retinaface_resnet50,
+)
+from transforms.faces.parameters import DetectorParameters
+from transforms.fingerprint import ReadPhoto
+
+
+class FaceDetectorHandler(ModelHandler[ReadPhoto, PredictionResult, Detector]):
+    """From decoded photos to `list[Face]`, the inference of each prediction.
+
+    One photo a batch: photos differ in size, and the frozen graph has its own non-maximum
+    suppression for a single image.
+    """
+
+    def __init__(self, parameters: DetectorParameters) -> None:
+        super().__init__()
+        self._parameters = parameters
+
+    def load_model(self) -> Detector:
+        if self._parameters.model == "retinaface-resnet50":
+            return load_retinaface_resnet50()
+        return load_retinaface(str(assets.fetch("retinaface.pb")))
+
+    def run_inference(
+        self,
+        batch: Sequence[ReadPhoto],
+        model: Detector,
+        inference_args: Mapping[str, Any] | None = None,
+    ) -> Iterable[PredictionResult]:
+        for photo in batch:
+            yield PredictionResult(photo, detect_faces(photo.pixels, model, self._parameters))
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        return {"min_batch_size": 1, "max_batch_size": 1}
+
+    def get_metrics_namespace(self) -> str:
+        return "photoveil.detect"

@@ -1,0 +1,26 @@
+"""The knobs of face detection, with their ranges."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class DetectorParameters:
+    """What counts as a face.
+
+    Protection is lost by a missed face and hardly by a false one (a false one gets a change that
+    nobody sees), so the defaults lean towards finding.
+    """
+
+    model: Literal["retinaface", "retinaface-resnet50"] = "retinaface"
+    long_sides: Annotated[tuple[int, ...], Field(min_length=1)] = (256, 640, 1600)
+    """Long side in pixels of each level of the image pyramid."""
+    min_score: Annotated[float, Field(ge=0.02, le=1)] = 0.6
+    min_face: Annotated[int, Field(ge=4)] = 12
+    """Least mean side of a face's box, in pixels of the photo."""
+    max_overlap: Annotated[float, Field(ge=0, le=1)] = 0.4
+    """Boxes that overlap more are one face (intersection over union)."""

@@ -1,0 +1,169 @@
+"""Every read and write of photos and manifests: local folders, and whatever Beam's FileSystems know.
+
+Local paths get what a personal archive needs and Beam's local file system lacks: links and special
+files told apart, fsync before rename, modification times. Everything else (`gs://`, `s3://`) goes
+through `apache_beam.io.filesystems.FileSystems`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+_SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
+_RAW = CompressionTypes.UNCOMPRESSED  # a photo named x.jpg.gz is read as it lies
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing found under a root.
+
+    relative: path below the root, `/` between folders. Bytes that are no UTF-8 are kept as
+        surrogate escapes (PEP 383), so that the name can be opened and written again.
+    size: bytes. mtime: seconds since the epoch.
+    problem: why it cannot be read as a file, in plain words; None for a file.
+    """
+
+    relative: str
+    size: int
+    mtime: float
+    problem: str | None = None
+
+
+def is_local(path: str) -> bool:
+    """True for a path of this machine, False for `gs://...` and the like."""
+    return _SCHEME.match(path) is None
+
+
+def join(root: str, relative: str) -> str:
+    """`relative` below `root`."""
+    return os.path.join(root, relative) if is_local(root) else f"{root.rstrip('/')}/{relative}"
+
+
+def exists(path: str) -> bool:
+    """True when a file or folder (or, remotely, anything below that name) is there."""
+    if is_local(path):
+        return os.path.lexists(path)
+    return FileSystems.exists(path) or any(True for _ in walk(path))
+
+
+def walk(root: str) -> Iterator[Entry]:
+    """Everything below `root`, folder by folder in name order.
+
+    Links to files are followed, links to folders are not: they may form a loop, and what they
+    point to is either below the root already or no part of this archive.
+
+    Raises:
+        OSError: the root itself cannot be listed.
+    """
+    if is_local(root):
+        yield from _walk_local(root, "")
+        return
+    prefix = root.rstrip("/") + "/"
+    for result in FileSystems.match([prefix + "**"]):
+        for found in sorted(result.metadata_list, key=lambda found: found.path):
+            yield Entry(
+                found.path[len(prefix) :], found.size_in_bytes, found.last_updated_in_seconds or 0.0
+            )
+
+
+def _walk_local(root: str, below: str) -> Iterator[Entry]:
+    with os.scandir(os.path.join(root, below)) as scan:
+        entries = sorted(scan, key=lambda entry: entry.name)
+    for entry in entries:
+        relative = f"{below}/{entry.name}" if below else entry.name
+        if entry.is_dir(follow_symlinks=False):
+            try:
+                yield from _walk_local(root, relative)
+            except OSError as error:
+                yield Entry(relative, 0, 0.0, f"folder cannot be listed: {explain(error)}")
+            continue
+        try:
+            status = entry.stat()
+        except OSError as error:
+            yield Entry(relative, 0, 0.0, f"broken link: {explain(error)}")
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            problem: str | None = "link to a folder: not followed"
+        elif not stat.S_ISREG(status.st_mode):
+            problem = "not a regular file"
+        else:
+            problem = None
+        yield Entry(relative, status.st_size, status.st_mtime, problem)
+
+
+def read_bytes(path: str, most: int = -1) -> bytes:
+    """The whole file, or its first `most` bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with FileSystems.open(path, compression_type=_RAW) as stream:
+        return stream.read(most)
+
+
+def write_atomic(path: str, data: bytes, scratch: str, mtime: float | None = None) -> None:
+    """Write a file so that `path` is at any moment the old file or the whole new one.
+
+    Args:
+        scratch: folder for the unfinished file, on the same file system as `path`; a leftover of
+            a crash is found there, never beside the user's photos.
+        mtime: modification time to set, seconds since the epoch (local files).
+
+    Raises:
+        OSError: it cannot be written (disk full, no permission, name too long).
+    """
+    unfinished = join(scratch, uuid.uuid4().hex)
+    if not is_local(path):
+        with FileSystems.create(unfinished, compression_type=_RAW) as stream:
+            stream.write(data)
+        FileSystems.rename([unfinished], [path])
+        return
+    os.makedirs(scratch, exist_ok=True)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        with open(unfinished, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if mtime is not None:
+            os.utime(unfinished, (mtime, mtime))
+        os.replace(unfinished, path)
+    except OSError:
+        if os.path.exists(unfinished):
+            os.unlink(unfinished)
+        raise
+    _sync_folder(os.path.dirname(path))
+
+
+def _sync_folder(folder: str) -> None:
+    """Make a rename survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def explain(error: OSError) -> str:
+    """An operating system error in plain words, without the path."""
+    words = {
+        errno.EACCES: "no permission",
+        errno.EPERM: "no permission",
+        errno.ENOENT: "no such file",
+        errno.ENOSPC: "no space left on the disk",
+        errno.EDQUOT: "disk quota used up",
+        errno.ELOOP: "the link points to itself",
+        errno.ENAMETOOLONG: "the name is too long",
+        errno.EIO: "the disk gave a read error",
+        errno.EROFS: "the disk is read-only",
+    }
+    return words.get(error.errno or 0, error.strerror or str(error))
