@@ -1,0 +1,48 @@
+"""Progress from workers to the command line, through a file both can reach.
+
+Beam reports metrics when a pipeline has ended; a person wants to see faces being done. Workers,
+in whatever process, append one short line an event; appends that short are atomic.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TypeVar
+
+from apache_beam.metrics import Metrics
+
+T = TypeVar("T")
+
+
+def tick(element: T, event: str, file: str | None) -> T:
+    """Pass `element` on and count `event`, as a Beam metric and, given a file, for the screen."""
+    Metrics.counter("photoveil", event).inc()
+    if file is not None:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(handle, f"{event}\n".encode())
+        finally:
+            os.close(handle)
+    return element
+
+
+class ProgressReader:
+    """Counts the events of a progress file as it grows."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._position = 0
+        self.counts: Counter[str] = Counter()
+
+    def update(self) -> Counter[str]:
+        """All counts so far."""
+        if self._file.exists():
+            with open(self._file, "rb") as stream:
+                stream.seek(self._position)
+                whole, newline, _ = stream.read().rpartition(b"\n")
+            if newline:
+                self._position += len(whole) + 1
+                self.counts.update(whole.decode().split("\n"))
+        return self.counts

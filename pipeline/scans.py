@@ -1,0 +1,91 @@
+"""The scan's results on disk, between the two pipelines of a wave.
+
+They hold pictures of faces, so they lie in the private state and are deleted with the wave.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.discover import PhotoRef
+from transforms.faces.align import CROP_SIZE
+from transforms.faces.detect import Face
+from transforms.scan import ScannedPhoto
+
+_FLOATS = pa.list_(pa.float64())
+
+SCHEMA = pa.schema(
+    [
+        ("root", pa.string()),
+        ("relative", pa.binary()),  # file names may be no UTF-8
+        ("size", pa.int64()),
+        ("mtime", pa.float64()),
+        ("problem", pa.string()),
+        ("sha256", pa.string()),
+        ("format", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("boxes", pa.list_(_FLOATS)),
+        ("landmarks", pa.list_(_FLOATS)),
+        ("scores", _FLOATS),
+        ("crops", pa.binary()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def to_row(photo: ScannedPhoto) -> dict[str, Any]:
+    """The row of one scanned photo, as a dict that fits `SCHEMA`."""
+    ref = photo.ref
+    return {
+        "root": ref.root,
+        "relative": os.fsencode(ref.relative),
+        "size": ref.size,
+        "mtime": ref.mtime,
+        "problem": ref.problem,
+        "sha256": photo.sha256,
+        "format": photo.format,
+        "width": photo.width,
+        "height": photo.height,
+        "boxes": [list(face.box) for face in photo.faces],
+        "landmarks": [[v for point in face.landmarks for v in point] for face in photo.faces],
+        "scores": [face.score for face in photo.faces],
+        "crops": photo.crops.tobytes(),
+        "status": photo.status,
+        "reason": photo.reason,
+    }
+
+
+def read_scans(path: str) -> Iterator[ScannedPhoto]:
+    """The scanned photos of one file, in the order of their names."""
+    rows = pq.read_table(path, schema=SCHEMA).to_pylist()
+    return (_from_row(row) for row in sorted(rows, key=lambda row: row["relative"]))
+
+
+def _from_row(row: dict[str, Any]) -> ScannedPhoto:
+    faces = tuple(
+        Face(tuple(box), tuple(zip(marks[::2], marks[1::2], strict=True)), score)
+        for box, marks, score in zip(row["boxes"], row["landmarks"], row["scores"], strict=True)
+    )
+    ref = PhotoRef(
+        row["root"], os.fsdecode(row["relative"]), row["size"], row["mtime"], row["problem"]
+    )
+    crops = np.frombuffer(row["crops"], np.uint8).reshape(len(faces), CROP_SIZE, CROP_SIZE, 3)
+    return ScannedPhoto(
+        ref,
+        row["sha256"],
+        row["format"],
+        row["width"],
+        row["height"],
+        faces,
+        crops,
+        row["status"],
+        row["reason"],
+    )

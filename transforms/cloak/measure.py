@@ -1,0 +1,101 @@
+"""What a written file shows of the cloak: DSSIM and the shift of each surrogate's embedding.
+
+The optimiser's own figures are not reported: resampling and the file's compression come after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult
+
+from transforms.cloak.losses import cosine, dssim
+from transforms.cloak.surrogates import Surrogate, load_surrogate
+from transforms.publish import Written
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one face. dssim: 0..1. cosine_shift: 1 - cosine, 0..2, by surrogate."""
+
+    dssim: float
+    cosine_shift: Mapping[str, float]
+
+
+class Measure:
+    """Compares aligned crops of originals and written files in batches of one compiled shape."""
+
+    def __init__(self, surrogates: Sequence[Surrogate], batch_size: int) -> None:
+        self._surrogates = tuple(surrogates)
+        self._batch_size = batch_size
+        self._compare = tf.function(self._figures)
+
+    def compare(self, clean: np.ndarray, written: np.ndarray) -> list[Measured]:
+        """Figures of each face.
+
+        Args:
+            clean, written: uint8 (n, S, S, 3) RGB aligned crops, any n.
+        """
+        figures: list[np.ndarray] = []
+        for start in range(0, len(clean), self._batch_size):
+            pair = (clean[start : start + self._batch_size], written[start : start + self._batch_size])
+            missing = self._batch_size - len(pair[0])
+            filled = [np.pad(crops, [(0, missing), *[(0, 0)] * 3], "edge") for crops in pair]
+            figures += list(
+                self._compare(*(tf.constant(crops, tf.float32) for crops in filled)).numpy()
+            )[: len(pair[0])]
+        names = [surrogate.name for surrogate in self._surrogates]
+        return [
+            Measured(float(first), {n: float(s) for n, s in zip(names, shifts, strict=True)})
+            for first, *shifts in figures
+        ]
+
+    def _figures(self, clean: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
+        shifts = [1.0 - cosine(s.embed(clean), s.embed(written)) for s in self._surrogates]
+        return tf.stack([dssim(clean, written), *shifts], axis=1)
+
+
+@cache
+def load_measure(surrogates: tuple[str, ...], batch_size: int) -> Measure:
+    """One per process; see `handler.load_optimizer`."""
+    return Measure([load_surrogate(name) for name in surrogates], batch_size)
+
+
+class MeasureHandler(ModelHandler[Written, PredictionResult, Measure]):
+    """From written photos to `list[Measured]`, one for each face."""
+
+    def __init__(self, surrogates: tuple[str, ...], batch_size: int) -> None:
+        super().__init__()
+        self._surrogates = surrogates
+        self._faces = batch_size
+
+    def load_model(self) -> Measure:
+        return load_measure(self._surrogates, self._faces)
+
+    def run_inference(
+        self,
+        batch: Sequence[Written],
+        model: Measure,
+        inference_args: Mapping[str, Any] | None = None,
+    ) -> Iterable[PredictionResult]:
+        with_faces = [photo for photo in batch if photo.faces]
+        measured: list[Measured] = []
+        if with_faces:
+            measured = model.compare(
+                np.concatenate([photo.clean for photo in with_faces]),
+                np.concatenate([photo.written for photo in with_faces]),
+            )
+        remaining = iter(measured)
+        for photo in batch:
+            yield PredictionResult(photo, [next(remaining) for _ in photo.faces])
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        return {"min_batch_size": 1, "max_batch_size": self._faces}
+
+    def get_metrics_namespace(self) -> str:
+        return "photoveil.measure"

@@ -1,0 +1,80 @@
+"""What the scan learns about a photo: small enough to cross a shuffle and to keep for a wave."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from transforms.cloak.handler import AlignedFace
+from transforms.discover import PhotoRef
+from transforms.faces.align import CROP_SIZE, crop_face, face_to_crop
+from transforms.faces.detect import Face
+from transforms.fingerprint import ReadPhoto
+
+
+@dataclass(frozen=True)
+class ScannedPhoto:
+    """A photo without its pixels.
+
+    status, reason: as in `ReadPhoto`; None for a photo that can be cloaked or copied.
+    width, height: pixels, upright; 0 when it was not decoded.
+    faces: found faces. crops: uint8 (n, 112, 112, 3), their aligned crops.
+    """
+
+    ref: PhotoRef
+    sha256: str | None
+    format: str | None
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+    crops: np.ndarray
+    status: str | None = None
+    reason: str | None = None
+
+
+_NO_CROPS = np.zeros((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+
+
+def unreadable(photo: ReadPhoto) -> ScannedPhoto:
+    """The scan of a file that gave no pixels."""
+    return ScannedPhoto(
+        photo.ref, photo.sha256, photo.format, 0, 0, (), _NO_CROPS, photo.status, photo.reason
+    )
+
+
+def scanned(photo: ReadPhoto, faces: Sequence[Face]) -> ScannedPhoto:
+    """The scan of a decoded photo and the faces found in it."""
+    pixels = photo.pixels
+    assert pixels is not None
+    usable = [face for face in faces if _has_extent(face)]
+    crops = [crop_face(pixels, face_to_crop(face.landmarks)) for face in usable]
+    height, width = pixels.shape[:2]
+    return ScannedPhoto(
+        photo.ref,
+        photo.sha256,
+        photo.format,
+        width,
+        height,
+        tuple(usable),
+        np.stack(crops) if crops else _NO_CROPS,
+    )
+
+
+def aligned_faces(photo: ScannedPhoto) -> list[AlignedFace]:
+    """The photo's faces as the optimiser takes them."""
+    return [
+        AlignedFace(index, crop, _seed(f"{photo.sha256} {index}"))
+        for index, crop in enumerate(photo.crops)
+    ]
+
+
+def _has_extent(face: Face) -> bool:
+    """False for landmarks that fall on one point, which no similarity maps to the template."""
+    return float(np.ptp(np.asarray(face.landmarks), axis=0).max()) > 1.0
+
+
+def _seed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
