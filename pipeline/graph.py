@@ -1,7 +1,7 @@
 """Both Beam pipelines, on one page.
 
-    scan:   references -> read and hash -> find faces -> align          -> scans (private state)
-    cloak:  plan -> faces -> batched optimiser -> group by photo -> publish -> measure -> manifest
+    scan:   references -> hash -> group equal ones -> read -> find faces -> align -> scans
+    cloak:  scans -> faces -> batched optimiser -> group by photo -> publish -> measure -> manifest
 
 Only references, crops of 112 pixels and changes of that size cross a shuffle. Pixels of a whole
 photo live within one fused step.
@@ -9,6 +9,7 @@ photo live within one fused step.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import apache_beam as beam
@@ -22,18 +23,20 @@ from pipeline.settings import Settings
 from transforms.cloak.handler import CloakHandler
 from transforms.cloak.measure import MeasureHandler
 from transforms.discover import PhotoRef
+from transforms.duplicates import ContentGroup, Published, group_by_content
 from transforms.faces.handler import FaceDetectorHandler
-from transforms.fingerprint import read_photo
-from transforms.publish import Destination, Planned, publish
-from transforms.scan import aligned_faces, scanned, unreadable
+from transforms.fingerprint import fingerprint, read_photo
+from transforms.publish import Destination, publish
+from transforms.scan import ScannedPhoto, aligned_faces, known, scanned, unreadable
 
 
 @dataclass(frozen=True)
 class Wave:
     """Where one wave reads and writes.
 
+    destination: of the photos.
     scans: path prefix, in the private state, of the scan's results.
-    manifest: path prefix of the wave's manifest part.
+    manifest: path prefix of the wave's unfinished manifest part.
     progress: file for `tick`; None where no one watches.
     """
 
@@ -44,48 +47,91 @@ class Wave:
     progress: str | None
 
 
-def scan(pipeline: beam.Pipeline, refs: list[PhotoRef], settings: Settings, wave: Wave) -> None:
-    """From references to scans: what each file is, and the faces in it."""
-    read = (
+def scan(
+    pipeline: beam.Pipeline,
+    refs: list[PhotoRef],
+    published: Mapping[str, Published],
+    settings: Settings,
+    wave: Wave,
+) -> None:
+    """From references to scans: what each file is, and the faces in it.
+
+    Args:
+        published: by hash of their source, what the library holds already.
+    """
+    files = (
         pipeline
         | "References" >> beam.Create(refs)
-        | "Read" >> beam.Map(read_photo, settings.limits)
+        | "Fingerprint" >> beam.Map(fingerprint, settings.limits)
     )
-    unusable = read | beam.Filter(lambda photo: photo.status) | beam.Map(unreadable)
-    usable = (
-        read
-        | "Readable" >> beam.Filter(lambda photo: not photo.status)
-        | "Detect" >> RunInference(FaceDetectorHandler(settings.detector))
-        | "Align" >> beam.Map(lambda found: scanned(found.example, found.inference))
+    not_photos = files | "Not photos" >> beam.Filter(lambda file: file.status)
+    by_content = (
+        files
+        | "Photos" >> beam.Filter(lambda file: not file.status)
+        | "By content" >> beam.Map(lambda file: (file.sha256, (file.ref, file.format)))
     )
+    already = pipeline | "Already published" >> beam.Create(list(published.items()))
+    groups = (
+        {"files": by_content, "published": already}
+        | "Equal files" >> beam.CoGroupByKey()
+        | "Groups" >> beam.FlatMapTuple(_groups)
+    )
+    known_groups = groups | "Known" >> beam.Filter(lambda group: group.published)
+    photos = (
+        groups
+        | "New" >> beam.Filter(lambda group: not group.published)
+        | "Read" >> beam.Map(lambda group: (group, read_photo(group.ref, settings.limits)))
+    )
+    damaged = photos | "Damaged" >> beam.Filter(lambda item: item[1].status)
+    found, undetected = (
+        photos
+        | "Sound" >> beam.Filter(lambda item: not item[1].status)
+        | "Detect"
+        >> RunInference(
+            KeyedModelHandler(FaceDetectorHandler(settings.detector))
+        ).with_exception_handling()
+    )
+    min_face = settings.detector.min_face
     _ = (
-        (usable, unusable)
+        (
+            not_photos | "Left out" >> beam.Map(unreadable),
+            known_groups | "Published before" >> beam.Map(known),
+            damaged | "Unreadable" >> beam.MapTuple(lambda group, p: unreadable(p, group.copies)),
+            undetected.failed_inferences | "Undetected" >> beam.FlatMap(_undetected),
+            found
+            | "Align"
+            >> beam.MapTuple(
+                lambda group, done: scanned(done.example, done.inference, min_face, group.copies)
+            ),
+        )
         | beam.Flatten()
-        | "Scanned" >> beam.Map(tick, "scanned", wave.progress)
-        | beam.Map(scans.to_row)
+        | "Scanned" >> beam.Map(lambda p: tick(p, "scanned", wave.progress, 1 + len(p.copies)))
+        | "Scan row" >> beam.Map(scans.to_row)
         | WriteToParquet(wave.scans, scans.SCHEMA, file_name_suffix=".parquet", num_shards=1)
     )
 
 
-def cloak(pipeline: beam.Pipeline, plan: list[Planned], settings: Settings, wave: Wave) -> None:
-    """From a plan to written photos and their manifest rows."""
-    planned = (
+def cloak(
+    pipeline: beam.Pipeline, photos: list[ScannedPhoto], settings: Settings, wave: Wave
+) -> None:
+    """From scans to written photos and their manifest rows."""
+    by_photo = (
         pipeline
-        | "Plan" >> beam.Create(plan)
-        | "By photo" >> beam.WithKeys(lambda item: item.photo.ref.key)
+        | "Scans" >> beam.Create(photos)
+        | "By photo" >> beam.WithKeys(lambda photo: photo.ref.key)
     )
     cloaks = (
-        planned
-        | "Faces" >> beam.FlatMapTuple(_faces_to_cloak)
+        by_photo
+        | "Faces" >> beam.FlatMapTuple(lambda key, p: [(key, face) for face in aligned_faces(p)])
         | "Cloak" >> RunInference(KeyedModelHandler(CloakHandler(settings.cloak)))
         | "Cloaked" >> beam.Map(tick, "face", wave.progress)
-        | beam.MapTuple(lambda key, done: (key, (done.example.index, done.inference)))
+        | "Change" >> beam.MapTuple(lambda key, done: (key, (done.example.index, done.inference)))
     )
     _ = (
-        {"planned": planned | beam.MapValues(_without_crops), "cloaks": cloaks}
+        {"photo": by_photo | "Strip" >> beam.MapValues(_without_crops), "cloaks": cloaks}
         | "Gather" >> beam.CoGroupByKey()
         | "Publish" >> beam.FlatMapTuple(_publish, wave.destination)
-        | "Published" >> beam.Map(lambda photo: tick(photo, photo.status, wave.progress))
+        | "Published" >> beam.Map(lambda photo: tick(photo, "published", wave.progress))
         | "Measure"
         >> RunInference(MeasureHandler(settings.cloak.surrogates, settings.cloak.batch_size))
         | "Row" >> beam.Map(lambda done: manifest_row(done.example, done.inference, wave.stamp))
@@ -93,16 +139,28 @@ def cloak(pipeline: beam.Pipeline, plan: list[Planned], settings: Settings, wave
     )
 
 
-def _faces_to_cloak(key, planned):
-    if planned.photo.status is None and planned.made_from is None:
-        yield from ((key, face) for face in aligned_faces(planned.photo))
+def _groups(sha256, found) -> list[ContentGroup]:
+    files = list(found["files"])
+    if not files:  # published before, and no file of this wave
+        return []
+    return [group_by_content(sha256, [ref for ref, _ in files], files[0][1], found["published"])]
 
 
-def _without_crops(planned: Planned) -> Planned:
-    photo = replace(planned.photo, crops=planned.photo.crops[:0])
-    return replace(planned, photo=photo)
+def _undetected(failure) -> list[ScannedPhoto]:
+    batch, (_, error, _) = failure
+    return [
+        unreadable(
+            replace(photo, status="failed", reason=f"face detection failed: {error!r}"),
+            group.copies,
+        )
+        for group, photo in batch
+    ]
+
+
+def _without_crops(photo: ScannedPhoto) -> ScannedPhoto:
+    return replace(photo, crops=photo.crops[:0])
 
 
 def _publish(_key, grouped, destination):
-    (planned,) = grouped["planned"]
-    return publish(planned, dict(grouped["cloaks"]), destination)
+    (photo,) = grouped["photo"]
+    return publish(photo, dict(grouped["cloaks"]), destination)

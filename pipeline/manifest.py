@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from transforms import storage
 from transforms.cloak.measure import Measured
 from transforms.discover import printable
 from transforms.publish import Written
-
-FOLDER = "_photoveil/manifest"
 
 _POINT = pa.struct([("x", pa.float32()), ("y", pa.float32())])
 _FACE = pa.struct(
@@ -55,6 +56,7 @@ SCHEMA = pa.schema(
         ("mode", pa.string()),
         ("settings_hash", pa.string()),
         ("assets_hash", pa.string()),
+        ("version", pa.string()),
         ("run_id", pa.string()),
         ("finished", _TIME),
     ]
@@ -73,6 +75,7 @@ class RunStamp:
     mode: str
     settings_hash: str
     assets_hash: str
+    version: str
 
 
 def manifest_row(photo: Written, measured: Sequence[Measured], stamp: RunStamp) -> dict[str, Any]:
@@ -111,9 +114,58 @@ def manifest_row(photo: Written, measured: Sequence[Measured], stamp: RunStamp) 
         "mode": stamp.mode,
         "settings_hash": stamp.settings_hash,
         "assets_hash": stamp.assets_hash,
+        "version": stamp.version,
         "run_id": stamp.run_id,
         "finished": utc(photo.finished),
     }
+
+
+def read(folder: str) -> pa.Table:
+    """All rows of the dataset in `folder`, one for each source: the latest.
+
+    Rows fit `SCHEMA` and are in the order of their sources.
+    """
+    table = pa.concat_tables(
+        [SCHEMA.empty_table(), *(read_part(path) for path in _parts(folder))],
+        promote_options="default",
+    )
+    # Within a run no source comes twice, so the time tells the latest.
+    order = pc.sort_indices(table, sort_keys=[("source", "ascending"), ("finished", "descending")])
+    table = table.take(order)
+    sources = table["source"].to_pylist()
+    latest = [index == 0 or sources[index - 1] != name for index, name in enumerate(sources)]
+    return table.filter(pa.array(latest, pa.bool_()))
+
+
+def read_part(path: str) -> pa.Table:
+    """The rows of one Parquet file, whose columns an older version may lack."""
+    found = pq.read_table(pa.BufferReader(storage.read_bytes(path)))
+    missing = [field for field in SCHEMA if field.name not in found.column_names]
+    for field in missing:
+        found = found.append_column(field, pa.nulls(len(found), field.type))
+    return found.select(SCHEMA.names).cast(SCHEMA)
+
+
+def compact(folder: str, scratch: str, name: str) -> pa.Table:
+    """Put all parts of the dataset into one, named `name`; return its rows.
+
+    A crash on the way leaves rows twice at worst, which `read` and the next compaction mend.
+    """
+    old = _parts(folder)
+    table = read(folder)
+    out = pa.BufferOutputStream()
+    pq.write_table(table, out, compression="zstd")
+    target = storage.join(folder, f"{name}.parquet")
+    storage.write_atomic(target, out.getvalue().to_pybytes(), scratch)
+    storage.remove([path for path in old if path != target])
+    return table
+
+
+def _parts(folder: str) -> list[str]:
+    if not storage.exists(folder):
+        return []
+    names = [entry.relative for entry in storage.walk(folder)]
+    return [storage.join(folder, name) for name in names if name.endswith(".parquet")]
 
 
 def utc(seconds: float) -> dt.datetime:

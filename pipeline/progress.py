@@ -16,13 +16,13 @@ from apache_beam.metrics import Metrics
 T = TypeVar("T")
 
 
-def tick(element: T, event: str, file: str | None) -> T:
-    """Pass `element` on and count `event`, as a Beam metric and, given a file, for the screen."""
-    Metrics.counter("photoveil", event).inc()
+def tick(element: T, event: str, file: str | None, count: int = 1) -> T:
+    """Pass `element` on and count an event, as a Beam metric and, given a file, for the screen."""
+    Metrics.counter("photoveil", event).inc(count)
     if file is not None:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(handle, f"{event}\n".encode())
+            os.write(handle, f"{event} {count}\n".encode())
         finally:
             os.close(handle)
     return element
@@ -44,5 +44,7 @@ class ProgressReader:
                 whole, newline, _ = stream.read().rpartition(b"\n")
             if newline:
                 self._position += len(whole) + 1
-                self.counts.update(whole.decode().split("\n"))
+                for line in whole.decode().splitlines():
+                    event, count = line.split()
+                    self.counts[event] += int(count)
         return self.counts

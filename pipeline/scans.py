@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,19 +16,34 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.discover import PhotoRef
+from transforms.duplicates import Published
 from transforms.faces.align import CROP_SIZE
 from transforms.faces.detect import Face
 from transforms.scan import ScannedPhoto
 
 _FLOATS = pa.list_(pa.float64())
-
-SCHEMA = pa.schema(
+_REF = pa.struct(
     [
         ("root", pa.string()),
         ("relative", pa.binary()),  # file names may be no UTF-8
         ("size", pa.int64()),
         ("mtime", pa.float64()),
         ("problem", pa.string()),
+    ]
+)
+_PUBLISHED = pa.struct(
+    [
+        ("output", pa.binary()),
+        ("output_sha256", pa.string()),
+        ("source", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+    ]
+)
+
+SCHEMA = pa.schema(
+    [
+        ("ref", _REF),
         ("sha256", pa.string()),
         ("format", pa.string()),
         ("width", pa.int32()),
@@ -35,21 +52,20 @@ SCHEMA = pa.schema(
         ("landmarks", pa.list_(_FLOATS)),
         ("scores", _FLOATS),
         ("crops", pa.binary()),
+        ("tiny_faces", pa.int32()),
         ("status", pa.string()),
         ("reason", pa.string()),
+        ("copies", pa.list_(_REF)),
+        ("published", _PUBLISHED),
     ]
 )
 
 
 def to_row(photo: ScannedPhoto) -> dict[str, Any]:
     """The row of one scanned photo, as a dict that fits `SCHEMA`."""
-    ref = photo.ref
+    published = photo.published
     return {
-        "root": ref.root,
-        "relative": os.fsencode(ref.relative),
-        "size": ref.size,
-        "mtime": ref.mtime,
-        "problem": ref.problem,
+        "ref": _ref_to_row(photo.ref),
         "sha256": photo.sha256,
         "format": photo.format,
         "width": photo.width,
@@ -58,15 +74,19 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
         "landmarks": [[v for point in face.landmarks for v in point] for face in photo.faces],
         "scores": [face.score for face in photo.faces],
         "crops": photo.crops.tobytes(),
+        "tiny_faces": photo.tiny_faces,
         "status": photo.status,
         "reason": photo.reason,
+        "copies": [_ref_to_row(ref) for ref in photo.copies],
+        "published": published
+        and {**asdict(published), "output": os.fsencode(published.output)},
     }
 
 
-def read_scans(path: str) -> Iterator[ScannedPhoto]:
-    """The scanned photos of one file, in the order of their names."""
-    rows = pq.read_table(path, schema=SCHEMA).to_pylist()
-    return (_from_row(row) for row in sorted(rows, key=lambda row: row["relative"]))
+def read_scans(folder: Path) -> Iterator[ScannedPhoto]:
+    """The scanned photos of one wave, in the order of their names."""
+    rows = pq.read_table(folder, schema=SCHEMA).to_pylist()
+    return (_from_row(row) for row in sorted(rows, key=lambda row: row["ref"]["relative"]))
 
 
 def _from_row(row: dict[str, Any]) -> ScannedPhoto:
@@ -74,18 +94,27 @@ def _from_row(row: dict[str, Any]) -> ScannedPhoto:
         Face(tuple(box), tuple(zip(marks[::2], marks[1::2], strict=True)), score)
         for box, marks, score in zip(row["boxes"], row["landmarks"], row["scores"], strict=True)
     )
-    ref = PhotoRef(
-        row["root"], os.fsdecode(row["relative"]), row["size"], row["mtime"], row["problem"]
-    )
     crops = np.frombuffer(row["crops"], np.uint8).reshape(len(faces), CROP_SIZE, CROP_SIZE, 3)
+    published = row["published"]
     return ScannedPhoto(
-        ref,
+        _ref_from_row(row["ref"]),
         row["sha256"],
         row["format"],
         row["width"],
         row["height"],
         faces,
         crops,
+        row["tiny_faces"],
         row["status"],
         row["reason"],
+        tuple(_ref_from_row(ref) for ref in row["copies"]),
+        published and Published(**{**published, "output": os.fsdecode(published["output"])}),
     )
+
+
+def _ref_to_row(ref: PhotoRef) -> dict[str, Any]:
+    return {**asdict(ref), "relative": os.fsencode(ref.relative)}
+
+
+def _ref_from_row(row: dict[str, Any]) -> PhotoRef:
+    return PhotoRef(**{**row, "relative": os.fsdecode(row["relative"])})

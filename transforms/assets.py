@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import os
 import subprocess
 import sys
 import tarfile
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -159,7 +159,7 @@ def _download(url: str, to: Path) -> Path:
     try:
         with urllib.request.urlopen(url, timeout=60) as response:
             to.write_bytes(response.read())
-    except (urllib.error.URLError, TimeoutError, OSError) as error:
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
         raise AssetError(f"{error}") from error
     return to
 
@@ -199,8 +199,9 @@ def _run(command: list[str], folder: Path) -> Path:
     except subprocess.TimeoutExpired as error:
         raise AssetError("no answer within 10 minutes") from error
     if done.returncode != 0:
-        lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        raise AssetError(lines[-1] if lines else f"exit status {done.returncode}")
+        lines = [" ".join(line.split()) for line in done.stderr.splitlines() if line.strip()]
+        # pip tells a wrong hash in its last two lines: the expected one, the one it got.
+        raise AssetError("; ".join(lines[-2:]) or f"exit status {done.returncode}")
     found = sorted((folder / "package").iterdir())
     if len(found) != 1:
         raise AssetError(f"expected one package file, got {len(found)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -44,10 +44,10 @@ class ReadLimits:
 class ReadPhoto:
     """A file that was read.
 
-    status: None for a decoded photo; else "unsupported" (no photo that this version writes) or
+    status: None for a sound photo; else "unsupported" (no photo that this version writes) or
         "failed", with the reason.
     sha256: hex, of the file's bytes; None when they could not be read.
-    pixels: uint8 (H, W, 3) RGB, upright; None unless decoded.
+    format: by its first bytes. pixels: uint8 (H, W, 3) RGB, upright; None unless decoded.
     """
 
     ref: PhotoRef
@@ -58,35 +58,47 @@ class ReadPhoto:
     reason: str | None = None
 
 
+def fingerprint(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
+    """Open and hash one file, without decoding it; whatever is wrong becomes status and reason."""
+    return _read(ref, limits)[0]
+
+
 def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
     """Open, hash and decode one file; whatever is wrong with it becomes its status and reason."""
+    found, data = _read(ref, limits)
+    if found.status:
+        return found
+    try:
+        photo = codecs.decode(data, int(limits.max_megapixels * _MEGA))
+    except codecs.UnsupportedFormat as error:
+        return replace(found, status="unsupported", reason=str(error))
+    except codecs.CodecError as error:
+        return replace(found, status="failed", reason=str(error))
+    except MemoryError:
+        return replace(found, status="failed", reason="not enough memory to open it")
+    return replace(found, pixels=photo.pixels)
+
+
+def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
     if ref.problem:
-        return ReadPhoto(ref, status="failed", reason=ref.problem)
+        return ReadPhoto(ref, status="failed", reason=ref.problem), b""
     if ref.size > limits.max_megabytes * _MEGA:
         reason = (
             f"{ref.size / _MEGA:.0f} MB is more than the limit of {limits.max_megabytes:g} MB "
             "(limits.max_megabytes)"
         )
         status = "failed" if _named_as_photo(ref) else "unsupported"
-        return ReadPhoto(ref, status=status, reason=reason)
+        return ReadPhoto(ref, status=status, reason=reason), b""
     try:
         head = storage.read_bytes(ref.path, _HEAD)
         found = codecs.sniff(head)
         if found is None:
-            return ReadPhoto(ref, **_not_a_photo(ref, head))
+            return ReadPhoto(ref, **_not_a_photo(ref, head)), b""
         data = storage.read_bytes(ref.path)
     except OSError as error:
-        return ReadPhoto(ref, status="failed", reason=f"cannot be read: {storage.explain(error)}")
-    sha256 = hashlib.sha256(data).hexdigest()
-    try:
-        photo = codecs.decode(data, int(limits.max_megapixels * _MEGA))
-    except codecs.UnsupportedFormat as error:
-        return ReadPhoto(ref, sha256, found, status="unsupported", reason=str(error))
-    except codecs.CodecError as error:
-        return ReadPhoto(ref, sha256, found, status="failed", reason=str(error))
-    except MemoryError:
-        return ReadPhoto(ref, sha256, found, status="failed", reason="not enough memory to open it")
-    return ReadPhoto(ref, sha256, photo.format, photo.pixels)
+        reason = f"cannot be read: {storage.explain(error)}"
+        return ReadPhoto(ref, status="failed", reason=reason), b""
+    return ReadPhoto(ref, hashlib.sha256(data).hexdigest(), found), data
 
 
 def _named_as_photo(ref: PhotoRef) -> bool:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from transforms import codecs, storage
 from transforms.cloak.optimizer import Cloak
-from transforms.discover import PhotoRef
+from transforms.discover import PhotoRef, printable
+from transforms.duplicates import Published
 from transforms.faces.align import crop_face, face_to_crop, lay_back
 from transforms.faces.detect import Face
 from transforms.scan import ScannedPhoto
@@ -30,20 +31,6 @@ class Destination:
 
     root: str
     scratch: str
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A scanned photo and what is to be done with it.
-
-    copies: further files with the same bytes; they get the same output.
-    made_from: an output of this library (path below its root) that already holds the cloaked form
-        of these bytes, and the source it was made from; None to make it now.
-    """
-
-    photo: ScannedPhoto
-    copies: tuple[PhotoRef, ...] = ()
-    made_from: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,25 +60,29 @@ class Written:
 
 
 def publish(
-    planned: Planned, cloaks: Mapping[int, Cloak], destination: Destination
+    photo: ScannedPhoto, cloaks: Mapping[int, Cloak], destination: Destination
 ) -> list[Written]:
     """Write the photo and its copies; whatever goes wrong becomes a status and a reason.
 
     Args:
-        cloaks: by index of the face in `planned.photo.faces`.
+        cloaks: by index of the face in `photo.faces`.
+
+    Returns:
+        One row for the photo and one for each of its copies.
     """
-    photo = planned.photo
-    refs = (photo.ref, *planned.copies)
+    refs = (photo.ref, *photo.copies)
     if photo.status is not None:
         return [_row(ref, photo.status, photo, reason=photo.reason) for ref in refs]
-    if planned.made_from is not None:
-        return [_duplicate(ref, photo, planned.made_from, destination) for ref in refs]
+    if photo.published is not None:
+        return [_duplicate(ref, photo, photo.published, destination) for ref in refs]
     first = _guarded(photo.ref, photo, lambda: _first(photo, cloaks, destination))
-    if first.output is None:
-        rest = [_row(ref, first.status, photo, reason=first.reason) for ref in planned.copies]
+    if first.output is None or first.output_sha256 is None:
+        rest = [_row(ref, first.status, photo, reason=first.reason) for ref in photo.copies]
     else:
-        made = (first.output, photo.ref.source)
-        rest = [_duplicate(ref, photo, made, destination) for ref in planned.copies]
+        made = Published(
+            first.output, first.output_sha256, photo.ref.source, photo.width, photo.height
+        )
+        rest = [_duplicate(ref, photo, made, destination) for ref in photo.copies]
     return [first, *rest]
 
 
@@ -135,14 +126,14 @@ def face_flip(
     return float(mean)
 
 
-def _first(
-    photo: ScannedPhoto, cloaks: Mapping[int, Cloak], destination: Destination
-) -> Written:
+def _first(photo: ScannedPhoto, cloaks: Mapping[int, Cloak], destination: Destination) -> Written:
     data = storage.read_bytes(photo.ref.path)
     if hashlib.sha256(data).hexdigest() != photo.sha256:
         return _row(photo.ref, "failed", photo, reason="the file changed while it was being read")
+    tiny = _tiny_faces(photo)
     if not photo.faces:
-        return _placed(photo.ref, "no_face", photo, data, destination)
+        status = "unchanged" if tiny else "no_face"
+        return _placed(photo.ref, status, photo, data, destination, reason=tiny)
     original = codecs.decode(data, photo.width * photo.height).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]
     encoded = codecs.encode(data, change_map(chosen, photo.faces, photo.height, photo.width))
@@ -157,6 +148,7 @@ def _first(
         photo,
         encoded.data,
         destination,
+        reason=tiny,
         notes=encoded.notes,
         faces=photo.faces,
         steps=tuple(cloak.steps for cloak in chosen),
@@ -166,13 +158,21 @@ def _first(
     )
 
 
-def _duplicate(
-    ref: PhotoRef, photo: ScannedPhoto, made_from: tuple[str, str], destination: Destination
-) -> Written:
-    output, source = made_from
+def _tiny_faces(photo: ScannedPhoto) -> str | None:
+    if not photo.tiny_faces:
+        return None
+    return f"{photo.tiny_faces} faces too small for a recogniser (detector.min_face) left as is"
 
+
+def _duplicate(
+    ref: PhotoRef, photo: ScannedPhoto, published: Published, destination: Destination
+) -> Written:
     def place() -> Written:
-        data = storage.read_bytes(storage.join(destination.root, output))
+        data = storage.read_bytes(storage.join(destination.root, published.output))
+        if hashlib.sha256(data).hexdigest() != published.output_sha256:
+            reason = f"its cloaked form, {printable(published.output)}, was changed by someone else"
+            return _row(ref, "failed", photo, reason=reason)
+        source = published.source
         return _placed(ref, "duplicate", photo, data, destination, duplicate_of=source)
 
     return _guarded(ref, photo, place)

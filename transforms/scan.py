@@ -10,9 +10,12 @@ import numpy as np
 
 from transforms.cloak.handler import AlignedFace
 from transforms.discover import PhotoRef
+from transforms.duplicates import ContentGroup, Published
 from transforms.faces.align import CROP_SIZE, crop_face, face_to_crop
 from transforms.faces.detect import Face
 from transforms.fingerprint import ReadPhoto
+
+_NO_CROPS = np.zeros((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -21,35 +24,62 @@ class ScannedPhoto:
 
     status, reason: as in `ReadPhoto`; None for a photo that can be cloaked or copied.
     width, height: pixels, upright; 0 when it was not decoded.
-    faces: found faces. crops: uint8 (n, 112, 112, 3), their aligned crops.
+    faces: those to cloak. crops: uint8 (n, 112, 112, 3), their aligned crops.
+    tiny_faces: how many more were found that are too small for any recogniser.
+    copies, published: as in `ContentGroup`.
     """
 
     ref: PhotoRef
     sha256: str | None
     format: str | None
-    width: int
-    height: int
-    faces: tuple[Face, ...]
-    crops: np.ndarray
+    width: int = 0
+    height: int = 0
+    faces: tuple[Face, ...] = ()
+    crops: np.ndarray = _NO_CROPS
+    tiny_faces: int = 0
     status: str | None = None
     reason: str | None = None
+    copies: tuple[PhotoRef, ...] = ()
+    published: Published | None = None
 
 
-_NO_CROPS = np.zeros((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)
-
-
-def unreadable(photo: ReadPhoto) -> ScannedPhoto:
+def unreadable(photo: ReadPhoto, copies: tuple[PhotoRef, ...] = ()) -> ScannedPhoto:
     """The scan of a file that gave no pixels."""
     return ScannedPhoto(
-        photo.ref, photo.sha256, photo.format, 0, 0, (), _NO_CROPS, photo.status, photo.reason
+        photo.ref,
+        photo.sha256,
+        photo.format,
+        status=photo.status,
+        reason=photo.reason,
+        copies=copies,
     )
 
 
-def scanned(photo: ReadPhoto, faces: Sequence[Face]) -> ScannedPhoto:
-    """The scan of a decoded photo and the faces found in it."""
+def known(group: ContentGroup) -> ScannedPhoto:
+    """The scan of bytes whose cloaked form exists already."""
+    assert group.published is not None
+    return ScannedPhoto(
+        group.ref,
+        group.sha256,
+        group.format,
+        group.published.width,
+        group.published.height,
+        copies=group.copies,
+        published=group.published,
+    )
+
+
+def scanned(
+    photo: ReadPhoto, faces: Sequence[Face], min_face: float, copies: tuple[PhotoRef, ...] = ()
+) -> ScannedPhoto:
+    """The scan of a decoded photo and the faces found in it.
+
+    Args:
+        min_face: least size in pixels of a face that is worth cloaking.
+    """
     pixels = photo.pixels
     assert pixels is not None
-    usable = [face for face in faces if _has_extent(face)]
+    usable = [face for face in faces if face.size >= min_face and _has_extent(face)]
     crops = [crop_face(pixels, face_to_crop(face.landmarks)) for face in usable]
     height, width = pixels.shape[:2]
     return ScannedPhoto(
@@ -60,6 +90,8 @@ def scanned(photo: ReadPhoto, faces: Sequence[Face]) -> ScannedPhoto:
         height,
         tuple(usable),
         np.stack(crops) if crops else _NO_CROPS,
+        tiny_faces=len(faces) - len(usable),
+        copies=copies,
     )
 
 

@@ -7,9 +7,11 @@ through `apache_beam.io.filesystems.FileSystems`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
@@ -142,6 +144,37 @@ def write_atomic(path: str, data: bytes, scratch: str, mtime: float | None = Non
             os.unlink(unfinished)
         raise
     _sync_folder(os.path.dirname(path))
+
+
+def move(source: str, target: str) -> None:
+    """Rename a file to a place on the same file system, over what is there.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    if is_local(target):
+        os.replace(source, target)
+        _sync_folder(os.path.dirname(target))
+    else:
+        FileSystems.rename([source], [target])
+
+
+def remove(paths: list[str]) -> None:
+    """Delete files or whole folders; what is gone already is no error.
+
+    Raises:
+        OSError: one cannot be deleted.
+    """
+    # Beam's local file system would take a name such as `photo[1].jpg` for a pattern.
+    for path in filter(is_local, paths):
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+    remote = [path for path in paths if not is_local(path) and exists(path)]
+    if remote:
+        FileSystems.delete(remote)
 
 
 def _sync_folder(folder: str) -> None:

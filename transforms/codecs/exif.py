@@ -1,8 +1,7 @@
 """Pictures inside EXIF: the thumbnail is rebuilt from the cloaked photo, previews are blanked.
 
-piexif rewrites the block where that is known to be lossless. It is not where a MakerNote is
-present (its offsets would point astray) or where the block is out of the ordinary; there the
-original bytes are kept and only the picture in them is overwritten.
+The pictures are overwritten where they lie and no other byte moves. A rewritten block would lose
+tags that the library does not know, and the offsets inside a MakerNote would point astray.
 """
 
 from __future__ import annotations
@@ -11,19 +10,18 @@ import io
 import struct
 from dataclasses import dataclass
 
-import piexif
-from PIL import Image
+from PIL import Image, ImageOps
 
 from transforms.codecs import segments
 from transforms.codecs.errors import DAMAGE, CodecError
 
 HEADER = b"Exif\0\0"
 
-_MAKER_NOTE = 37500
 _STRIP_OFFSETS, _STRIP_LENGTHS = 0x0111, 0x0117
 _JPEG_OFFSET, _JPEG_LENGTH = 0x0201, 0x0202
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _QUALITIES = (90, 80, 65, 50, 35, 20)
+_LETTERBOX = 0.05
 
 
 def cloak_pictures(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, list[str]]:
@@ -37,39 +35,13 @@ def cloak_pictures(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, list[str]]
         The new block and what was done, in short plain words.
     """
     notes = []
-    result, thumbnail = _with_piexif(tiff, cloaked)
-    if result is None:
-        result, thumbnail, found = _patched(tiff, cloaked)
-        if found and thumbnail is None:
-            notes.append("EXIF thumbnail removed")
-    if thumbnail is not None:
-        notes.append("EXIF thumbnail rebuilt")
+    result, thumbnail, found = _patched(tiff, cloaked)
+    if found:
+        notes.append(f"EXIF thumbnail {'removed' if thumbnail is None else 'rebuilt'}")
     result, blanked = _blank_previews(result, thumbnail)
     if blanked:
         notes.append("EXIF preview pictures removed")
     return result, notes
-
-
-def _with_piexif(tiff: bytes, cloaked: Image.Image) -> tuple[bytes | None, bytes | None]:
-    try:
-        tags = piexif.load(HEADER + tiff)
-        if _MAKER_NOTE in tags["Exif"] or piexif.load(piexif.dump(tags)) != tags:
-            return None, None
-        if not tags["thumbnail"]:
-            return tiff, None
-        with Image.open(io.BytesIO(tags["thumbnail"])) as old:
-            new = _thumbnail(cloaked, old.size, _QUALITIES[0])
-        return piexif.dump({**tags, "thumbnail": new})[len(HEADER) :], new
-    except DAMAGE:
-        return None, None
-
-
-def _thumbnail(cloaked: Image.Image, size: tuple[int, int], quality: int) -> bytes:
-    mode = "L" if cloaked.mode == "L" else "RGB"
-    out = io.BytesIO()
-    small = cloaked.convert(mode).resize(size, Image.Resampling.LANCZOS, None, 3.0)
-    small.save(out, "JPEG", quality=quality, optimize=True)
-    return out.getvalue()
 
 
 @dataclass(frozen=True)
@@ -102,7 +74,8 @@ def _patched(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, bytes | None, bo
             entry, kind = entries[_JPEG_LENGTH][:2]
             struct.pack_into(order + ("H" if kind == 3 else "I"), block, entry + 8, len(new))
             return bytes(block), new, True
-        _blank(block, start, room)
+        if tiff.startswith(segments.SOI, start):  # else the offset points astray, to other tags' data
+            _blank(block, start, room)
     elif _STRIP_OFFSETS in entries and _STRIP_LENGTHS in entries:
         starts = _values(tiff, entries[_STRIP_OFFSETS], order)
         lengths = _values(tiff, entries[_STRIP_LENGTHS], order)
@@ -140,15 +113,25 @@ def _values(tiff: bytes, entry: tuple[int, int, int, int], order: str) -> list[i
 def _fitting_thumbnail(old: bytes, cloaked: Image.Image, room: int) -> bytes | None:
     """A thumbnail of the old one's pixel size in at most `room` bytes; None where that fails."""
     try:
-        with Image.open(io.BytesIO(old)) as picture:
-            size = picture.size
+        with Image.open(io.BytesIO(old)) as thumbnail:
+            size = thumbnail.size
     except DAMAGE:
         return None
+    picture = _scaled(cloaked, size)
     for quality in _QUALITIES:
-        new = _thumbnail(cloaked, size, quality)
-        if len(new) <= room:
-            return new
+        out = io.BytesIO()
+        picture.save(out, "JPEG", quality=quality, optimize=True)
+        if out.tell() <= room:
+            return out.getvalue()
     return None
+
+
+def _scaled(cloaked: Image.Image, size: tuple[int, int]) -> Image.Image:
+    picture = cloaked if cloaked.mode in ("L", "RGB") else cloaked.convert("RGB")
+    stretch = picture.width * size[1] / (picture.height * size[0])
+    if abs(stretch - 1) > _LETTERBOX:  # some cameras fill a 4:3 thumbnail up with black bars
+        return ImageOps.pad(picture, size, Image.Resampling.LANCZOS)
+    return picture.resize(size, Image.Resampling.LANCZOS, None, 3.0)
 
 
 def _blank_previews(tiff: bytes, keep: bytes | None) -> tuple[bytes, bool]:

@@ -8,7 +8,6 @@ Colour spaces without a luminance plane (RGB, CMYK) are encoded anew with the or
 from __future__ import annotations
 
 import io
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,25 +18,28 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 from scipy.fft import dctn, idctn
 
-from transforms.codecs import exif, segments
+from transforms.codecs import exif, segments, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto, decoded, open_image
-from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, Segment
+from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
 
 MAGIC = b"\xff\xd8\xff"
 
 _FORMATS = ("JPEG", "MPO")
 _BLOCK = 8
+_FRAMES = {0xC0, 0xC1, 0xC2}
 _PROGRESSIVE = {0xC2}
 _LOSSLESS_OR_ARITHMETIC = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
-_XMP_THUMBNAIL = re.compile(rb"(<xmpGImg:image>)[^<]+|(xmpGImg:image=\")[^\"]+")
-_XMP_PICTURES = (b"GImage:Data", b"GDepth:Data", b"GDepth:Image", b"xmpGImg:image")
+_EXTENDED_XMP_HEAD = len(_EXTENDED_XMP) + 32 + 4 + 4  # GUID, full length, offset
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _PHOTOSHOP_THUMBNAILS = {0x0409, 0x040C}
+_ICC = b"ICC_PROFILE\0"  # numbers that may look like a picture and never are one
+_UNDERSTOOD = (exif.HEADER, b"JFIF\0", b"JFXX\0", b"MPF\0", _ICC, _XMP, _EXTENDED_XMP, _PHOTOSHOP)
+_MOST_PAYLOAD = 65533
 
 
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
@@ -49,6 +51,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
 def encode(data: bytes, change: np.ndarray) -> EncodedPhoto:
     """See `transforms.codecs.encode`."""
     original, end = segments.split(data)
+    if any(segment.marker in _LOSSLESS_OR_ARITHMETIC for segment in original):
+        raise UnsupportedFormat("arithmetic or lossless JPEG")
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         orientation, mode = read_orientation(image), image.mode
     stored_change = as_stored(change, orientation)
@@ -71,10 +75,16 @@ def encode(data: bytes, change: np.ndarray) -> EncodedPhoto:
 
 
 def _has_luminance_plane(original: list[Segment], mode: str) -> bool:
-    adobe = next((s.payload for s in original if s.marker == APP14), b"")
-    is_adobe_rgb = mode == "RGB" and adobe.startswith(b"Adobe") and adobe[11:12] == b"\0"
-    ids = next(s.payload for s in original if 0xC0 <= s.marker <= 0xC2)[6::3]
-    return mode == "L" or (mode == "RGB" and not is_adobe_rgb and ids[:3] != b"RGB")
+    if mode != "RGB":
+        return mode == "L"
+    # The order in which libjpeg believes them.
+    if any(s.marker == APP0 and s.payload.startswith(b"JFIF\0") for s in original):
+        return True
+    for segment in original:
+        if segment.marker == APP14 and segment.payload.startswith(b"Adobe"):
+            return segment.payload[11:12] != b"\0"
+    frame = next((s.payload for s in original if s.marker in _FRAMES), b"")
+    return frame[6::3] != b"RGB"
 
 
 def _spliced(original: list[Segment], change: np.ndarray) -> bytes:
@@ -82,9 +92,6 @@ def _spliced(original: list[Segment], change: np.ndarray) -> bytes:
 
     change: float32 (H, W) in stored orientation.
     """
-    frame = next((s for s in original if s.marker in _LOSSLESS_OR_ARITHMETIC), None)
-    if frame is not None:
-        raise UnsupportedFormat("arithmetic or lossless JPEG")
     # libjpeg reads the colour space off these two; all else could only confuse it.
     bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
     with tempfile.TemporaryDirectory(prefix="photoveil-") as folder:
@@ -152,8 +159,10 @@ def _without_pictures(
     metadata: list[Segment], cloaked: Image.Image
 ) -> tuple[list[Segment], list[str]]:
     """The metadata segments, byte for byte but for pictures of the photo in them."""
-    extended = b"".join(s.payload for s in metadata if s.payload.startswith(_EXTENDED_XMP))
-    drop_extended = any(name in extended for name in _XMP_PICTURES)
+    extended = [s.payload for s in metadata if s.payload.startswith(_EXTENDED_XMP)]
+    drop_extended = xmp.holds_picture(b"".join(part[_EXTENDED_XMP_HEAD:] for part in extended))
+    # A picture may go on over several segments of the same number.
+    pictured = {s.marker for s in metadata if MAGIC in s.payload and not _is_understood(s)}
     kept: list[Segment] = []
     notes: list[str] = []
     for segment in metadata:
@@ -175,33 +184,47 @@ def _without_pictures(
             notes.append("pictures in extended XMP removed")
             continue
         elif marker == APP1 and payload.startswith(_XMP):
-            payload, count = _XMP_THUMBNAIL.subn(rb"\1\2", payload)
-            if count:
+            payload, found = xmp.without_pictures(payload)
+            if found:
                 notes.append("XMP thumbnail removed")
-        elif marker == APP13 and payload.startswith(_PHOTOSHOP):
-            payload, count = _without_photoshop_thumbnails(payload)
-            if count:
-                notes.append("Photoshop thumbnail removed")
-        elif MAGIC in payload:
-            notes.append(f"picture in APP{marker - APP0} removed")
+        elif marker in pictured and not _is_understood(segment):
+            where = "a comment" if marker == COM else f"APP{marker - APP0}"
+            notes.append(f"picture in {where} removed")
             continue
         kept.append(Segment(marker, payload))
-    return kept, notes
+    without = _without_photoshop_thumbnails(kept)
+    if without != kept:
+        notes.append("Photoshop thumbnail removed")
+    return without, notes
 
 
-def _without_photoshop_thumbnails(payload: bytes) -> tuple[bytes, int]:
-    kept, removed = _PHOTOSHOP, 0
-    for number, resource in _photoshop_resources(payload):
-        if number in _PHOTOSHOP_THUMBNAILS or MAGIC in resource:
-            removed += 1
-        else:
-            kept += resource
-    return (kept, removed) if removed else (payload, 0)
+def _is_understood(segment: Segment) -> bool:
+    return segment.payload.startswith(_UNDERSTOOD)
+
+
+def _without_photoshop_thumbnails(metadata: list[Segment]) -> list[Segment]:
+    # Image resources go on from one segment to the next without regard to where one ends.
+    parts = [s for s in metadata if s.marker == APP13 and s.payload.startswith(_PHOTOSHOP)]
+    whole = b"".join(part.payload[len(_PHOTOSHOP) :] for part in parts)
+    kept = b"".join(
+        resource
+        for number, resource in _photoshop_resources(whole)
+        if number not in _PHOTOSHOP_THUMBNAILS and MAGIC not in resource
+    )
+    if kept == whole:
+        return metadata
+    room = _MOST_PAYLOAD - len(_PHOTOSHOP)
+    new = [
+        Segment(APP13, _PHOTOSHOP + kept[start : start + room])
+        for start in range(0, len(kept), room)
+    ]
+    at = metadata.index(parts[0])
+    return metadata[:at] + new + [s for s in metadata[at:] if s not in parts]
 
 
 def _photoshop_resources(payload: bytes) -> Iterator[tuple[int, bytes]]:
     """(number, all bytes) of each image resource block; what is no resource comes as number 0."""
-    position = len(_PHOTOSHOP)
+    position = 0
     while payload[position : position + 4] == b"8BIM":
         number = int.from_bytes(payload[position + 4 : position + 6], "big")
         name = 1 + payload[position + 6] if position + 6 < len(payload) else 1

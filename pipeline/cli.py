@@ -1,0 +1,188 @@
+"""The command line. Heavy imports wait until a command needs them: help must come at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.waves import Outcome
+
+STOPPED, BAD_INPUT, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="photoveil",
+    help="Cloak a photo archive against facial recognition.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Mode(StrEnum):
+    """How much a face may change."""
+
+    low = "low"
+    mid = "mid"
+    high = "high"
+
+
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show TensorFlow's and Beam's own logs.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"photoveil {version('photoveil')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Argument(metavar="IN", help="Folder of the photos; only read.")],
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the cloaked photos.")],
+    mode: Annotated[
+        Mode | None, typer.Option(help="How much a face may change; mid unless told.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Private folder; by default in your state folder.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; one uses every core already.")
+    ] = None,
+    recloak: Annotated[
+        bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Cloak every photo below IN into OUT. Run it again for what is new.
+
+    Exit status: 0 all done; 1 stopped by an error; 2 wrong usage or input; 3 some photos failed.
+    """
+    _set_logs(verbose)
+    from pipeline.library import LibraryError, locked, open_library
+    from pipeline.report import summary
+    from pipeline.settings import SettingsError, load_settings
+    from transforms.assets import AssetError
+
+    console, errors = _consoles()
+    try:
+        settings = load_settings(config, mode=mode and mode.value, workers=workers)
+        library = open_library(source, output, state)
+        with locked(library):
+            from pipeline.job import run_job
+
+            outcome = run_job(library, settings, recloak, console)
+    except (LibraryError, SettingsError) as error:
+        _stop(errors, error, BAD_INPUT)
+    except (AssetError, OSError) as error:
+        _stop(errors, error, STOPPED)
+    except KeyboardInterrupt:
+        errors.print("Stopped. What is done is kept; the same command goes on from there.")
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # worker threads are in the middle of a photo and cannot be joined
+    console.print(summary(outcome, library), highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(_status(outcome))
+
+
+@app.command()
+def assets(verbose: Verbose = False) -> None:
+    """List the models and demo photos, and fetch those that are not here yet."""
+    _set_logs(verbose)
+    from rich.table import Table
+
+    from transforms.assets import AssetError, cache_folder, catalogue, fetch, is_cached
+
+    console, errors = _consoles()
+    table = Table("asset", "what", "licence", "sha256", "state")
+    failures = []
+    for name, asset in catalogue().items():
+        state = "in the cache"
+        try:
+            if not is_cached(asset):
+                with console.status(f"fetching {name}"):
+                    fetch(name)
+                state = "fetched"
+        except AssetError as error:
+            failures.append(error)
+            state = "[red]missing[/red]"
+        table.add_row(name, asset.about, asset.licence, asset.sha256[:12] + "…", state)
+    console.print(table)
+    console.print(f"Cache: {cache_folder()}", highlight=False, soft_wrap=True)
+    for failure in failures:
+        errors.print(str(failure), markup=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(STOPPED)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where; emptied first if a demo made it.")] = Path(
+        "demo"
+    ),
+    mode: Annotated[Mode, typer.Option(help="How much a face may change.")] = Mode.mid,
+    verbose: Verbose = False,
+) -> None:
+    """Build a small archive of public photos, cloak it, and show what came out."""
+    _set_logs(verbose)
+    from pipeline.demo import run_demo
+    from pipeline.library import LibraryError
+    from transforms.assets import AssetError
+
+    console, errors = _consoles()
+    try:
+        run_demo(folder, mode.value, console)
+    except (AssetError, LibraryError, OSError) as error:
+        _stop(errors, error, STOPPED)
+
+
+def main() -> None:
+    """Entry point of the `photoveil` command."""
+    app()
+
+
+def _status(outcome: Outcome) -> int:
+    return SOME_FAILED if outcome.statuses["failed"] else 0
+
+
+def _stop(errors: Console, error: Exception, code: int) -> NoReturn:
+    errors.print(f"photoveil: {error}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def _consoles() -> tuple[Console, Console]:
+    from rich.console import Console
+
+    return Console(), Console(stderr=True)
+
+
+def _set_logs(verbose: bool) -> None:
+    """Hide the libraries' chatter, in this process and in those it starts, unless asked for."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO)
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    warnings.simplefilter("ignore")
+    for name in ("apache_beam", "absl", "tensorflow", "root"):
+        logging.getLogger(name).setLevel(logging.ERROR)

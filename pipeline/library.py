@@ -1,0 +1,163 @@
+"""The library: the output tree, the manifest in it, the private state beside it, and its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+from transforms import storage
+from transforms.publish import Destination
+
+FOLDER = "_photoveil"
+
+
+class LibraryError(ValueError):
+    """A run that must not start; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """source: the input tree, only ever read. root: the output tree. state: private folder."""
+
+    source: str
+    root: str
+    state: Path
+
+    @property
+    def manifest(self) -> str:
+        """Folder of the Parquet dataset."""
+        return storage.join(self.root, f"{FOLDER}/manifest")
+
+    @property
+    def scratch(self) -> str:
+        """Folder of unfinished files; what a crash left there is deleted by the next run."""
+        return storage.join(self.root, f"{FOLDER}/unfinished")
+
+    @property
+    def destination(self) -> Destination:
+        """Where photos are published."""
+        return Destination(self.root, self.scratch)
+
+
+def open_library(source: str, root: str, state: Path | None = None) -> Library:
+    """Check the three places of a run, and make the ones that are written to.
+
+    Args:
+        source: folder of the originals. root: folder of the library, new, empty or of an earlier
+            run. state: private folder; by default one in the user's state folder.
+
+    Raises:
+        LibraryError: a folder is missing, cannot be used or lies inside another one.
+    """
+    if storage.is_local(source):
+        source = os.path.realpath(source)
+    if storage.is_local(root):
+        root = os.path.realpath(root)
+    _check_source(source)
+    state = default_state(root) if state is None else Path(os.path.realpath(state))
+    _check_apart(source, root, state)
+    _check_root(root)
+    library = Library(source, root, state)
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        state.chmod(0o700)  # it holds pictures of faces and who is who
+    except OSError as error:
+        raise LibraryError(f"{state} cannot be used: {storage.explain(error)}") from error
+    if storage.is_local(root):
+        try:
+            for folder in (library.manifest, library.scratch):
+                os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise LibraryError(f"{root} cannot be written to: {storage.explain(error)}") from error
+    return library
+
+
+def default_state(root: str) -> Path:
+    """The private folder of the library at `root`, in the user's own state folder."""
+    name = hashlib.sha256(root.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return platformdirs.user_state_path("photoveil") / "libraries" / name
+
+
+@contextlib.contextmanager
+def locked(library: Library) -> Iterator[None]:
+    """Hold the library's lock, which the system lets go of when its process dies.
+
+    Raises:
+        LibraryError: another run holds it.
+    """
+    local = storage.is_local(library.root)
+    folder = Path(library.root, FOLDER) if local else library.state
+    lock = filelock.FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise LibraryError(
+            f"another run is writing to {library.root}; wait until it is done or stop it"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check_source(source: str) -> None:
+    if storage.is_local(source):
+        if not os.path.exists(source):
+            raise LibraryError(f"{source} does not exist; give the folder that holds your photos")
+        if not os.path.isdir(source):
+            raise LibraryError(f"{source} is a file; give the folder that holds your photos")
+        if not os.access(source, os.R_OK | os.X_OK):
+            raise LibraryError(f"{source} cannot be read: no permission")
+    elif not storage.exists(source):
+        raise LibraryError(f"{source} does not exist or holds nothing")
+    if storage.exists(storage.join(source, FOLDER)):
+        raise LibraryError(
+            f"{source} is itself a library of cloaked photos; give the folder of the originals"
+        )
+
+
+def _check_apart(source: str, root: str, state: Path) -> None:
+    if _within(root, source):
+        raise LibraryError(
+            f"the output folder {root} lies inside the input folder {source}; choose one outside, "
+            "so that originals and cloaked photos never mix"
+        )
+    if _within(source, root):
+        raise LibraryError(
+            f"the input folder {source} lies inside the output folder {root}; choose another "
+            "output folder, so that no original is ever overwritten"
+        )
+    for folder, what in ((root, "output"), (source, "input")):
+        if _within(str(state), folder):
+            raise LibraryError(
+                f"the state folder {state} lies inside the {what} folder {folder}; it holds "
+                "pictures of faces and must stay private: choose another place"
+            )
+
+
+def _check_root(root: str) -> None:
+    if not storage.is_local(root) or not os.path.lexists(root):
+        return
+    if not os.path.isdir(root):
+        raise LibraryError(f"{root} is a file; give a folder for the cloaked photos")
+    try:
+        names = os.listdir(root)
+    except OSError as error:
+        raise LibraryError(f"{root} cannot be read: {storage.explain(error)}") from error
+    if names and FOLDER not in names:
+        raise LibraryError(
+            f"{root} is not empty and no library of cloaked photos; choose a new or an empty "
+            "folder, so that nothing in it is overwritten"
+        )
+
+
+def _within(path: str, folder: str) -> bool:
+    separator = os.sep if storage.is_local(folder) else "/"
+    return f"{path}{separator}".startswith(f"{folder.rstrip(separator)}{separator}")

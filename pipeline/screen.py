@@ -1,0 +1,115 @@
+"""What a person sees while a run goes on: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from pipeline.progress import ProgressReader
+
+_POLL = 0.5  # seconds
+_LINE_EVERY = 15.0  # seconds between plain lines
+# A photo counts as this much done once it is scanned: the share of the time that took here.
+_SCAN_SHARE = 0.15
+
+
+class Pace:
+    """How far a run is, from event counts.
+
+    Args:
+        total: files to work on.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.faces = 0
+        self.photos = 0
+        self.done = 0.0
+        self._started = time.monotonic()
+
+    def update(self, counts: Counter[str]) -> None:
+        """Take new counts over."""
+        self.photos = counts["published"]
+        self.faces = counts["face"]
+        ahead = max(0, counts["scanned"] - counts["published"])
+        self.done = self.photos + _SCAN_SHARE * ahead
+
+    @property
+    def rate(self) -> float:
+        """Photos a second, 0 before anything is done."""
+        return self.done / max(1e-3, time.monotonic() - self._started)
+
+    def __str__(self) -> str:
+        left = duration((self.total - self.done) / self.rate) if self.done else "…"
+        return (
+            f"{self.photos:,} of {self.total:,} photos, {self.faces:,} faces, "
+            f"{self.rate:.2g} photos/s, {left} left"
+        )
+
+
+class _PaceColumn(ProgressColumn):
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
+
+    def render(self, task: Task) -> Text:
+        return Text(str(self._pace), style="progress.remaining")
+
+
+@contextlib.contextmanager
+def watched(file: Path, total: int, console: Console) -> Iterator[None]:
+    """Show, while the block runs, what workers report to `file` (see `pipeline.progress`)."""
+    file.unlink(missing_ok=True)
+    reader, pace, stop = ProgressReader(file), Pace(total), threading.Event()
+    show = _bar if console.is_terminal else _lines
+    thread = threading.Thread(target=show, args=(reader, pace, console, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        file.unlink(missing_ok=True)
+
+
+def _bar(reader: ProgressReader, pace: Pace, console: Console, stop: threading.Event) -> None:
+    columns = (
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(bar_width=24),
+        _PaceColumn(pace),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("cloaking", total=max(1, pace.total))
+        ended = False
+        while not ended:
+            ended = stop.wait(_POLL)
+            pace.update(reader.update())
+            bar.update(task, completed=pace.done)
+
+
+def _lines(reader: ProgressReader, pace: Pace, console: Console, stop: threading.Event) -> None:
+    wait = _POLL * 4  # the first line soon, so that a log shows that something happens
+    while not stop.wait(wait):
+        pace.update(reader.update())
+        console.print(str(pace), highlight=False, soft_wrap=True)
+        wait = _LINE_EVERY
+
+
+def duration(seconds: float) -> str:
+    """A time span in plain words, such as "3 min 20 s"."""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    if minutes:
+        return f"{minutes} min {rest:02} s"
+    return f"{rest} s"

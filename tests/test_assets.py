@@ -1,0 +1,231 @@
+"""Pinned assets: verified, cached, refused when they are not what they should be."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from transforms import assets
+from transforms.assets import Asset, AssetError, Source
+
+CONTENT = b"a model" * 100
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv(assets.CACHE_ENV, str(folder))
+    return folder
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No package index and no web: every real client gives up at once."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("npm_config_registry", NOWHERE)
+    monkeypatch.setenv("npm_config_fetch_retries", "0")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, NOWHERE)
+    monkeypatch.setenv("no_proxy", "")
+
+
+Pinned = Callable[..., Asset]
+
+
+@pytest.fixture
+def pinned(monkeypatch: pytest.MonkeyPatch) -> Pinned:
+    """Puts one asset into an otherwise empty catalogue."""
+
+    def pin(*sources: Source, content: bytes = CONTENT) -> Asset:
+        sha256 = hashlib.sha256(content).hexdigest()
+        asset = Asset("demo.bin", "model", "a demo", "MIT", sha256, sources)
+        monkeypatch.setattr(assets, "catalogue", lambda: {asset.name: asset})
+        return asset
+
+    return pin
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    """A minimal wheel that pip accepts, with CONTENT in it."""
+    path = tmp_path / "demo-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("demo/model.bin", CONTENT)
+        archive.writestr(
+            "demo-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            "demo-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr("demo-1.0.dist-info/RECORD", "")
+    return path
+
+
+def packaged(wheel: Path, sha256: str | None = None, member: str = "demo/model.bin") -> Source:
+    right = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return Source(pypi=f"demo @ {wheel.as_uri()}", package_sha256=sha256 or right, member=member)
+
+
+def address(path: Path, content: bytes) -> Source:
+    path.write_bytes(content)
+    return Source(url=path.as_uri())
+
+
+def kept(cache: Path) -> list[Path]:
+    return [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_every_entry_of_the_catalogue_is_pinned() -> None:
+    for asset in assets.catalogue().values():
+        assert len(bytes.fromhex(asset.sha256)) == 32
+        assert asset.sources
+        for source in asset.sources:
+            assert source.url or (source.package_sha256 and source.member), asset.name
+
+
+def test_demo_photo_has_the_pinned_hash(demo_photo: Callable[[str], Path]) -> None:
+    data = demo_photo("obama.jpg").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == assets.catalogue()["obama.jpg"].sha256
+
+
+def test_warm_cache_needs_no_network(
+    demo_photo: Callable[[str], Path],
+    cache: Path,
+    offline: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(assets.CACHE_ENV)
+    warm = demo_photo("astronaut.png")
+    monkeypatch.setenv(assets.CACHE_ENV, str(cache))
+    target = assets.cached_path(assets.catalogue()["astronaut.png"])
+    target.parent.mkdir(parents=True)
+    shutil.copy(warm, target)
+    monkeypatch.setenv("PATH", "")
+    assert assets.fetch("astronaut.png") == target
+
+
+def test_unknown_asset_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        assets.fetch("no-such-asset")
+
+
+@pytest.mark.parametrize("name", ["rocket.jpg", "faceres.json"])
+def test_error_lists_every_source(name: str, cache: Path, offline: None) -> None:
+    with pytest.raises(AssetError) as failure:
+        assets.fetch(name)
+    asset = assets.catalogue()[name]
+    assert asset.about in str(failure.value)
+    for source in asset.sources:
+        assert str(source) in str(failure.value)
+    assert kept(cache) == []
+
+
+def test_file_from_an_address_is_kept(cache: Path, tmp_path: Path, pinned: Pinned) -> None:
+    asset = pinned(address(tmp_path / "file", CONTENT))
+    path = assets.fetch("demo.bin")
+    assert path.read_bytes() == CONTENT
+    assert kept(cache) == [path] == [assets.cached_path(asset)]
+
+
+def test_file_with_a_wrong_hash_is_refused(cache: Path, tmp_path: Path, pinned: Pinned) -> None:
+    asset = pinned(address(tmp_path / "file", b"something else"))
+    with pytest.raises(AssetError, match=f"wrong hash: expected sha256 {asset.sha256}"):
+        assets.fetch("demo.bin")
+    assert kept(cache) == []
+
+
+def test_next_source_is_tried(cache: Path, tmp_path: Path, pinned: Pinned) -> None:
+    pinned(
+        Source(url=(tmp_path / "missing").as_uri()),
+        address(tmp_path / "wrong", b"something else"),
+        address(tmp_path / "right", CONTENT),
+    )
+    assert assets.fetch("demo.bin").read_bytes() == CONTENT
+
+
+def test_tampered_cache_is_replaced(cache: Path, tmp_path: Path, pinned: Pinned) -> None:
+    asset = pinned(address(tmp_path / "file", CONTENT))
+    path = assets.fetch("demo.bin")
+    path.write_bytes(b"tampered")
+    assert not assets.is_cached(asset)
+    assert assets.fetch("demo.bin").read_bytes() == CONTENT
+
+
+def test_tampered_cache_is_not_used_when_nothing_replaces_it(
+    cache: Path, tmp_path: Path, pinned: Pinned
+) -> None:
+    pinned(address(tmp_path / "file", CONTENT))
+    assets.fetch("demo.bin").write_bytes(b"tampered")
+    (tmp_path / "file").unlink()
+    with pytest.raises(AssetError):
+        assets.fetch("demo.bin")
+
+
+def test_member_of_a_package_is_kept(
+    cache: Path, wheel: Path, pinned: Pinned, offline: None
+) -> None:
+    pinned(packaged(wheel))
+    assert assets.fetch("demo.bin").read_bytes() == CONTENT
+
+
+def test_package_with_a_wrong_hash_is_refused(
+    cache: Path, wheel: Path, pinned: Pinned, offline: None
+) -> None:
+    pinned(packaged(wheel, sha256="0" * 64))
+    with pytest.raises(AssetError, match="(?i)hash"):
+        assets.fetch("demo.bin")
+    assert kept(cache) == []
+
+
+def test_package_without_the_member_is_named(
+    cache: Path, wheel: Path, pinned: Pinned, offline: None
+) -> None:
+    pinned(packaged(wheel, member="demo/other.bin"))
+    with pytest.raises(AssetError, match=r"the package has no demo/other\.bin"):
+        assets.fetch("demo.bin")
+
+
+@pytest.fixture
+def torn_download() -> Iterator[str]:
+    """An address that promises more bytes than it sends."""
+
+    class Torn(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            self.wfile.write(CONTENT[:50])
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Torn) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/file"
+        server.shutdown()
+
+
+def test_torn_download_is_refused(
+    cache: Path, tmp_path: Path, pinned: Pinned, torn_download: str
+) -> None:
+    pinned(Source(url=torn_download))
+    with pytest.raises(AssetError, match="cannot get demo.bin"):
+        assets.fetch("demo.bin")
+    assert kept(cache) == []
+
+
+def test_hash_of_the_assets_depends_on_which_and_not_on_order() -> None:
+    both = assets.assets_hash(("obama.jpg", "biden.jpg"))
+    assert both == assets.assets_hash(("biden.jpg", "obama.jpg"))
+    assert both != assets.assets_hash(("obama.jpg",))
+    assert len(both) == 16
