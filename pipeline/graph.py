@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import apache_beam as beam
 from apache_beam.io.parquetio import WriteToParquet
@@ -128,9 +129,9 @@ def cloak(
         | "Change" >> beam.MapTuple(lambda key, done: (key, (done.example.index, done.inference)))
     )
     _ = (
-        {"photo": by_photo | "Strip" >> beam.MapValues(_without_crops), "cloaks": cloaks}
+        {"photo": by_photo | "Strip" >> beam.MapTuple(_without_crops), "cloaks": cloaks}
         | "Gather" >> beam.CoGroupByKey()
-        | "Publish" >> beam.FlatMapTuple(_publish, wave.destination)
+        | "Publish" >> beam.FlatMapTuple(partial(_publish, wave.destination))
         | "Published" >> beam.Map(lambda photo: tick(photo, "published", wave.progress))
         | "Measure"
         >> RunInference(MeasureHandler(settings.cloak.surrogates, settings.cloak.batch_size))
@@ -157,10 +158,10 @@ def _undetected(failure) -> list[ScannedPhoto]:
     ]
 
 
-def _without_crops(photo: ScannedPhoto) -> ScannedPhoto:
-    return replace(photo, crops=photo.crops[:0])
+def _without_crops(key, photo):
+    return key, replace(photo, crops=photo.crops[:0])
 
 
-def _publish(_key, grouped, destination):
+def _publish(destination, _key, grouped):
     (photo,) = grouped["photo"]
     return publish(photo, dict(grouped["cloaks"]), destination)

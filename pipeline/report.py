@@ -45,7 +45,8 @@ def summary(outcome: Outcome, library: Library) -> str:
     if outcome.left_out:
         lines += ["", "Left out:"]
         lines += [
-            f"  {count:>6,}  {reason}" for reason, count in outcome.left_out.most_common(_MOST_LISTED)
+            f"  {count:>6,}  {reason}"
+            for reason, count in outcome.left_out.most_common(_MOST_LISTED)
         ]
     if outcome.failed:
         lines += ["", "Failed:"]

@@ -78,8 +78,7 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
         "status": photo.status,
         "reason": photo.reason,
         "copies": [_ref_to_row(ref) for ref in photo.copies],
-        "published": published
-        and {**asdict(published), "output": os.fsencode(published.output)},
+        "published": published and {**asdict(published), "output": os.fsencode(published.output)},
     }
 
 

@@ -30,7 +30,6 @@ from transforms.discover import PhotoRef, discover
 from transforms.duplicates import Published
 
 
-
 @dataclass
 class Outcome:
     """What a run did.
@@ -164,7 +163,10 @@ def _published_by(rows: pa.Table, refs: Sequence[PhotoRef]) -> dict[str, Publish
     relative = {ref.source: ref.relative for ref in refs}
     made = rows.filter(pc.is_in(rows["status"], pa.array(["cloaked", "no_face", "unchanged"])))
     columns = ["source", "source_sha256", "output_sha256", "width", "height"]
-    return {row["source_sha256"]: _as_published(row, relative) for row in made.select(columns).to_pylist()}
+    return {
+        row["source_sha256"]: _as_published(row, relative)
+        for row in made.select(columns).to_pylist()
+    }
 
 
 def _as_published(row: dict[str, Any], relative: dict[str, str]) -> Published:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from transforms import codecs, storage
-from transforms.cloak.optimizer import Cloak
+from transforms.cloak.faces import Cloak
 from transforms.discover import PhotoRef, printable
 from transforms.duplicates import Published
 from transforms.faces.align import crop_face, face_to_crop, lay_back

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from transforms.cloak.handler import AlignedFace
+from transforms.cloak.faces import AlignedFace
 from transforms.discover import PhotoRef
 from transforms.duplicates import ContentGroup, Published
 from transforms.faces.align import CROP_SIZE, crop_face, face_to_crop
 from transforms.faces.detect import Face
 from transforms.fingerprint import ReadPhoto
 
-_NO_CROPS = np.zeros((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+
+def _no_crops() -> np.ndarray:
+    return np.zeros((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ScannedPhoto:
     width: int = 0
     height: int = 0
     faces: tuple[Face, ...] = ()
-    crops: np.ndarray = _NO_CROPS
+    crops: np.ndarray = field(default_factory=_no_crops)
     tiny_faces: int = 0
     status: str | None = None
     reason: str | None = None
@@ -89,7 +91,7 @@ def scanned(
         width,
         height,
         tuple(usable),
-        np.stack(crops) if crops else _NO_CROPS,
+        np.stack(crops) if crops else _no_crops(),
         tiny_faces=len(faces) - len(usable),
         copies=copies,
     )

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
+from transforms.cloak.faces import AlignedFace
 from transforms.cloak.optimizer import Optimizer
 from transforms.cloak.parameters import CloakParameters
 from transforms.cloak.surrogates import load_surrogate
-
-
-@dataclass(frozen=True)
-class AlignedFace:
-    """A face on its way to the optimiser.
-
-    index: which face of its photo. crop: uint8 (S, S, 3) RGB. seed: of its jitter; it comes from
-    the photo's content, so a photo gets the same cloak in any batch and on any machine.
-    """
-
-    index: int
-    crop: np.ndarray
-    seed: int
 
 
 @cache

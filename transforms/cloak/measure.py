@@ -43,7 +43,10 @@ class Measure:
         """
         figures: list[np.ndarray] = []
         for start in range(0, len(clean), self._batch_size):
-            pair = (clean[start : start + self._batch_size], written[start : start + self._batch_size])
+            pair = (
+                clean[start : start + self._batch_size],
+                written[start : start + self._batch_size],
+            )
             missing = self._batch_size - len(pair[0])
             filled = [np.pad(crops, [(0, missing), *[(0, 0)] * 3], "edge") for crops in pair]
             figures += list(

@@ -10,11 +10,11 @@ distance under a DSSIM budget, enforced by a hinge whose weight adapts per face.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
+from transforms.cloak.faces import Cloak
 from transforms.cloak.losses import cosine, dssim, low_frequency_energy
 from transforms.cloak.parameters import CloakParameters
 from transforms.cloak.surrogates import Surrogate
@@ -22,20 +22,6 @@ from transforms.faces.align import feather
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # Adam, Kingma & Ba 2015
 _HINGE_UP, _HINGE_DOWN = 1.25, 0.85
-
-
-@dataclass(frozen=True)
-class Cloak:
-    """The result for one face.
-
-    change: float32 (S, S) luminance change in levels, 0 at the crop's edge.
-    dssim: of the changed crop against the clean one, 0..1.
-    steps: optimiser steps spent.
-    """
-
-    change: np.ndarray
-    dssim: float
-    steps: int
 
 
 class Optimizer:
@@ -153,9 +139,7 @@ def _compile_loop(
                 excess = tf.nn.relu(visible - budget) / budget
                 blotches = low_frequency_energy(change, parameters.low_frequency_sigma)
                 loss = tf.reduce_sum(
-                    likeness
-                    + hinge_weight * excess
-                    + parameters.low_frequency_weight * blotches
+                    likeness + hinge_weight * excess + parameters.low_frequency_weight * blotches
                 )
             gradient = tape.gradient(loss, raw)
 

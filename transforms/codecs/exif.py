@@ -74,7 +74,9 @@ def _patched(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, bytes | None, bo
             entry, kind = entries[_JPEG_LENGTH][:2]
             struct.pack_into(order + ("H" if kind == 3 else "I"), block, entry + 8, len(new))
             return bytes(block), new, True
-        if tiff.startswith(segments.SOI, start):  # else the offset points astray, to other tags' data
+        if tiff.startswith(
+            segments.SOI, start
+        ):  # else the offset points astray, to other tags' data
             _blank(block, start, room)
     elif _STRIP_OFFSETS in entries and _STRIP_LENGTHS in entries:
         starts = _values(tiff, entries[_STRIP_OFFSETS], order)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
 from transforms.codecs import exif, xmp
-from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
+from transforms.codecs.errors import DAMAGE, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto, decoded, open_image
 
@@ -21,7 +20,16 @@ _NO_LIMIT = 1 << 62  # `decode` has checked the size already
 _WRITABLE = ("L", "LA", "RGB", "RGBA", "I;16")
 # Chunks that describe palette entries or the depth of each channel.
 _BOUND_TO_MODE = {b"PLTE", b"tRNS", b"hIST", b"sBIT", b"bKGD"}
-_STANDARD = _BOUND_TO_MODE | {b"IEND", b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"pHYs", b"sPLT", b"tIME"}
+_STANDARD = _BOUND_TO_MODE | {
+    b"IEND",
+    b"cHRM",
+    b"gAMA",
+    b"iCCP",
+    b"sRGB",
+    b"pHYs",
+    b"sPLT",
+    b"tIME",
+}
 _JPEG_START = b"\xff\xd8\xff"
 _RAW_PROFILE = b"raw profile type "
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
@@ -173,4 +181,16 @@ def _cloaked_xmp(body: bytes) -> tuple[bytes, list[str]]:
 
 def _chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
     """(type, body) of each chunk up to IEND, and the offset after it."""
-    return list(_read_chunks(data)), data.rindex(b"IEND") + 8
+    chunks, position = [], len(MAGIC)
+    while position + 8 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        name = data[position + 4 : position + 8]
+        chunks.append((name, data[position + 8 : position + 8 + length]))
+        position += 12 + length
+        if name == b"IEND":
+            return chunks, position
+    raise CodecError("damaged or cut off (no end chunk)")
+
+
+def _packed(name: bytes, body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")

@@ -178,4 +178,8 @@ def _resnet50_row(face: dict) -> list[float]:
     # `retina-face` names landmarks by the person's own left and right; ours go by the picture.
     marks = face["landmarks"]
     order = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
-    return [*face["facial_area"], *(value for name in order for value in marks[name]), face["score"]]
+    return [
+        *face["facial_area"],
+        *(value for name in order for value in marks[name]),
+        face["score"],
+    ]
