@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from pipeline import chatter
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +82,6 @@ def run(
     """
     _set_logs(verbose)
     from pipeline.library import LibraryError, locked, open_library
-    from pipeline.report import summary
     from pipeline.settings import SettingsError, load_settings
     from transforms.assets import AssetError
 
@@ -90,7 +90,9 @@ def run(
         settings = load_settings(config, mode=mode and mode.value, workers=workers)
         library = open_library(source, output, state)
         with locked(library):
+            _load_tensorflow(verbose, console)
             from pipeline.job import run_job
+            from pipeline.report import summary
 
             outcome = run_job(library, settings, recloak, console)
     except (LibraryError, SettingsError) as error:
@@ -145,11 +147,12 @@ def demo(
 ) -> None:
     """Build a small archive of public photos, cloak it, and show what came out."""
     _set_logs(verbose)
+    console, errors = _consoles()
+    _load_tensorflow(verbose, console)
     from pipeline.demo import run_demo
     from pipeline.library import LibraryError
     from transforms.assets import AssetError
 
-    console, errors = _consoles()
     try:
         run_demo(folder, mode.value, console)
     except (AssetError, LibraryError, OSError) as error:
@@ -177,12 +180,13 @@ def _consoles() -> tuple[Console, Console]:
 
 
 def _set_logs(verbose: bool) -> None:
-    """Hide the libraries' chatter, in this process and in those it starts, unless asked for."""
     if verbose:
         logging.basicConfig(level=logging.INFO)
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["PYTHONWARNINGS"] = "ignore"
-    warnings.simplefilter("ignore")
-    for name in ("apache_beam", "absl", "tensorflow", "root"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    else:
+        chatter.hide()
+
+
+def _load_tensorflow(verbose: bool, console: Console) -> None:
+    if not verbose:
+        with console.status("loading TensorFlow"):
+            chatter.import_tensorflow()

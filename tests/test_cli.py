@@ -1,0 +1,234 @@
+"""The `photoveil` command as a user runs it: a process of its own, on real photos."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import piexif
+import pytest
+from PIL import Image
+
+from pipeline import manifest
+from pipeline.demo import build_archive
+
+DemoPhoto = Callable[[str], Path]
+
+
+def photoveil(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("photoveil"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", **environment},
+        timeout=400,
+        check=False,
+    )
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+class Run:
+    """One run over the demo archive, shared by the tests that look at its results."""
+
+    def __init__(self, base: Path) -> None:
+        self.photos, self.out, self.state = base / "photos", base / "out", base / "state"
+        self.config = base / "quick.yaml"
+        self.config.write_text("cloak: {steps: 12, batch_size: 2, surrogates: [mobilefacenet]}\n")
+        build_archive(self.photos)
+        os.utime(self.photos / "2013/rome.jpg", (1_367_409_600, 1_367_409_600))
+        self.before = hashes(self.photos)
+        self.done = self.again()
+        self.rows = {
+            row["source"]: row
+            for row in manifest.read(str(self.out / "_photoveil/manifest")).to_pylist()
+        }
+
+    def again(self, *more: str) -> subprocess.CompletedProcess[str]:
+        return photoveil(
+            "run", self.photos, self.out, "--state", self.state, "--config", self.config, *more
+        )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("archive"))
+
+
+def test_every_file_has_a_row_with_its_status(run: Run) -> None:
+    assert {source: row["status"] for source, row in run.rows.items()} == {
+        "2009/inauguration.jpg": "cloaked",
+        "2012/portrait.jpg": "cloaked",
+        "2012/speech.jpg": "cloaked",
+        "2013/astronaut.png": "cloaked",
+        "2013/cat.png": "no_face",
+        "2013/coffee.png": "no_face",
+        "2013/damaged.jpg": "failed",
+        "2013/joe.jpg": "cloaked",
+        "2013/notes.txt": "unsupported",
+        "2013/rome.jpg": "cloaked",
+        "2014/best of/portrait.jpg": "duplicate",
+    }
+
+
+def test_a_failed_photo_gives_exit_status_3_and_is_named_with_its_reason(run: Run) -> None:
+    assert run.done.returncode == 3, run.done.stderr
+    assert "2013/damaged.jpg: damaged or cut off" in run.done.stdout
+
+
+def test_the_screen_shows_nothing_but_our_own_words(run: Run) -> None:
+    assert run.done.stderr == ""
+    assert "WARNING" not in run.done.stdout
+
+
+def test_the_originals_are_untouched(run: Run) -> None:
+    assert hashes(run.photos) == run.before
+
+
+def test_outputs_are_what_the_manifest_says_and_nothing_else(run: Run) -> None:
+    written = {n: h for n, h in hashes(run.out).items() if not n.startswith("_photoveil/")}
+    assert written == {
+        row["output"]: row["output_sha256"] for row in run.rows.values() if row["output"]
+    }
+
+
+def test_photos_without_a_face_are_copied_byte_for_byte(run: Run) -> None:
+    for name in ("2013/cat.png", "2013/coffee.png"):
+        assert (run.out / name).read_bytes() == (run.photos / name).read_bytes()
+
+
+def test_faces_change_within_limits_and_the_rest_of_the_picture_stays(run: Run) -> None:
+    for name in ("2012/portrait.jpg", "2013/astronaut.png"):
+        before, after = (
+            np.asarray(Image.open(root / name).convert("RGB"), np.int16)
+            for root in (run.photos, run.out)
+        )
+        change = np.abs(after - before).max(axis=2)
+        (face,) = run.rows[name]["faces"]
+        rows = slice(int(face["box"]["top"]), int(face["box"]["bottom"]))
+        columns = slice(int(face["box"]["left"]), int(face["box"]["right"]))
+        assert change[rows, columns].mean() > 0.5
+        assert (change > 0).mean() < 0.5  # far from the face nothing changes
+
+
+def test_the_manifest_measures_each_face_on_the_written_file(run: Run) -> None:
+    for row in run.rows.values():
+        for face in row["faces"]:
+            assert 0 < face["dssim"] < 0.03
+            assert 0 < face["flip"] < 0.2
+            assert face["steps"] == 12
+            (pair,) = face["cosine_shift"]
+            assert pair["surrogate"] == "mobilefacenet"
+            assert pair["shift"] > 0.2
+            assert 0.6 <= face["detector_score"] <= 1
+
+
+def test_a_duplicate_is_the_same_file_as_its_twin(run: Run) -> None:
+    row = run.rows["2014/best of/portrait.jpg"]
+    assert row["duplicate_of"] == "2012/portrait.jpg"
+    assert row["output_sha256"] == run.rows["2012/portrait.jpg"]["output_sha256"]
+
+
+def test_exif_is_kept_and_its_thumbnail_is_of_the_cloaked_photo(run: Run) -> None:
+    before, after = (piexif.load(str(root / "2013/rome.jpg")) for root in (run.photos, run.out))
+    assert after["GPS"] == before["GPS"]
+    assert after["Exif"] == before["Exif"]
+    assert after["0th"][piexif.ImageIFD.Make] == b"Demo"
+    small = Image.open(io.BytesIO(after["thumbnail"]))
+    assert small.size == Image.open(io.BytesIO(before["thumbnail"])).size
+    assert after["thumbnail"] != before["thumbnail"]
+
+
+def test_quantisation_subsampling_and_time_are_kept(run: Run) -> None:
+    for name in ("2012/portrait.jpg", "2013/joe.jpg", "2013/rome.jpg"):
+        before, after = Image.open(run.photos / name), Image.open(run.out / name)
+        assert after.quantization == before.quantization  # type: ignore[attr-defined]
+        assert after.layer == before.layer  # type: ignore[attr-defined]
+        assert (run.out / name).stat().st_mtime == (run.photos / name).stat().st_mtime
+
+
+def test_duckdb_and_pandas_read_the_manifest(run: Run) -> None:
+    folder = run.out / "_photoveil/manifest"
+    found = duckdb.sql(f"select count(*) from '{folder}/*.parquet' where status = 'cloaked'")
+    assert found.fetchall() == [(6,)]
+    assert len(pd.read_parquet(folder)) == 11
+
+
+def test_the_state_folder_is_for_its_owner_alone_and_holds_no_face_afterwards(run: Run) -> None:
+    assert run.state.stat().st_mode & 0o077 == 0
+    assert hashes(run.state) == {}
+
+
+def test_a_second_run_does_only_what_is_new_or_failed(run: Run) -> None:
+    shutil.copyfile(run.photos / "2013/joe.jpg", run.photos / "2014/new.jpg")
+    done = run.again()
+    rows = manifest.read(str(run.out / "_photoveil/manifest")).to_pylist()
+    assert "9  done by an earlier run" in done.stdout
+    by_source = {row["source"]: row for row in rows}
+    assert len(by_source) == len(rows) == 12
+    assert by_source["2014/new.jpg"]["status"] == "duplicate"
+    assert by_source["2013/joe.jpg"] == run.rows["2013/joe.jpg"]
+    assert len(list((run.out / "_photoveil/manifest").iterdir())) == 1
+
+
+def test_other_settings_leave_what_is_done_unless_told(run: Run) -> None:
+    done = run.again("--mode", "low")
+    assert "done by an earlier run with other settings" in done.stdout
+
+
+def test_help_comes_within_a_second() -> None:
+    photoveil("--help")  # warm the disk cache
+    started = time.monotonic()
+    done = photoveil("--help")
+    assert done.returncode == 0
+    assert time.monotonic() - started < 1
+
+
+def test_version() -> None:
+    assert photoveil("--version").stdout == "photoveil 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("missing", "out"), "does not exist"),
+        (("in/a.jpg", "out"), "is a file"),
+        (("in", "in/out"), "lies inside the input folder"),
+        (("in", "."), "lies inside the output folder"),
+        (("in", "full"), "not empty"),
+        (("in", "out", "--state", "out/state"), "must stay private"),
+        (("in", "out", "--config", "bad.yaml"), "cloak.dssim: no such setting"),
+        (("in", "out", "--config", "range.yaml"), "cloak.steps"),
+        (("in", "out", "--mode", "best"), "best"),
+        (("in", "out", "--workers", "0"), "run.workers"),
+    ],
+)
+def test_bad_input_is_refused_with_exit_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("in", "full"):
+        Path(folder).mkdir()
+        Path(folder, "a.jpg").write_bytes(b"\xff\xd8")
+    Path("bad.yaml").write_text("cloak: {dssim: 1}\n")
+    Path("range.yaml").write_text("cloak: {steps: 0}\n")
+    done = photoveil("run", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert not Path("out", "a.jpg").exists()
