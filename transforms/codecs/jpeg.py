@@ -61,6 +61,7 @@ def encode(data: bytes, change: np.ndarray) -> EncodedPhoto:
     else:
         coded = _encoded_anew(data, stored_change)
     body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
+    body = _with_component_ids(body, original)
     if mode == "CMYK":  # Pillow may code the four inks another way than the original did
         original = [s for s in original if s.marker != APP14]
         body = [s for s in segments.split(coded)[0] if s.marker == APP14] + body
@@ -110,6 +111,24 @@ def _spliced(original: list[Segment], change: np.ndarray) -> bytes:
     if any(segment.marker in _PROGRESSIVE for segment in original):
         coded = mozjpeg_lossless_optimization.optimize(coded)
     return coded
+
+
+def _with_component_ids(coded: list[Segment], original: list[Segment]) -> list[Segment]:
+    """Name the colour components as the original does: jpeglib counts from 0, JFIF wants 1, 2, 3."""
+    new_ids, old_ids = (
+        next(s.payload for s in found if s.marker in _FRAMES)[6::3] for found in (coded, original)
+    )
+    renamed = bytes.maketrans(new_ids, old_ids)
+    named = []
+    for segment in coded:
+        payload = bytearray(segment.payload)
+        if segment.marker in _FRAMES:
+            payload[6::3] = old_ids
+        elif segment.marker == segments.SOS:
+            selectors = slice(1, 1 + 2 * payload[0], 2)
+            payload[selectors] = payload[selectors].translate(renamed)
+        named.append(Segment(segment.marker, bytes(payload), segment.scan))
+    return named
 
 
 def _add_to_blocks(blocks: np.ndarray, table: np.ndarray, change: np.ndarray) -> None:

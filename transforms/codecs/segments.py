@@ -9,7 +9,7 @@ from transforms.codecs.errors import CodecError
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 APP0, APP1, APP2, APP13, APP14, COM = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
-_SOS, _EOI = 0xDA, 0xD9
+SOS, _EOI = 0xDA, 0xD9
 
 # The end of entropy-coded data: a marker that is no stuffed zero, restart or fill byte.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -55,7 +55,7 @@ def split(data: bytes, start: int = 0) -> tuple[list[Segment], int]:
             return segments, position + 2
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
         payload, scan = data[position + 4 : end], b""
-        if marker == _SOS:
+        if marker == SOS:
             found = _NEXT_MARKER.search(data, end)
             if found is None:
                 raise CodecError("the JPEG breaks off")
