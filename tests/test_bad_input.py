@@ -142,7 +142,7 @@ def test_nothing_is_written_for_what_failed(wrecks: Wrecks) -> None:
     assert written == expected | {os.fsencode(_LONG), os.fsencode(_ODD)}
 
 
-def test_two_worker_processes_write_the_same_files(
+def test_two_worker_processes_write_the_same_photos(
     wrecks: Wrecks, tmp_path: Path, quick: Path
 ) -> None:
     photos, out, _ = wrecks
@@ -151,11 +151,17 @@ def test_two_worker_processes_write_the_same_files(
         *("--config", quick, "--workers", "2"),
     )
     assert done.returncode == 3, done.stderr
-    both = [
-        {n: h for n, h in hashes(root).items() if not n.startswith("_photoveil/")}
-        for root in (out, tmp_path / "out")
-    ]
-    assert both[0] == both[1]
+    names, others = set(hashes(out)), set(hashes(tmp_path / "out"))
+    assert _photos(others) == _photos(names)
+    for name in _photos(names):
+        # Faces are batched another way, which moves the last bits of a sum.
+        with Image.open(out / name) as one, Image.open(tmp_path / "out" / name) as two:
+            difference = np.asarray(one, np.float32) - np.asarray(two, np.float32)
+        assert np.abs(difference).mean() < (30 if one.mode.startswith("I") else 0.1), name
+
+
+def _photos(names: set[str]) -> set[str]:
+    return {name for name in names if not name.startswith("_photoveil/")}
 
 
 @pytest.fixture

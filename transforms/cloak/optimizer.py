@@ -9,7 +9,8 @@ distance under a DSSIM budget, enforced by a hinge whose weight adapts per face.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +36,11 @@ class Optimizer:
         self._surrogates = tuple(surrogates)
         self._parameters = parameters
         self._loop = _compile_loop(self._surrogates, parameters)
+
+    @property
+    def traces(self) -> int:
+        """How often the loop was compiled."""
+        return self._loop.experimental_get_tracing_count()
 
     def cloak(self, crops: np.ndarray, seeds: Sequence[int]) -> list[Cloak]:
         """Cloaks for a batch of faces.
@@ -64,7 +70,7 @@ class Optimizer:
 
 
 def jitter_matrices(seed: int, size: int, parameters: CloakParameters) -> np.ndarray:
-    """Random similarities about the crop's centre: float64 (steps, 2, 3), output to input pixels."""
+    """Random similarities about the crop's centre: float64 (steps, 2, 3), output to input."""
     draws = np.random.default_rng(seed).normal(size=(parameters.steps, 4))
     angle = draws[:, 0] * parameters.jitter_rotation
     scale = np.exp(draws[:, 1] * parameters.jitter_scale)
@@ -107,7 +113,7 @@ def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
 
 def _compile_loop(
     surrogates: tuple[Surrogate, ...], parameters: CloakParameters
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+) -> Any:
     budget, cap = parameters.dssim_budget, parameters.max_change
 
     @tf.function

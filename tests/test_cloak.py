@@ -1,0 +1,186 @@
+"""The optimiser and its surrogates, on real faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import tensorflow as tf
+from apache_beam.ml.inference.base import RunInference
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.util import assert_that
+from PIL import Image
+from scipy import ndimage
+from skimage.metrics import structural_similarity
+
+from transforms import assets
+from transforms.cloak.faces import AlignedFace
+from transforms.cloak.handler import CloakHandler, load_optimizer
+from transforms.cloak.losses import dssim, low_frequency_energy
+from transforms.cloak.optimizer import Optimizer, jitter_matrices, warp
+from transforms.cloak.parameters import CloakParameters
+from transforms.cloak.surrogates import Surrogate, load_surrogate
+from transforms.faces.align import crop_face, face_to_crop
+from transforms.faces.detect import detect_faces, load_retinaface
+from transforms.faces.parameters import DetectorParameters
+
+PARAMETERS = CloakParameters(steps=15, batch_size=4)
+PHOTOS = ("obama.jpg", "biden.jpg", "astronaut.png")
+
+
+@pytest.fixture(scope="module")
+def crops(demo_photo: Callable[[str], Path]) -> np.ndarray:
+    detector = load_retinaface(str(assets.fetch("retinaface.pb")))
+    faces = []
+    for name in PHOTOS:
+        pixels = np.asarray(Image.open(demo_photo(name)).convert("RGB"))
+        face = detect_faces(pixels, detector, DetectorParameters())[0]
+        faces.append(crop_face(pixels, face_to_crop(face.landmarks)))
+    return np.stack(faces)
+
+
+@pytest.fixture(scope="module")
+def optimizer() -> Optimizer:
+    return load_optimizer(PARAMETERS)
+
+
+def embeddings(surrogate: Surrogate, crops: np.ndarray) -> np.ndarray:
+    return surrogate.embed(tf.constant(crops, tf.float32)).numpy()
+
+
+def test_mobilefacenet_agrees_with_the_lite_interpreter(crops: np.ndarray) -> None:
+    interpreter = tf.lite.Interpreter(str(assets.fetch("mobilefacenet.tflite")))
+    interpreter.allocate_tensors()
+    batch = (crops[:2].astype(np.float32) - 127.5) / 128
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
+    interpreter.invoke()
+    expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    found = embeddings(load_surrogate("mobilefacenet"), crops[:2])
+    assert np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["mobilefacenet", "faceres"])
+def test_a_surrogate_tells_people_apart(name: str, crops: np.ndarray, demo_photo) -> None:
+    detector = load_retinaface(str(assets.fetch("retinaface.pb")))
+    pixels = np.asarray(Image.open(demo_photo("obama2.jpg")).convert("RGB"))
+    face = detect_faces(pixels, detector, DetectorParameters())[0]
+    again = crop_face(pixels, face_to_crop(face.landmarks))
+    surrogate = load_surrogate(name)
+    likeness = embeddings(surrogate, again[np.newaxis]) @ embeddings(surrogate, crops).T
+    assert likeness.argmax() == 0
+
+
+@pytest.mark.parametrize("name", ["mobilefacenet", "faceres"])
+def test_gradients_agree_with_finite_differences(name: str, crops: np.ndarray) -> None:
+    surrogate = load_surrogate(name)
+    clean = tf.constant(crops[:1], tf.float32)
+    other = tf.stop_gradient(surrogate.embed(tf.constant(crops[1:2], tf.float32)))
+
+    def likeness(images: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(surrogate.embed(images) * other)
+
+    with tf.GradientTape() as tape:
+        tape.watch(clean)
+        value = likeness(clean)
+    gradient = tape.gradient(value, clean)
+    direction = gradient / tf.norm(gradient)
+    step = 3.0
+    numeric = (likeness(clean + step * direction) - likeness(clean - step * direction)) / (2 * step)
+    assert abs(float(numeric) / float(tf.norm(gradient)) - 1) < 0.15
+
+
+def test_dssim_is_that_of_scikit_image(crops: np.ndarray) -> None:
+    rng = np.random.default_rng(1)
+    noisy = np.clip(crops + rng.normal(0, 6, crops.shape), 0, 255)
+    found = dssim(tf.constant(crops, tf.float32), tf.constant(noisy, tf.float32)).numpy()
+    for clean, changed, value in zip(crops.astype(np.float64), noisy, found, strict=True):
+        _, full = structural_similarity(
+            *(clean, changed),
+            channel_axis=2,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            full=True,
+        )
+        # TensorFlow leaves out the border where the window does not fit.
+        expected = (1 - full[5:-5, 5:-5].mean()) / 2
+        assert value == pytest.approx(expected, abs=1e-4)
+
+
+def test_low_frequency_energy_is_that_of_a_gaussian_blur() -> None:
+    change = np.random.default_rng(2).normal(0, 5, (1, 64, 64, 1)).astype(np.float32)
+    blurred = ndimage.gaussian_filter(change[0, :, :, 0], 5, mode="constant", truncate=3)
+    found = float(low_frequency_energy(tf.constant(change), 5.0)[0])
+    assert found == pytest.approx(float((blurred**2).mean()), rel=1e-3)
+
+
+def test_warp_by_nothing_changes_nothing_and_by_a_shift_shifts(crops: np.ndarray) -> None:
+    images = tf.constant(crops[:1], tf.float32)
+    still = tf.constant([[[1.0, 0, 0], [0, 1, 0]]])
+    assert np.array_equal(warp(images, still).numpy(), images.numpy())
+    moved = warp(images, tf.constant([[[1.0, 0, 2], [0, 1, 3]]])).numpy()
+    assert np.allclose(moved[0, :-3, :-2], crops[0, 3:, 2:], atol=1e-3)
+
+
+def test_jitter_hangs_on_the_seed_alone() -> None:
+    one, two = (jitter_matrices(seed, 112, PARAMETERS) for seed in (7, 7))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, jitter_matrices(8, 112, PARAMETERS))
+
+
+def test_a_cloak_moves_every_surrogate_within_its_limits(
+    crops: np.ndarray, optimizer: Optimizer
+) -> None:
+    cloaks = optimizer.cloak(crops, [1, 2, 3])
+    for crop, cloak in zip(crops, cloaks, strict=True):
+        changed = np.clip(crop + cloak.change[..., np.newaxis], 0, 255)
+        assert np.abs(cloak.change).max() <= PARAMETERS.max_change
+        assert max(np.abs(cloak.change[[0, -1]]).max(), np.abs(cloak.change[:, [0, -1]]).max()) < 1
+        pair = (tf.constant(image[np.newaxis], tf.float32) for image in (crop, changed))
+        assert float(dssim(*pair)[0]) == pytest.approx(cloak.dssim, abs=1e-4)
+        assert 0 < cloak.dssim <= PARAMETERS.dssim_budget
+        for surrogate in map(load_surrogate, PARAMETERS.surrogates):
+            clean, moved = embeddings(surrogate, np.stack([crop, changed]).astype(np.float32))
+            assert 1 - clean @ moved > 0.2, surrogate.name
+
+
+def test_a_face_gets_the_same_cloak_in_any_batch(crops: np.ndarray, optimizer: Optimizer) -> None:
+    (alone,) = optimizer.cloak(crops[:1], [1])
+    (again,) = optimizer.cloak(crops[:1], [1])
+    assert np.array_equal(alone.change, again.change)
+    last = optimizer.cloak(crops[[2, 1, 0]], [3, 2, 1])[2]
+    # Vector instructions may sum in another order at another place of a batch.
+    assert np.abs(last.change - alone.change).mean() < 0.05
+
+
+def test_more_faces_than_a_batch_are_refused(crops: np.ndarray, optimizer: Optimizer) -> None:
+    with pytest.raises(ValueError, match="5 faces for a batch of 4"):
+        optimizer.cloak(crops[[0, 0, 0, 0, 0]], [1] * 5)
+
+
+def test_one_shape_is_compiled_for_any_number_of_faces(
+    crops: np.ndarray, optimizer: Optimizer
+) -> None:
+    optimizer.cloak(crops, [1, 2, 3])
+    traces = optimizer.traces
+    for count in (1, 2, 3):
+        optimizer.cloak(crops[:count], [1] * count)
+    assert optimizer.traces == traces == 1
+
+
+def test_faces_of_many_photos_are_cloaked_through_run_inference(crops: np.ndarray) -> None:
+    faces = [AlignedFace(index, crop, index) for index, crop in enumerate(crops)]
+
+    def check(predictions: list) -> None:
+        assert sorted(done.example.index for done in predictions) == [0, 1, 2]
+        assert all(np.abs(done.inference.change).max() > 1 for done in predictions)
+
+    with TestPipeline(runner=FnApiRunner()) as pipeline:
+        done = pipeline | beam.Create(faces) | RunInference(CloakHandler(PARAMETERS))
+        assert_that(done, check)
