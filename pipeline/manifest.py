@@ -1,4 +1,4 @@
-"""The manifest: one row for each source file, as a Parquet dataset. docs/manifest.md describes it."""
+"""The manifest: one row for each source file, as a Parquet dataset (docs/manifest.md)."""
 
 from __future__ import annotations
 

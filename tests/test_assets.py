@@ -182,7 +182,7 @@ def test_package_with_a_wrong_hash_is_refused(
     cache: Path, wheel: Path, pinned: Pinned, offline: None
 ) -> None:
     pinned(packaged(wheel, sha256="0" * 64))
-    with pytest.raises(AssetError, match="(?i)hash"):
+    with pytest.raises(AssetError, match=r"(?i)hash"):
         assets.fetch("demo.bin")
     assert kept(cache) == []
 
@@ -219,7 +219,7 @@ def test_torn_download_is_refused(
     cache: Path, tmp_path: Path, pinned: Pinned, torn_download: str
 ) -> None:
     pinned(Source(url=torn_download))
-    with pytest.raises(AssetError, match="cannot get demo.bin"):
+    with pytest.raises(AssetError, match=r"cannot get demo\.bin"):
         assets.fetch("demo.bin")
     assert kept(cache) == []
 

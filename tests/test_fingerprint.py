@@ -33,7 +33,7 @@ def read(folder: Path, name: str, data: bytes, limits: ReadLimits = LIMITS) -> R
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     out = io.BytesIO()
-    image.save(out, kind, **options)  # type: ignore[arg-type]
+    image.save(out, kind, **options)
     return out.getvalue()
 
 

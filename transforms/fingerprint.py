@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -105,7 +105,7 @@ def _named_as_photo(ref: PhotoRef) -> bool:
     return os.path.splitext(ref.relative)[1].lower() in _PHOTO_EXTENSIONS
 
 
-def _not_a_photo(ref: PhotoRef, head: bytes) -> dict[str, str]:
+def _not_a_photo(ref: PhotoRef, head: bytes) -> dict[str, Any]:
     for offset, magic, name in _OTHER_PICTURES:
         if head[offset:].startswith(magic):
             return {

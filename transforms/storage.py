@@ -1,4 +1,4 @@
-"""Every read and write of photos and manifests: local folders, and whatever Beam's FileSystems know.
+"""Every read and write of photos and manifests, local or on what Beam's FileSystems know.
 
 Local paths get what a personal archive needs and Beam's local file system lacks: links and special
 files told apart, fsync before rename, modification times. Everything else (`gs://`, `s3://`) goes

@@ -111,9 +111,7 @@ def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
     return tf.reshape(result, images.shape)
 
 
-def _compile_loop(
-    surrogates: tuple[Surrogate, ...], parameters: CloakParameters
-) -> Any:
+def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters) -> Any:
     budget, cap = parameters.dssim_budget, parameters.max_change
 
     @tf.function

@@ -54,7 +54,7 @@ class _Directory:
 
 
 def _patched(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, bytes | None, bool]:
-    """The block with IFD1's picture overwritten: bytes, the new thumbnail, whether there was one."""
+    """The block with IFD1's picture overwritten; the new thumbnail; whether there was one."""
     block = bytearray(tiff)
     try:
         order = {b"II": "<", b"MM": ">"}[tiff[:2]]

@@ -114,7 +114,7 @@ def _spliced(original: list[Segment], change: np.ndarray) -> bytes:
 
 
 def _with_component_ids(coded: list[Segment], original: list[Segment]) -> list[Segment]:
-    """Name the colour components as the original does: jpeglib counts from 0, JFIF wants 1, 2, 3."""
+    """Name the components as the original does: jpeglib counts from 0, JFIF wants 1, 2, 3."""
     new_ids, old_ids = (
         next(s.payload for s in found if s.marker in _FRAMES)[6::3] for found in (coded, original)
     )
@@ -152,6 +152,7 @@ def _add_to_blocks(blocks: np.ndarray, table: np.ndarray, change: np.ndarray) ->
 
 def _encoded_anew(data: bytes, change: np.ndarray) -> bytes:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
         pixels = np.asarray(image).astype(np.float32)
         if image.mode == "CMYK":
             # Red is (255 - C)(255 - K) / 255, and so on: less ink is lighter, the more so the

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from transforms.codecs import exif, xmp
-from transforms.codecs.errors import DAMAGE, UnsupportedFormat
+from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto, decoded, open_image
 
@@ -180,7 +180,7 @@ def _cloaked_xmp(body: bytes) -> tuple[bytes, list[str]]:
 
 
 def _chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
-    """(type, body) of each chunk up to IEND, and the offset after it."""
+    """(type, body) of each chunk up to IEND, and the offset after that one."""
     chunks, position = [], len(MAGIC)
     while position + 8 <= len(data):
         length = int.from_bytes(data[position : position + 4], "big")

@@ -42,7 +42,8 @@ def split(data: bytes, start: int = 0) -> tuple[list[Segment], int]:
     """
     if data[start : start + 2] != SOI:
         raise CodecError("no JPEG start marker")
-    segments, position = [], start + 2
+    segments: list[Segment] = []
+    position = start + 2
     while True:
         while data[position : position + 2] == b"\xff\xff":  # fill bytes are allowed
             position += 1

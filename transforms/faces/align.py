@@ -136,7 +136,8 @@ def lay_back(
         tuple(shifted.ravel()),
         Image.Resampling.BICUBIC,
     )
-    return top, left, np.asarray(patch)
+    # Bicubic interpolation overshoots; the change's own limit holds in the photo too.
+    return top, left, np.clip(np.asarray(patch), change.min(), change.max())
 
 
 def _crop_extent(to_photo: np.ndarray, size: int) -> tuple[int, int, int, int]:

@@ -71,7 +71,7 @@ def detect_faces(
         # reducing_gap lets Pillow halve a 12-megapixel photo before the costly filter.
         level = image.resize((level_width, level_height), Image.Resampling.BILINEAR, None, 2.0)
         rows = detector(np.asarray(level))
-        scale = np.float32([width / level_width, height / level_height])
+        scale = np.array([width / level_width, height / level_height], np.float32)
         levels.append(np.concatenate([rows[:, :14] * np.tile(scale, 7), rows[:, 14:]], axis=1))
     rows = np.concatenate(levels)
     sides = (rows[:, 2] - rows[:, 0] + rows[:, 3] - rows[:, 1]) / 2
@@ -90,19 +90,33 @@ def non_maximum_suppression(rows: np.ndarray, max_overlap: float) -> list[int]:
     """
     kept: list[int] = []
     for index in np.argsort(-rows[:, 14], kind="stable"):
-        if all(_overlap(rows[index], rows[other]) <= max_overlap for other in kept):
+        if all(_overlap(rows[index], rows[other]) <= max_overlap for other in kept) and not any(
+            _is_part(rows[index], rows[other]) for other in kept
+        ):
             kept.append(int(index))
     return kept
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+def _is_part(row: np.ndarray, whole: np.ndarray) -> bool:
+    """True for an eye or a cheek that was taken for a face, inside a face that fills the frame."""
+    inner, area = _intersection(row, whole), _area(row)
+    return inner > 0.8 * area and area > 0.1 * _area(whole)
+
+
+def _intersection(a: np.ndarray, b: np.ndarray) -> float:
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
+    return float(width * height) if width > 0 and height > 0 else 0.0
+
+
+def _area(row: np.ndarray) -> float:
+    return float((row[2] - row[0]) * (row[3] - row[1]))
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    inner, area_a, area_b = _intersection(a, b), _area(a), _area(b)
+    if not inner:
         return 0.0
-    inner = float(width * height)
-    area_a = float((a[2] - a[0]) * (a[3] - a[1]))
-    area_b = float((b[2] - b[0]) * (b[3] - b[1]))
     # A face held up in a locket lies wholly inside another box yet is a face of its own; only
     # boxes of like size count by the smaller area.
     alike = min(area_a, area_b) > 0.4 * max(area_a, area_b)
@@ -139,7 +153,7 @@ def load_retinaface(path: str) -> Detector:
         padded = np.pad(pixels, padding).astype(np.float32)
         rows = graph(tf.constant(padded[np.newaxis])).numpy().reshape(-1, 16)
         found = np.concatenate([rows[:, :14], rows[:, 15:]], axis=1)
-        found[:, :14] *= np.tile(np.float32([padded.shape[1], padded.shape[0]]), 7)
+        found[:, :14] *= np.tile(np.array([padded.shape[1], padded.shape[0]], np.float32), 7)
         return found
 
     return detect

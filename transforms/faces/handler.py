@@ -41,6 +41,7 @@ class FaceDetectorHandler(ModelHandler[ReadPhoto, PredictionResult, Detector]):
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[PredictionResult]:
         for photo in batch:
+            assert photo.pixels is not None
             yield PredictionResult(photo, detect_faces(photo.pixels, model, self._parameters))
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:

@@ -1,0 +1,158 @@
+"""How many people photos give a face, how often nothing is taken for one, and how long it takes.
+
+    python -m benchmarks.detector --people FOLDER --without FOLDER_OR_PHOTO_OR_LIST ...
+
+`--people` is a folder with `people.csv` (columns file, person); a photo counts when it names a
+person. `--without` is a folder, a photo, or a .txt list of photos (one a line) without people, in
+addition to the pinned ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from transforms import assets, codecs
+from transforms.faces.detect import Detector, Face, detect_faces
+from transforms.faces.handler import FaceDetectorHandler
+from transforms.faces.parameters import DetectorParameters
+
+_NOBODY = ("rocket.jpg", "coffee.png", "chelsea.png")
+_MAX_PIXELS = 250_000_000
+_MEGAPIXELS = (0.3, 1, 3, 12, 48)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One photo: its size, what was found, and the seconds detection took (decoding not counted)."""
+
+    path: Path
+    megapixels: float
+    faces: list[Face]
+    seconds: float
+
+
+def labelled(people: Path) -> list[Path]:
+    """The photos of `people` whose row in people.csv names a person."""
+    with open(people / "people.csv", encoding="utf-8", newline="") as stream:
+        return [people / row["file"] for row in csv.DictReader(stream) if row["person"]]
+
+
+def expand(given: Iterable[Path]) -> Iterator[Path]:
+    """Photos named by folders, .txt lists (paths relative to the list) and photos."""
+    for path in given:
+        if path.is_dir():
+            yield from sorted(p for p in path.iterdir() if p.suffix.lower() in _EXTENSIONS)
+        elif path.suffix == ".txt":
+            lines = path.read_text("utf-8").splitlines()
+            yield from (path.parent / line for line in lines if line.strip())
+        else:
+            yield path
+
+
+_EXTENSIONS = {".jpg", ".jpeg", ".png"}
+
+
+def look(paths: Iterable[Path], detector: Detector, parameters: DetectorParameters) -> list[Looked]:
+    """Detection over photos; one that cannot be decoded is named and left out."""
+    looked = []
+    for path in paths:
+        try:
+            pixels = codecs.decode(path.read_bytes(), _MAX_PIXELS).pixels
+        except (OSError, codecs.CodecError) as error:
+            print(f"  left out: {path.name}: {error}")
+            continue
+        start = time.perf_counter()
+        faces = detect_faces(pixels, detector, parameters)
+        seconds = time.perf_counter() - start
+        looked.append(Looked(path, pixels.shape[0] * pixels.shape[1] / 1e6, faces, seconds))
+    return looked
+
+
+def report_people(looked: Sequence[Looked]) -> None:
+    """Recall over photos that hold at least one person."""
+    found = [photo for photo in looked if photo.faces]
+    print(f"photos of people: {len(found)} of {len(looked)} give a face", end="")
+    print(f" ({len(found) / len(looked):.1%})" if looked else "")
+    for photo in looked:
+        if not photo.faces:
+            print(f"  missed: {photo.path.name}")
+    counts = Counter(len(photo.faces) for photo in looked)
+    print("faces in a photo: " + ", ".join(f"{n}: {counts[n]} photos" for n in sorted(counts)))
+
+
+def report_nobody(looked: Sequence[Looked]) -> None:
+    """False alarms over photos without people."""
+    alarms = [photo for photo in looked if photo.faces]
+    print(f"photos without people: {len(alarms)} of {len(looked)} give a false alarm")
+    for photo in alarms:
+        for face in photo.faces:
+            box = ", ".join(f"{edge:.0f}" for edge in face.box)
+            print(f"  {photo.path.name}: score {face.score:.2f}, box {box}")
+
+
+def report_seconds(looked: Sequence[Looked]) -> None:
+    """Median seconds by size of the photos as they come."""
+    by_size = defaultdict(list)
+    for photo in looked:
+        by_size[min(m for m in (*_MEGAPIXELS, 1e9) if photo.megapixels <= m)].append(photo.seconds)
+    for size, seconds in sorted(by_size.items()):
+        print(f"  up to {size:g} megapixels: {np.median(seconds):.2f} s ({len(seconds)} photos)")
+
+
+def report_sizes(detector: Detector, parameters: DetectorParameters) -> None:
+    """Seconds for one picture at several sizes, the best of three."""
+    with Image.open(assets.fetch("obama.jpg")) as opened:
+        portrait = opened.convert("RGB")
+    for megapixels in _MEGAPIXELS:
+        width = round((megapixels * 1e6 * 4 / 3) ** 0.5)
+        pixels = np.asarray(portrait.resize((width, width * 3 // 4)))
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            detect_faces(pixels, detector, parameters)
+            seconds.append(time.perf_counter() - start)
+        print(f"  {megapixels:g} megapixels: {min(seconds):.2f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--people", type=Path, help="folder with people.csv")
+    parser.add_argument("--without", type=Path, nargs="+", default=[], metavar="FOLDER")
+    parser.add_argument("--min-score", type=float)
+    parser.add_argument("--long-sides", type=int, nargs="+")
+    parser.add_argument("--model", choices=["retinaface", "retinaface-resnet50"])
+    given = parser.parse_args()
+    chosen = {
+        "min_score": given.min_score,
+        "long_sides": tuple(given.long_sides) if given.long_sides else None,
+        "model": given.model,
+    }
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    parameters = replace(DetectorParameters(), **chosen)
+    print(parameters)
+    detector = FaceDetectorHandler(parameters).load_model()
+    detect_faces(np.zeros((64, 64, 3), np.uint8), detector, parameters)  # not timed: first call
+
+    people = look(labelled(given.people), detector, parameters) if given.people else []
+    if people:
+        report_people(people)
+    nobody = [*(assets.fetch(name) for name in _NOBODY), *expand(given.without)]
+    report_nobody(look(nobody, detector, parameters))
+    if people:
+        print("seconds a photo, as they come:")
+        report_seconds(people)
+    print("seconds a photo, one portrait resized:")
+    report_sizes(detector, parameters)
+
+
+if __name__ == "__main__":
+    main()

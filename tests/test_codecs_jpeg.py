@@ -1,0 +1,383 @@
+"""JPEG: what the cloak changes, and all that it must not."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import jpeglib
+import numpy as np
+import pytest
+from PIL import Image, JpegImagePlugin
+
+from transforms import codecs
+from transforms.codecs import segments
+from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
+
+LEVEL = 40.0
+SAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
+PHOTOSHOP = b"Photoshop 3.0\0"
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
+EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+
+
+@pytest.fixture(scope="session")
+def portrait(demo_photo: Callable[[str], Path]) -> Image.Image:
+    with Image.open(demo_photo("astronaut.png")) as image:
+        return image.convert("RGB").crop((150, 20, 311, 165))  # 161 x 145: odd both ways
+
+
+def saved(image: Image.Image, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "JPEG", **{"quality": 90, **options})
+    return out.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def stored(data: bytes) -> np.ndarray:
+    return np.asarray(opened(data)).astype(int)
+
+
+def local_change(data: bytes, level: float = LEVEL) -> np.ndarray:
+    """A rectangle off the block grid, upright."""
+    height, width = codecs.decode(data, 10**9).pixels.shape[:2]
+    change = np.zeros((height, width), np.float32)
+    change[height // 3 : height // 2, width // 4 : width // 2 + 3] = level
+    return change
+
+
+def in_changed_blocks(change: np.ndarray) -> np.ndarray:
+    """Where the 8 x 8 blocks of `change` (stored orientation) are not all zero."""
+    height, width = change.shape
+    padded = np.pad(change, [(0, -height % 8), (0, -width % 8)])
+    blocks = padded.reshape(len(padded) // 8, 8, -1, 8).any(axis=(1, 3))
+    return np.kron(blocks, np.ones((8, 8), bool))[:height, :width].astype(bool)
+
+
+def with_segments(data: bytes, *extra: Segment) -> bytes:
+    original, _ = segments.split(data)
+    first = 1 if original[0].marker == APP0 else 0
+    return segments.join([*original[:first], *extra, *original[first:]])
+
+
+def metadata(data: bytes) -> list[Segment]:
+    return [segment for segment in segments.split(data)[0] if segment.is_metadata]
+
+
+def resource(number: int, body: bytes) -> bytes:
+    head = b"8BIM" + number.to_bytes(2, "big") + b"\0\0" + len(body).to_bytes(4, "big")
+    return head + body + b"\0" * (len(body) % 2)
+
+
+@pytest.fixture(scope="session")
+def picture(portrait: Image.Image) -> bytes:
+    """A small JPEG of the uncloaked photo, as files hide them."""
+    return saved(portrait.resize((40, 36)), quality=60)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("size", [(161, 145), (160, 144), (17, 9), (8, 8), (1, 1)])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0", "grey"])
+def test_only_the_changed_blocks_differ(
+    subsampling: str, size: tuple[int, int], progressive: bool, portrait: Image.Image
+) -> None:
+    image = portrait.crop((0, 0, *size))
+    if subsampling == "grey":
+        data = saved(image.convert("L"), progressive=progressive)
+    else:
+        data = saved(image, progressive=progressive, subsampling=SAMPLING[subsampling])
+    change = local_change(data)
+    change[0, 0] = LEVEL  # the smallest sizes have no third of their height
+    coded = codecs.encode(data, change).data
+    inside = in_changed_blocks(change)
+    before, after = stored(data), stored(coded)
+    np.testing.assert_array_equal(before[~inside], after[~inside])
+    assert (before[inside] != after[inside]).any()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("subsampling", SAMPLING)
+def test_chroma_tables_sampling_and_mode_stay(
+    subsampling: str, progressive: bool, portrait: Image.Image, tmp_path: Path
+) -> None:
+    data = saved(portrait, quality=83, progressive=progressive, subsampling=subsampling)
+    coded = codecs.encode(data, local_change(data)).data
+    before, after = opened(data), opened(coded)
+    assert isinstance(before, JpegImagePlugin.JpegImageFile)
+    assert isinstance(after, JpegImagePlugin.JpegImageFile)
+    assert after.quantization == before.quantization
+    assert JpegImagePlugin.get_sampling(after) == JpegImagePlugin.get_sampling(before)
+    assert after.info.get("progressive") == before.info.get("progressive")
+    (tmp_path / "before.jpg").write_bytes(data)
+    (tmp_path / "after.jpg").write_bytes(coded)
+    old, new = (jpeglib.read_dct(tmp_path / f"{name}.jpg") for name in ("before", "after"))
+    np.testing.assert_array_equal(new.Cb, old.Cb)
+    np.testing.assert_array_equal(new.Cr, old.Cr)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_change_arrives_at_its_size(mode: str, portrait: Image.Image) -> None:
+    data = saved(portrait.convert(mode).point(lambda level: level // 2 + 40), quality=95)
+    change = local_change(data)
+    difference = stored(codecs.encode(data, change).data) - stored(data)
+    assert difference[change > 0].mean() == pytest.approx(LEVEL, abs=0.5)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_no_change_gives_identical_pixels(mode: str, portrait: Image.Image) -> None:
+    data = saved(portrait.convert(mode))
+    coded = codecs.encode(data, np.zeros(portrait.size[::-1], np.float32)).data
+    np.testing.assert_array_equal(stored(coded), stored(data))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_change_lands_where_it_was_seen(orientation: int, portrait: Image.Image) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    data = saved(portrait.point(lambda level: level // 2 + 40), exif=tags)
+    before = codecs.decode(data, 10**9)
+    height, width = before.pixels.shape[:2]
+    change = np.zeros((height, width), np.float32)
+    change[: height // 3, : width // 4] = LEVEL  # the seen top left corner
+    after = codecs.decode(codecs.encode(data, change).data, 10**9)
+    assert after.orientation == before.orientation == orientation
+    difference = (after.pixels.astype(int) - before.pixels).mean(axis=2)
+    assert difference[change > 0].mean() == pytest.approx(LEVEL, abs=1)
+    assert not difference[height // 3 + 8 :].any()
+    assert not difference[:, width // 4 + 8 :].any()
+
+
+def test_restart_markers_are_read(portrait: Image.Image) -> None:
+    data = saved(portrait, restart_marker_blocks=3)
+    change = local_change(data)
+    inside = in_changed_blocks(change)
+    coded = codecs.encode(data, change).data
+    np.testing.assert_array_equal(stored(data)[~inside], stored(coded)[~inside])
+
+
+def test_metadata_stays_byte_for_byte(portrait: Image.Image, picture: bytes) -> None:
+    tags = Image.Exif()
+    tags[0x010F], tags[0xEA1C] = "Maker", b"padding of an unknown tag"
+    icc = b"ICC_PROFILE\0\1\1" + b"profile \xff\xd8\xff that looks like a picture"
+    extra = (
+        Segment(APP1, b"Exif\0\0" + tags.tobytes()[6:]),
+        Segment(APP1, XMP + b"<x:xmpmeta>plain</x:xmpmeta>"),
+        Segment(APP1, EXTENDED_XMP + b"0" * 32 + bytes(8) + b"<rdf:li>history</rdf:li>"),
+        Segment(APP2, icc),
+        Segment(APP13, PHOTOSHOP + resource(0x0404, b"caption")),
+        Segment(0xEC, b"Ducky\0\1"),
+        Segment(0xE5, b"a maker's own"),
+        Segment(COM, "Grüße".encode()),
+    )
+    data = with_segments(saved(portrait, dpi=(300, 300)), *extra)
+    coded = codecs.encode(data, local_change(data))
+    assert metadata(coded.data) == metadata(data)
+    assert coded.notes == ()
+
+
+DROPPED = "dropped"
+
+
+@pytest.mark.parametrize(
+    ("marker", "head", "tail", "kept", "note"),
+    [
+        (APP0, b"JFXX\0\x10", b"", DROPPED, "JFIF thumbnail removed"),
+        (APP2, b"MPF\0", b"", DROPPED, "preview pictures removed"),
+        (0xEB, b"JP\0\1", b"", DROPPED, "picture in APP11 removed"),
+        (COM, b"", b"", DROPPED, "picture in a comment removed"),
+        (
+            APP13,
+            PHOTOSHOP + resource(0x0404, b"caption"),
+            resource(0x03ED, b"300 dpi"),
+            PHOTOSHOP + resource(0x0404, b"caption") + resource(0x03ED, b"300 dpi"),
+            "Photoshop thumbnail removed",
+        ),
+    ],
+)
+def test_hidden_picture_is_removed(
+    marker: int,
+    head: bytes,
+    tail: bytes,
+    kept: bytes | str,
+    note: str,
+    portrait: Image.Image,
+    picture: bytes,
+) -> None:
+    body = resource(0x040C, bytes(28) + picture) if marker == APP13 else picture
+    data = with_segments(saved(portrait), Segment(marker, head + body + tail))
+    coded = codecs.encode(data, local_change(data))
+    expected = [] if kept is DROPPED else [Segment(marker, bytes(kept))]  # type: ignore[arg-type]
+    assert metadata(coded.data)[1:] == expected
+    assert coded.notes == (note,)
+    assert coded.data.count(b"\xff\xd8\xff") == 1
+
+
+def test_jfif_thumbnail_is_removed_and_the_density_stays(portrait: Image.Image) -> None:
+    original, _ = segments.split(saved(portrait, dpi=(300, 300)))
+    jfif = original[0].payload
+    thumbnail = np.asarray(portrait.resize((10, 9))).tobytes()
+    data = segments.join([Segment(APP0, jfif[:12] + bytes((10, 9)) + thumbnail), *original[1:]])
+    coded = codecs.encode(data, local_change(data))
+    assert metadata(coded.data)[0].payload == jfif
+    assert coded.notes == ("JFIF thumbnail removed",)
+
+
+def test_picture_over_several_segments_goes_whole(portrait: Image.Image, picture: bytes) -> None:
+    half = len(picture) // 2
+    parts = (Segment(0xEB, b"1" + picture[:half]), Segment(0xEB, b"2" + picture[half:]))
+    other = Segment(0xE4, b"no picture")
+    data = with_segments(saved(portrait), *parts, other)
+    coded = codecs.encode(data, local_change(data))
+    assert metadata(coded.data)[1:] == [other]
+
+
+def test_photoshop_thumbnail_over_two_segments_goes_whole(
+    portrait: Image.Image, picture: bytes
+) -> None:
+    caption, path = resource(0x0404, b"caption"), resource(0x07D0, bytes(70_000))
+    block = path + resource(0x040C, bytes(28) + picture) + caption
+    cut = len(path) + 200  # in the midst of the thumbnail
+    parts = [Segment(APP13, PHOTOSHOP + part) for part in (block[:60_000], block[60_000:cut])]
+    parts.append(Segment(APP13, PHOTOSHOP + block[cut:]))
+    data = with_segments(saved(portrait), *parts)
+    coded = codecs.encode(data, local_change(data))
+    kept = [s.payload[len(PHOTOSHOP) :] for s in metadata(coded.data) if s.marker == APP13]
+    assert b"".join(kept) == path + caption
+    assert coded.notes == ("Photoshop thumbnail removed",)
+
+
+BASE64 = b"/9j/4AAQSkZJRgABAQ&#xA;AAAQABAAD/"
+
+
+@pytest.mark.parametrize(
+    ("packet", "expected"),
+    [
+        (b"<a><xmpGImg:image>%b</xmpGImg:image></a>", b"<a><xmpGImg:image></xmpGImg:image></a>"),
+        (b'<a xmpGImg:image="%b" b="c"/>', b'<a xmpGImg:image="" b="c"/>'),
+        (b"<a xmpGImg:image='%b' b='c'/>", b"<a xmpGImg:image='' b='c'/>"),
+        (b'<a GImage:Data="%b" b="c"/>', b'<a GImage:Data="" b="c"/>'),
+        (b"<GDepth:Image>\n%b\n</GDepth:Image>", b"<GDepth:Image>\n</GDepth:Image>"),
+    ],
+)
+def test_xmp_pictures_are_emptied(packet: bytes, expected: bytes, portrait: Image.Image) -> None:
+    data = with_segments(saved(portrait), Segment(APP1, XMP + packet % BASE64))
+    coded = codecs.encode(data, local_change(data))
+    assert metadata(coded.data)[1].payload == XMP + expected
+    assert coded.notes == ("XMP thumbnail removed",)
+
+
+def test_extended_xmp_with_a_picture_goes_whole(portrait: Image.Image) -> None:
+    text = b'<rdf:Description GDepth:Data="' + BASE64
+    head = EXTENDED_XMP + b"0" * 32 + bytes(8)
+    # The name that gives it away is cut in two.
+    parts = [Segment(APP1, head + part) for part in (text[:24], text[24:], b'"/>')]
+    data = with_segments(saved(portrait), *parts)
+    coded = codecs.encode(data, local_change(data))
+    assert len(metadata(coded.data)) == 1
+    assert coded.notes == ("pictures in extended XMP removed",)
+
+
+def test_data_after_the_end_is_removed(portrait: Image.Image) -> None:
+    data = saved(portrait)
+    coded = codecs.encode(data + b"\0\0\0\x18ftypmp42 a motion photo", local_change(data))
+    assert coded.notes == ("data after the end of the image removed",)
+    assert segments.split(coded.data)[1] == len(coded.data)
+    assert b"ftyp" not in coded.data
+
+
+def test_padding_after_the_end_is_not_worth_a_note(portrait: Image.Image) -> None:
+    data = saved(portrait)
+    assert codecs.encode(data + bytes(64), local_change(data)).notes == ()
+
+
+def test_second_picture_of_an_mpo_is_removed(portrait: Image.Image) -> None:
+    out = io.BytesIO()
+    portrait.save(out, "MPO", save_all=True, append_images=[portrait])
+    data = out.getvalue()
+    assert getattr(opened(data), "n_frames", 1) == 2
+    coded = codecs.encode(data, local_change(data))
+    assert opened(coded.data).format == "JPEG"
+    assert "preview pictures removed" in coded.notes
+    assert coded.data.count(b"\xff\xd8\xff") == 1
+
+
+def test_cmyk_keeps_mode_tables_and_nearly_every_pixel(portrait: Image.Image) -> None:
+    soft = portrait.point(lambda level: level // 2 + 40)
+    data = saved(soft.convert("CMYK"), quality=95)
+    change = local_change(data)
+    coded = codecs.encode(data, change).data
+    before, after = opened(data), opened(coded)
+    assert isinstance(before, JpegImagePlugin.JpegImageFile)
+    assert isinstance(after, JpegImagePlugin.JpegImageFile)
+    assert after.mode == "CMYK"
+    assert after.quantization == before.quantization
+    old, new = (codecs.decode(part, 10**9).pixels.astype(int) for part in (data, coded))
+    inside = in_changed_blocks(change)
+    assert np.abs(new - old)[~inside].max() <= 6
+    assert (new - old)[change > 0].mean() == pytest.approx(LEVEL, abs=3)
+
+
+@pytest.fixture(scope="session")
+def rgb_jpeg(portrait: Image.Image) -> bytes:
+    """RGB planes, no luminance: component ids R, G, B and an Adobe segment that says so."""
+    return saved(
+        portrait.point(lambda level: level // 2 + 40), quality=95, keep_rgb=True, subsampling=0
+    )
+
+
+@pytest.mark.parametrize("has_adobe", [True, False])
+def test_rgb_jpeg_keeps_its_colours(has_adobe: bool, rgb_jpeg: bytes) -> None:
+    parts = [s for s in segments.split(rgb_jpeg)[0] if has_adobe or s.marker != APP14]
+    data = segments.join(parts)
+    change = local_change(data)
+    coded = codecs.encode(data, change).data
+    assert metadata(coded) == metadata(data)
+    difference = stored(coded) - stored(data)
+    assert np.abs(difference[~in_changed_blocks(change)]).max() <= 6
+    assert difference[change > 0].mean() == pytest.approx(LEVEL, abs=1)
+
+
+@pytest.mark.parametrize("transform", [0, 1])
+def test_jfif_outweighs_adobe(transform: int, portrait: Image.Image) -> None:
+    adobe = Segment(APP14, b"Adobe" + struct.pack(">HHHB", 100, 0, 0, transform))
+    data = with_segments(saved(portrait), adobe)
+    change = local_change(data)
+    inside = in_changed_blocks(change)
+    coded = codecs.encode(data, change).data
+    np.testing.assert_array_equal(stored(data)[~inside], stored(coded)[~inside])
+
+
+def test_arithmetic_coding_is_unsupported(portrait: Image.Image) -> None:
+    data = saved(portrait)
+    parts, _ = segments.split(data)
+    arithmetic = [Segment(0xC9 if s.marker == 0xC0 else s.marker, s.payload, s.scan) for s in parts]
+    with pytest.raises(codecs.UnsupportedFormat, match="arithmetic"):
+        codecs.encode(segments.join(arithmetic), local_change(data))
+
+
+@pytest.mark.parametrize("part", [0.01, 0.1, 0.5, 0.99])
+def test_cut_off_jpeg_is_a_codec_error(part: float, portrait: Image.Image) -> None:
+    data = saved(portrait)
+    cut = data[: int(len(data) * part)]
+    with pytest.raises(codecs.CodecError):
+        codecs.decode(cut, 10**9)
+    with pytest.raises(codecs.CodecError):
+        codecs.encode(cut, local_change(data))
+
+
+def test_other_formats_are_unsupported() -> None:
+    with pytest.raises(codecs.UnsupportedFormat):
+        codecs.decode(b"GIF89a", 10**9)
+
+
+def test_split_and_join_are_inverse(demo_photo: Callable[[str], Path]) -> None:
+    data = demo_photo("obama.jpg").read_bytes()
+    parts, end = segments.split(data)
+    assert segments.join(parts) == data[:end]

@@ -1,0 +1,212 @@
+"""Detection and alignment, on real photos and on pictures whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.ml.inference.base import RunInference
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.util import assert_that
+from PIL import Image
+
+from transforms import assets
+from transforms.discover import PhotoRef
+from transforms.faces.align import (
+    TEMPLATE,
+    crop_face,
+    face_to_crop,
+    feather,
+    invert,
+    lay_back,
+    similarity,
+)
+from transforms.faces.detect import (
+    Detector,
+    Face,
+    detect_faces,
+    load_retinaface,
+    load_retinaface_resnet50,
+    non_maximum_suppression,
+    pyramid_sizes,
+)
+from transforms.faces.handler import FaceDetectorHandler
+from transforms.faces.parameters import DetectorParameters
+from transforms.fingerprint import ReadLimits, read_photo
+
+PARAMETERS = DetectorParameters()
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return load_retinaface(str(assets.fetch("retinaface.pb")))
+
+
+@pytest.fixture(scope="module")
+def photo(demo_photo: Callable[[str], Path]) -> Callable[[str], Image.Image]:
+    return lambda name: Image.open(demo_photo(name)).convert("RGB")
+
+
+def found(image: Image.Image, detector: Detector) -> list[Face]:
+    return detect_faces(np.asarray(image), detector, PARAMETERS)
+
+
+@pytest.mark.parametrize("name", ["obama.jpg", "obama2.jpg", "biden.jpg", "astronaut.png"])
+def test_a_portrait_has_one_face_with_its_landmarks_in_place(
+    name: str, photo: Callable[[str], Image.Image], detector: Detector
+) -> None:
+    (face,) = found(photo(name), detector)
+    left, top, right, bottom = face.box
+    eye_left, eye_right, nose, mouth_left, mouth_right = face.landmarks
+    assert all(left < x < right and top < y < bottom for x, y in face.landmarks)
+    assert eye_left[0] < nose[0] < eye_right[0]
+    assert mouth_left[0] < mouth_right[0]
+    assert max(eye_left[1], eye_right[1]) < nose[1] < min(mouth_left[1], mouth_right[1])
+
+
+@pytest.mark.parametrize("name", ["rocket.jpg", "coffee.png", "chelsea.png"])
+def test_photos_without_people_have_none(
+    name: str, photo: Callable[[str], Image.Image], detector: Detector
+) -> None:
+    assert found(photo(name), detector) == []
+
+
+def test_a_face_that_fills_a_large_frame_is_found(
+    photo: Callable[[str], Image.Image], detector: Detector
+) -> None:
+    portrait = photo("obama.jpg")
+    (face,) = found(portrait, detector)
+    close = portrait.crop(face.box).resize((3000, 3600))
+    (again,) = found(close, detector)
+    assert again.size > 2000
+
+
+def test_small_faces_in_a_twelve_megapixel_group_photo_are_found(
+    photo: Callable[[str], Image.Image], detector: Detector
+) -> None:
+    group = Image.new("RGB", (4000, 3000), (90, 110, 90))
+    portrait = photo("obama.jpg")
+    person = portrait.resize((240, round(240 * portrait.height / portrait.width)))
+    places = [(x, y) for x in range(200, 3700, 500) for y in (300, 1400, 2400)]
+    for place in places:
+        group.paste(person, place)
+    assert len(found(group, detector)) == len(places)
+
+
+def test_orientation_is_undone_before_detection(
+    photo: Callable[[str], Image.Image], detector: Detector, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    path = tmp_path / "turned.jpg"
+    photo("biden.jpg").transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
+    ref = PhotoRef(str(tmp_path), "turned.jpg", path.stat().st_size, 0.0)
+    read = read_photo(ref, ReadLimits())
+    assert read.pixels is not None
+    (turned,) = detect_faces(read.pixels, detector, PARAMETERS)
+    (straight,) = found(photo("biden.jpg"), detector)
+    assert np.allclose(turned.box, straight.box, atol=4)
+
+
+def test_faces_come_through_run_inference(demo_photo: Callable[[str], Path]) -> None:
+    path = demo_photo("obama.jpg")
+    ref = PhotoRef(str(path.parent), path.name, path.stat().st_size, 0.0)
+
+    def check(predictions: list) -> None:
+        (done,) = predictions
+        assert len(done.inference) == 1
+
+    with TestPipeline(runner=FnApiRunner()) as pipeline:
+        done = (
+            pipeline
+            | beam.Create([ref])
+            | beam.Map(read_photo, ReadLimits())
+            | RunInference(FaceDetectorHandler(PARAMETERS))
+        )
+        assert_that(done, check)
+
+
+def test_nearly_every_labelled_photo_gives_a_face(people_data: Path, detector: Detector) -> None:
+    rows = (line.split(",") for line in (people_data / "people.csv").read_text().splitlines()[1:])
+    names = [file for file, person in rows if person][::6]
+    missed = []
+    for name in names:
+        image = Image.open(people_data / name).convert("RGB")
+        if not found(image, detector):
+            missed.append(name)
+    assert len(missed) <= 0.02 * len(names), missed
+
+
+def test_the_optional_detector_says_how_to_get_it() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'photoveil\[retina-face\]'"):
+        load_retinaface_resnet50()
+
+
+def test_a_level_is_never_larger_than_the_photo_but_for_tiny_photos() -> None:
+    assert pyramid_sizes(3000, 4000, (256, 640, 1600)) == [(192, 256), (480, 640), (1200, 1600)]
+    assert pyramid_sizes(300, 400, (256, 640, 1600)) == [(192, 256), (300, 400)]
+    assert pyramid_sizes(50, 100, (256, 640)) == [(128, 256)]
+
+
+def test_of_boxes_that_overlap_the_best_stays() -> None:
+    def row(left: float, top: float, side: float, score: float) -> list[float]:
+        return [left, top, left + side, top + side, *[0.0] * 10, score]
+
+    rows = np.array([row(0, 0, 10, 0.7), row(1, 1, 10, 0.9), row(40, 0, 10, 0.6)])
+    assert non_maximum_suppression(rows, 0.4) == [1, 2]
+    # Part of a face that fills the frame looks like a face at a finer level of the pyramid.
+    parts = np.array([row(0, 0, 100, 0.99), row(40, 30, 50, 0.98)])
+    assert non_maximum_suppression(parts, 0.4) == [0]
+    locket = np.array([row(0, 0, 100, 0.9), row(40, 80, 10, 0.8)])
+    assert non_maximum_suppression(locket, 0.4) == [0, 1]
+
+
+def test_similarity_recovers_a_known_transform() -> None:
+    angle, scale, shift = 0.3, 2.5, np.array([10.0, -4.0])
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = similarity(TEMPLATE, TEMPLATE @ turn.T + shift)
+    assert np.allclose(matrix, np.column_stack([turn, shift]))
+    assert np.allclose(invert(matrix)[:, :2] @ turn, np.eye(2))
+    with pytest.raises(ValueError, match="one point"):
+        similarity(np.ones((5, 2)), TEMPLATE)
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 6.0])
+@pytest.mark.parametrize("angle", [0.0, 0.5])
+def test_a_crop_samples_the_photo_where_its_matrix_says(scale: float, angle: float) -> None:
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    landmarks = TEMPLATE @ turn.T + [300, 200]
+    matrix = face_to_crop([tuple(point) for point in landmarks])
+    # One level is 5 pixels of the slope, and Pillow cuts fractions of a level off.
+    places = np.arange(1300) / 1300 * 255  # a slope is the same after any sampling
+    slopes = np.stack([*np.meshgrid(places, places), np.zeros((1300, 1300))], axis=-1)
+    crop = crop_face(np.rint(slopes).astype(np.uint8), matrix)
+    for column, row in ((56, 56), (20, 90), (100, 30)):
+        expected = invert(matrix) @ np.array([column + 0.5, row + 0.5, 1]) - 0.5
+        assert crop[row, column, :2] * (1300 / 255) == pytest.approx(expected, abs=8)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("place", [(300, 200), (-20, -30)], ids=["inside", "over the edge"])
+def test_a_change_is_laid_back_where_it_was_made(scale: float, place: tuple[int, int]) -> None:
+    landmarks = TEMPLATE * scale + place
+    matrix = face_to_crop([tuple(point) for point in landmarks])
+    change = np.zeros((112, 112), np.float32)
+    change[60:80, 50:90] = 10
+    top, left, patch = lay_back(change, matrix, 1000, 1000)
+    assert top >= 0 and left >= 0
+    y, x = (patch * (patch > 1)).nonzero()
+    centre = np.array([70.0, 70.0]) * scale + place
+    assert np.allclose([x.mean() + 0.5 + left, y.mean() + 0.5 + top], centre, atol=scale)
+    assert patch.max() == pytest.approx(10, abs=2)
+
+
+def test_the_feather_is_1_inside_and_falls_to_0() -> None:
+    mask = feather(112)
+    assert mask[56, 56] == 1
+    assert mask[0].max() < 0.01
+    assert (np.diff(mask[56, :56]) >= 0).all()
