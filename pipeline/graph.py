@@ -106,6 +106,7 @@ def scan(
             ),
         )
         | beam.Flatten()
+        | "Found" >> beam.Map(lambda p: tick(p, "found", wave.progress, len(p.faces)))
         | "Scanned" >> beam.Map(lambda p: tick(p, "scanned", wave.progress, 1 + len(p.copies)))
         | "Scan row" >> beam.Map(scans.to_row)
         | WriteToParquet(wave.scans, scans.SCHEMA, file_name_suffix=".parquet", num_shards=1)

@@ -17,8 +17,9 @@ from pipeline.progress import ProgressReader
 
 _POLL = 0.5  # seconds
 _LINE_EVERY = 15.0  # seconds between plain lines
-# A photo counts as this much done once it is scanned: the share of the time that took here.
-_SCAN_SHARE = 0.15
+# How much of a photo's work is done once it is scanned and once its faces are cloaked: the shares
+# of the time that took on two cores.
+_SCANNED, _CLOAKED = 0.15, 0.9
 
 
 class Pace:
@@ -34,13 +35,18 @@ class Pace:
         self.photos = 0
         self.done = 0.0
         self._started = time.monotonic()
+        self._before: Counter[str] = Counter()  # the counts when this wave began
 
     def update(self, counts: Counter[str]) -> None:
         """Take new counts over."""
         self.photos = counts["published"]
         self.faces = counts["face"]
-        ahead = max(0, counts["scanned"] - counts["published"])
-        self.done = self.photos + _SCAN_SHARE * ahead
+        ahead = counts["scanned"] - counts["published"]
+        if ahead <= 0:
+            self._before = Counter(counts)
+        found, faces = (counts[event] - self._before[event] for event in ("found", "face"))
+        share = faces / found if found else 0.0
+        self.done = self.photos + ahead * (_SCANNED + (_CLOAKED - _SCANNED) * share)
 
     @property
     def rate(self) -> float:

@@ -27,7 +27,7 @@ class Run:
     def __init__(self, base: Path) -> None:
         self.photos, self.out, self.state = base / "photos", base / "out", base / "state"
         self.config = base / "quick.yaml"
-        self.config.write_text("cloak: {steps: 12, batch_size: 2, surrogates: [mobilefacenet]}\n")
+        self.config.write_text("cloak: {steps: 8, batch_size: 2, surrogates: [mobilefacenet]}\n")
         build_archive(self.photos)
         os.utime(self.photos / "2013/rome.jpg", (1_367_409_600, 1_367_409_600))
         self.before = hashes(self.photos)
@@ -109,10 +109,10 @@ def test_the_manifest_measures_each_face_on_the_written_file(run: Run) -> None:
         for face in row["faces"]:
             assert 0 < face["dssim"] < 0.03
             assert 0 < face["flip"] < 0.2
-            assert face["steps"] == 12
+            assert face["steps"] == 8
             (pair,) = face["cosine_shift"]
             assert pair["surrogate"] == "mobilefacenet"
-            assert pair["shift"] > 0.2
+            assert pair["shift"] > 0.1
             assert 0.6 <= face["detector_score"] <= 1
 
 

