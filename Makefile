@@ -2,7 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check install clean
+PEOPLE ?= ../shared/data/people
+
+.PHONY: demo test bench-protection bench-detector install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -12,6 +14,13 @@ test: install  ## Linter, type checker and the default test suite
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile
+
+bench-protection: install  ## Rank-1 of an unseen recogniser on written files; PEOPLE=folder with people.csv
+	$(BIN)/pip install --quiet --editable '.[evaluate]'
+	$(BIN)/python -m benchmarks.protection $(PEOPLE)
+
+bench-detector: install  ## Recall and false alarms of the detector; PEOPLE=folder with people.csv
+	$(BIN)/python -m benchmarks.detector --people $(PEOPLE)
 
 install: $(VENV)/installed
 

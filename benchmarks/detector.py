@@ -32,7 +32,7 @@ _MEGAPIXELS = (0.3, 1, 3, 12, 48)
 
 @dataclass(frozen=True)
 class Looked:
-    """One photo: its size, what was found, and the seconds detection took (decoding not counted)."""
+    """One photo: its size, what was found, and the seconds that detection took."""
 
     path: Path
     megapixels: float

@@ -19,6 +19,7 @@ def run_locally(build: Callable[[beam.Pipeline], None], settings: RunSettings) -
     TensorFlow uses every core; more workers are processes with a model each.
     """
     options = PipelineOptions(
+        [],  # else Beam would read the command line
         direct_num_workers=settings.workers,
         direct_running_mode="multi_processing" if settings.workers > 1 else "in_memory",
     )

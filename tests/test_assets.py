@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv(assets.CACHE_ENV, str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def fresh_opener() -> Iterator[None]:
+    """urllib keeps the proxies that it saw first for the whole process."""
+    urllib.request.install_opener(None)
+    yield
+    urllib.request.install_opener(None)
 
 
 @pytest.fixture
@@ -182,7 +191,7 @@ def test_package_with_a_wrong_hash_is_refused(
     cache: Path, wheel: Path, pinned: Pinned, offline: None
 ) -> None:
     pinned(packaged(wheel, sha256="0" * 64))
-    with pytest.raises(AssetError, match=r"(?i)hash"):
+    with pytest.raises(AssetError, match=r"Expected sha256 0+; Got [0-9a-f]{64}"):
         assets.fetch("demo.bin")
     assert kept(cache) == []
 
@@ -219,7 +228,7 @@ def test_torn_download_is_refused(
     cache: Path, tmp_path: Path, pinned: Pinned, torn_download: str
 ) -> None:
     pinned(Source(url=torn_download))
-    with pytest.raises(AssetError, match=r"cannot get demo\.bin"):
+    with pytest.raises(AssetError, match="IncompleteRead"):
         assets.fetch("demo.bin")
     assert kept(cache) == []
 

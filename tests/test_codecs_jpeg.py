@@ -381,3 +381,15 @@ def test_split_and_join_are_inverse(demo_photo: Callable[[str], Path]) -> None:
     data = demo_photo("obama.jpg").read_bytes()
     parts, end = segments.split(data)
     assert segments.join(parts) == data[:end]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_component_ids_sampling_and_tables_are_named_as_in_the_original(
+    portrait: Image.Image, progressive: bool
+) -> None:
+    data = saved(portrait, subsampling="4:2:0", progressive=progressive)
+    one, two = opened(data), opened(codecs.encode(data, local_change(data)).data)
+    assert isinstance(one, JpegImagePlugin.JpegImageFile)
+    assert isinstance(two, JpegImagePlugin.JpegImageFile)
+    assert [part[0] for part in one.layer] == [1, 2, 3]  # what JFIF asks for
+    assert two.layer == one.layer
