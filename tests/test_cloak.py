@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from transforms.cloak.losses import dssim, low_frequency_energy
 from transforms.cloak.optimizer import Optimizer, jitter_matrices, warp
 from transforms.cloak.parameters import CloakParameters
 from transforms.cloak.surrogates import Surrogate, load_surrogate
+from transforms.cloak.tfjs_graph import load_tfjs
 from transforms.faces.align import crop_face, face_to_crop
 from transforms.faces.detect import detect_faces, load_retinaface
 from transforms.faces.parameters import DetectorParameters
@@ -62,6 +66,23 @@ def test_mobilefacenet_agrees_with_the_lite_interpreter(crops: np.ndarray) -> No
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     found = embeddings(load_surrogate("mobilefacenet"), crops[:2])
     assert np.abs(found - expected).max() < 1e-5
+
+
+def test_faceres_agrees_with_tensorflow_js(crops: np.ndarray, tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("needs node")
+    side, node = 224, "global_pooling/Mean"
+    image = Image.fromarray(crops[0]).resize((side, side))
+    mean = np.array([103.939, 116.779, 123.68], np.float32)
+    bgr = np.asarray(image, np.float32)[np.newaxis, ..., ::-1] - mean
+    (tmp_path / "image.f32").write_bytes(bgr.astype("<f4").tobytes())
+    files = [assets.fetch(name) for name in ("tf.min.js", "faceres.json", "faceres.bin")]
+    script = Path(__file__).with_name("tfjs_embed.js")
+    command = ["node", *map(str, (script, *files, tmp_path / "image.f32", side, node))]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=200)
+    expected = np.array(json.loads(done.stdout))
+    network = load_tfjs(str(files[1]), str(files[2]), node)
+    assert np.abs(network(tf.constant(bgr)).numpy()[0] - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize("name", ["mobilefacenet", "faceres"])

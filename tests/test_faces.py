@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import apache_beam as beam
 import numpy as np
@@ -141,6 +143,57 @@ def test_nearly_every_labelled_photo_gives_a_face(people_data: Path, detector: D
     assert len(missed) <= 0.02 * len(names), missed
 
 
+@pytest.mark.parametrize(("long_sides", "believed"), [((256, 1600), 0), ((1600,), 1)])
+def test_a_large_face_is_believed_at_the_smallest_level_alone(
+    long_sides: tuple[int, ...], believed: int
+) -> None:
+    def leaf(pixels: np.ndarray) -> np.ndarray:
+        """Takes half of a large picture for a face."""
+        row = [0, 0, *[pixels.shape[1] / 2] * 2, *[9.0] * 10, 0.9]
+        return np.array([row] if pixels.shape[1] > 1000 else [], np.float32).reshape(-1, 15)
+
+    parameters = DetectorParameters(long_sides=long_sides)
+    assert len(detect_faces(np.zeros((900, 2000, 3), np.uint8), leaf, parameters)) == believed
+
+
+@pytest.fixture
+def retina_face(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    """A stand-in for the package `retina-face` and the Keras 2 that it needs."""
+    package = MagicMock()
+    for name in ("", ".models", ".layers"):
+        monkeypatch.setitem(sys.modules, "tf_keras" + name, MagicMock())
+        monkeypatch.setitem(sys.modules, "tensorflow.keras" + name, None)
+    monkeypatch.setitem(sys.modules, "retinaface", package)
+    return package.RetinaFace
+
+
+def test_the_optional_detector_speaks_our_conventions(retina_face: MagicMock) -> None:
+    # As its documentation has it: left and right are the person's own, pixels are BGR.
+    marks = {
+        "right_eye": [257.8, 209.6],
+        "left_eye": [374.9, 251.8],
+        "nose": [303.5, 299.9],
+        "mouth_right": [228.4, 338.7],
+        "mouth_left": [320.2, 374.6],
+    }
+    face = {"score": 0.99, "facial_area": [155, 81, 434, 443], "landmarks": marks}
+    retina_face.detect_faces.return_value = {"face_1": face}
+    red = np.full((500, 500, 3), (255, 0, 0), np.uint8)
+    (row,) = load_retinaface_resnet50.__wrapped__()(red)
+    assert np.allclose(row[:4], face["facial_area"]) and row[14] == pytest.approx(0.99)
+    assert np.allclose(row[4:14].reshape(5, 2), list(marks.values()))
+    assert retina_face.detect_faces.call_args.args[0][0, 0].tolist() == [0, 0, 255]
+    assert sys.modules["tensorflow.keras.models"] is sys.modules["tf_keras.models"]
+    retina_face.detect_faces.return_value = {}
+    assert load_retinaface_resnet50.__wrapped__()(red).shape == (0, 15)
+
+
+def test_weights_that_cannot_be_downloaded_are_a_missing_asset(retina_face: MagicMock) -> None:
+    retina_face.build_model.side_effect = ValueError("Pre-trained weight could not be loaded!")
+    with pytest.raises(assets.AssetError, match="could not be loaded"):
+        load_retinaface_resnet50.__wrapped__()
+
+
 def test_the_optional_detector_says_how_to_get_it() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'photoveil\[retina-face\]'"):
         load_retinaface_resnet50()
@@ -158,9 +211,6 @@ def test_of_boxes_that_overlap_the_best_stays() -> None:
 
     rows = np.array([row(0, 0, 10, 0.7), row(1, 1, 10, 0.9), row(40, 0, 10, 0.6)])
     assert non_maximum_suppression(rows, 0.4) == [1, 2]
-    # Part of a face that fills the frame looks like a face at a finer level of the pyramid.
-    parts = np.array([row(0, 0, 100, 0.99), row(40, 30, 50, 0.98)])
-    assert non_maximum_suppression(parts, 0.4) == [0]
     locket = np.array([row(0, 0, 100, 0.9), row(40, 80, 10, 0.8)])
     assert non_maximum_suppression(locket, 0.4) == [0, 1]
 

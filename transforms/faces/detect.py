@@ -1,19 +1,22 @@
 """Face detection: RetinaFace over an image pyramid, merged by non-maximum suppression.
 
-RetinaFace (Deng et al., CVPR 2020, arXiv:1905.00641) finds faces from about 10 pixels up to about
+RetinaFace (Deng et al., CVPR 2020, arXiv:1905.00641) finds faces from about 16 pixels up to about
 the size of its largest anchors. One pass at one size therefore misses either the face that fills
 the frame or the small faces in the back row of a group photo; a pyramid of sizes finds both.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 
 import numpy as np
 from PIL import Image
 
+from transforms.assets import AssetError
 from transforms.faces.parameters import DetectorParameters
 
 # A detector maps a uint8 (H, W, 3) RGB image to float32 (n, 15) rows in pixels of that image:
@@ -23,6 +26,11 @@ Detector = Callable[[np.ndarray], np.ndarray]
 
 _STRIDE = 32  # the coarsest feature map of RetinaFace; sides must be multiples of it
 _ROW = 15
+
+# Mean side in pixels of the largest face that is believed at a level that has a smaller one below
+# it. The smaller level sees such a face too, and better: at 300 pixels and more the detector takes
+# a leaf or a collar for a face, and its landmarks are less exact.
+_LARGEST_FACE = 320
 
 
 @dataclass(frozen=True)
@@ -66,16 +74,17 @@ def detect_faces(
     """Faces in an upright photo, uint8 (H, W, 3) RGB, best score first."""
     image = Image.fromarray(pixels)
     height, width = pixels.shape[:2]
-    levels = []
+    levels: list[np.ndarray] = []
     for level_height, level_width in pyramid_sizes(height, width, parameters.long_sides):
         # reducing_gap lets Pillow halve a 12-megapixel photo before the costly filter.
         level = image.resize((level_width, level_height), Image.Resampling.BILINEAR, None, 2.0)
         rows = detector(np.asarray(level))
+        if levels:
+            rows = rows[_sides(rows) <= _LARGEST_FACE]
         scale = np.array([width / level_width, height / level_height], np.float32)
         levels.append(np.concatenate([rows[:, :14] * np.tile(scale, 7), rows[:, 14:]], axis=1))
     rows = np.concatenate(levels)
-    sides = (rows[:, 2] - rows[:, 0] + rows[:, 3] - rows[:, 1]) / 2
-    rows = rows[(rows[:, 14] >= parameters.min_score) & (sides >= parameters.min_face)]
+    rows = rows[(rows[:, 14] >= parameters.min_score) & (_sides(rows) >= parameters.min_face)]
     return [_face(row) for row in rows[non_maximum_suppression(rows, parameters.max_overlap)]]
 
 
@@ -90,17 +99,9 @@ def non_maximum_suppression(rows: np.ndarray, max_overlap: float) -> list[int]:
     """
     kept: list[int] = []
     for index in np.argsort(-rows[:, 14], kind="stable"):
-        if all(_overlap(rows[index], rows[other]) <= max_overlap for other in kept) and not any(
-            _is_part(rows[index], rows[other]) for other in kept
-        ):
+        if all(_overlap(rows[index], rows[other]) <= max_overlap for other in kept):
             kept.append(int(index))
     return kept
-
-
-def _is_part(row: np.ndarray, whole: np.ndarray) -> bool:
-    """True for an eye or a cheek that was taken for a face, inside a face that fills the frame."""
-    inner, area = _intersection(row, whole), _area(row)
-    return inner > 0.8 * area and area > 0.1 * _area(whole)
 
 
 def _intersection(a: np.ndarray, b: np.ndarray) -> float:
@@ -111,6 +112,10 @@ def _intersection(a: np.ndarray, b: np.ndarray) -> float:
 
 def _area(row: np.ndarray) -> float:
     return float((row[2] - row[0]) * (row[3] - row[1]))
+
+
+def _sides(rows: np.ndarray) -> np.ndarray:
+    return (rows[:, 2] - rows[:, 0] + rows[:, 3] - rows[:, 1]) / 2
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -167,15 +172,23 @@ def load_retinaface_resnet50() -> Detector:
 
     Raises:
         ModuleNotFoundError: the optional package is not installed; the message says how.
+        transforms.assets.AssetError: its weights could not be downloaded.
     """
     try:
+        # The package is written for Keras 2, and asks for it by an environment variable that
+        # TensorFlow reads only when first imported: too late here.
+        for name in ("", ".models", ".layers"):
+            sys.modules["tensorflow.keras" + name] = import_module("tf_keras" + name)
         from retinaface import RetinaFace
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "the detector retinaface-resnet50 needs an optional package: "
             "pip install 'photoveil[retina-face]'"
         ) from error
-    model = RetinaFace.build_model()
+    try:
+        model = RetinaFace.build_model()
+    except ValueError as error:
+        raise AssetError(str(error)) from error
 
     def detect(pixels: np.ndarray) -> np.ndarray:
         found = RetinaFace.detect_faces(

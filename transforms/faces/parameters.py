@@ -20,6 +20,7 @@ class DetectorParameters:
     long_sides: Annotated[tuple[int, ...], Field(min_length=1)] = (256, 640, 1600)
     """Long side in pixels of each level of the image pyramid."""
     min_score: Annotated[float, Field(ge=0.02, le=1)] = 0.6
+    """Least confidence; the default model keeps what scores below 0.5 to itself."""
     min_face: Annotated[int, Field(ge=4)] = 12
     """Least mean side of a face's box, in pixels of the photo."""
     max_overlap: Annotated[float, Field(ge=0, le=1)] = 0.4
