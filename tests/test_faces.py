@@ -176,11 +176,12 @@ def test_the_optional_detector_speaks_our_conventions(retina_face: MagicMock) ->
         "mouth_right": [228.4, 338.7],
         "mouth_left": [320.2, 374.6],
     }
-    face = {"score": 0.99, "facial_area": [155, 81, 434, 443], "landmarks": marks}
+    box = [155, 81, 434, 443]
+    face = {"score": 0.99, "facial_area": box, "landmarks": marks}
     retina_face.detect_faces.return_value = {"face_1": face}
     red = np.full((500, 500, 3), (255, 0, 0), np.uint8)
     (row,) = load_retinaface_resnet50.__wrapped__()(red)
-    assert np.allclose(row[:4], face["facial_area"]) and row[14] == pytest.approx(0.99)
+    assert np.allclose(row[:4], box) and row[14] == pytest.approx(0.99)
     assert np.allclose(row[4:14].reshape(5, 2), list(marks.values()))
     assert retina_face.detect_faces.call_args.args[0][0, 0].tolist() == [0, 0, 255]
     assert sys.modules["tensorflow.keras.models"] is sys.modules["tf_keras.models"]
