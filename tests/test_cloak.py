@@ -132,6 +132,9 @@ def test_dssim_is_that_of_scikit_image(crops: np.ndarray) -> None:
         # TensorFlow leaves out the border where the window does not fit.
         expected = (1 - full[5:-5, 5:-5].mean()) / 2
         assert value == pytest.approx(expected, abs=1e-4)
+    as_in_fawkes = tf.image.ssim(tf.constant(crops, tf.float32), noisy.astype(np.float32), 255)
+    assert np.abs(found - (1 - as_in_fawkes.numpy()) / 2).max() < 1e-5
+    assert np.abs(dssim(*[tf.constant(crops, tf.float32)] * 2).numpy()).max() < 1e-6
 
 
 def test_low_frequency_energy_is_that_of_a_gaussian_blur() -> None:
