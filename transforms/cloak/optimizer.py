@@ -48,7 +48,8 @@ class Optimizer:
         Args:
             crops: uint8 (n, S, S, 3) RGB aligned faces, 1 <= n <= batch_size.
             seeds: one per face. A face's jitter depends on its seed alone, so its cloak does not
-                depend on what else is in the batch.
+                depend on what else is in the batch. Its place in the batch decides the rounding
+                of sums, which over all steps grows to a fraction of a level on average.
 
         Raises:
             ValueError: more faces than the batch size.
