@@ -108,6 +108,76 @@ def run(
 
 
 @app.command()
+def evaluate(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")],
+    originals: Annotated[str, typer.Option(metavar="IN", help="The folder it was made from.")],
+    people: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CSV",
+            help="Whose photo is which: columns file (below IN) and person. By default people.csv "
+            "in IN; without one, the first folder below IN is the person.",
+        ),
+    ] = None,
+    probes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Clean photos of the same people that were not published, told apart likewise. "
+            "By default each original is searched for among the others' cloaked files.",
+        ),
+    ] = None,
+    others: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Photos of strangers, to fill the gallery.")
+    ] = None,
+    recogniser: Annotated[list[str] | None, typer.Option(help="Several times; all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the files as written.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the figures, .json or .parquet.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Contact sheet; by default in the state.")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Private folder; by default in your state folder.")
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Measure how well a recogniser finds the people in a library, and how visible cloaks are.
+
+    Needs the extra: pip install 'photoveil[evaluate]'.
+    """
+    _set_logs(verbose)
+    console, errors = _consoles()
+    _load_tensorflow(verbose, console)
+    from pipeline.evaluation_job import Request, evaluate_job
+    from pipeline.library import LibraryError
+    from transforms.assets import AssetError
+    from transforms.recognisers import MissingPackage
+
+    try:
+        evaluate_job(
+            Request(
+                output,
+                originals,
+                people,
+                probes,
+                others,
+                tuple(recogniser or ()),
+                quick,
+                report,
+                sheet,
+                state,
+            ),
+            console,
+        )
+    except LibraryError as error:
+        _stop(errors, error, BAD_INPUT)
+    except (AssetError, MissingPackage, OSError) as error:
+        _stop(errors, error, STOPPED)
+
+
+@app.command()
 def assets(verbose: Verbose = False) -> None:
     """List the models and demo photos, and fetch those that are not here yet."""
     _set_logs(verbose)
@@ -119,7 +189,7 @@ def assets(verbose: Verbose = False) -> None:
     table = Table("asset", "what", "licence", "sha256", "state")
     failures = []
     for name, asset in catalogue().items():
-        if asset.kind == "reference":  # what only tests compare with
+        if asset.kind in ("judge", "reference"):  # what only evaluation and tests need
             continue
         state = "in the cache"
         try:

@@ -1,0 +1,121 @@
+"""The job behind `photoveil evaluate`: read what was asked, measure, print, write the files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from pipeline import evaluation_report
+from pipeline.evaluate import (
+    Evaluation,
+    draw_sheet,
+    evaluate_library,
+    looks,
+    read_labels,
+    study_library,
+)
+from pipeline.library import LibraryError, default_state
+from transforms import storage
+from transforms.discover import printable
+from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
+from transforms.recognisers import names
+
+_SHEET = "contact-sheet.png"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; see the options of `photoveil evaluate`."""
+
+    root: str
+    originals: str
+    people: str | None = None
+    probes: str | None = None
+    others: str | None = None
+    recognisers: tuple[str, ...] = ()
+    quick: bool = False
+    report: Path | None = None
+    sheet: Path | None = None
+    state: Path | None = None
+
+
+def evaluate_job(request: Request, console: Console) -> Evaluation:
+    """Evaluate a library under a person's eyes.
+
+    The report names people and the sheet shows uncloaked faces: both are kept out of the library,
+    the sheet by default in its private state.
+
+    Raises:
+        LibraryError: the request cannot be met; the message says why.
+        MissingPackage: a recogniser's package is not installed.
+        transforms.assets.AssetError: a model cannot be had.
+        OSError: a folder cannot be listed, or a result not written.
+    """
+    root = os.path.realpath(request.root) if storage.is_local(request.root) else request.root
+    _check(request, root)
+    labels = read_labels(request.originals, request.people)
+    probes = _photos(request.probes) if request.probes else []
+    padding = _strangers(request.others) if request.others else []
+    study = study_library(root, request.originals, labels, probes, padding)
+    conditions = [AS_WRITTEN] if request.quick else list(CONDITIONS)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("looking at photos", total=looks(study, conditions))
+        found = evaluate_library(
+            root,
+            study,
+            request.recognisers or names(),
+            conditions,
+            tick=lambda: bar.advance(task),
+        )
+    console.print(evaluation_report.tables(found), highlight=False)
+    if found.faces:
+        sheet = request.sheet or _private(request.state or default_state(root)) / _SHEET
+        draw_sheet(found.faces).save(sheet)
+        console.print(
+            f"\nContact sheet (it shows uncloaked faces): {sheet}", highlight=False, soft_wrap=True
+        )
+    if request.report:
+        request.report.write_bytes(evaluation_report.as_file(found, request.report.suffix))
+        console.print(f"Report: {request.report}", highlight=False, soft_wrap=True)
+    return found
+
+
+def _check(request: Request, root: str) -> None:
+    unknown = sorted(set(request.recognisers) - set(names()))
+    if unknown:
+        raise LibraryError(
+            f"no recogniser is called {', '.join(unknown)}; there are {', '.join(names())}"
+        )
+    if request.report and request.report.suffix not in evaluation_report.SUFFIXES:
+        raise LibraryError(f"{request.report}: a report is written as .json or .parquet")
+    for folder in filter(None, (root, request.originals, request.probes, request.others)):
+        if not storage.exists(folder):
+            raise LibraryError(f"{folder} does not exist")
+    for file in filter(None, (request.report, request.sheet)):
+        if storage.is_local(root) and Path(os.path.realpath(file)).is_relative_to(root):
+            raise LibraryError(
+                f"{file} lies in the library {root}, which is for publishing; it would say who is "
+                "in the photos: choose another place"
+            )
+
+
+def _photos(folder: str) -> list[tuple[str, str]]:
+    return [
+        (person, storage.join(folder, name)) for name, person in sorted(read_labels(folder).items())
+    ]
+
+
+def _strangers(folder: str) -> list[tuple[str, str]]:
+    """Every photo below a folder, each a person of its own."""
+    found = (entry.relative for entry in storage.walk(folder) if not entry.problem)
+    return [(f"other: {printable(name)}", storage.join(folder, name)) for name in found]
+
+
+def _private(state: Path) -> Path:
+    state.mkdir(parents=True, exist_ok=True)
+    state.chmod(0o700)
+    return state

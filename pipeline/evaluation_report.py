@@ -1,0 +1,267 @@
+"""What an evaluation found, as tables in plain words, and as a file."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from pipeline.evaluate import WORST_SHARE, Evaluation, SeenFace
+from transforms.evaluate.conditions import AS_WRITTEN
+from transforms.evaluate.metrics import Tally, bootstrap_interval
+from transforms.evaluate.tracker import FIGURES, FORWARD, RANK_1, REVERSE, Finding
+from transforms.evaluate.visibility import Visibility
+
+SUFFIXES = (".json", ".parquet")
+
+HONEST = (
+    "What these numbers do not show: they hold for these recognisers, these photos and today. A "
+    "recogniser built later, or one trained on cloaked photos, may see through every photo that "
+    "is already published, and a published photo can never be cloaked again (Radiya-Dixit et al., "
+    "Data Poisoning Won't Save You From Facial Recognition, ICLR 2022). A tracker who knows of "
+    "cloaks can adapt. The surrogates' figures flatter the cloak, for it was made against them; "
+    "judges are other networks, yet a cloak carries over to each unknown one more or less well "
+    "(Cherepanova et al., LowKey, ICLR 2021). A tracker with clean photos of a person needs none "
+    "of the cloaked ones."
+)
+
+_MEASURES: tuple[tuple[str, str, Callable[[Visibility], float]], ...] = (
+    ("FLIP, 0 to 1", ".3f", lambda seen: seen.flip),
+    ("CIEDE2000, mean of a face", ".2f", lambda seen: seen.delta_e),
+    ("CIEDE2000, 95th percentile of a face", ".2f", lambda seen: seen.delta_e_p95),
+    ("DSSIM (for comparison with Fawkes)", ".4f", lambda seen: seen.dssim),
+    ("PSNR in dB", ".1f", lambda seen: seen.psnr),
+    ("largest change in levels", ".0f", lambda seen: seen.max_change),
+)
+
+
+def tables(found: Evaluation, people: bool = True) -> RenderableType:
+    """Everything a person reads.
+
+    Args:
+        people: show a table by person.
+    """
+    parts: list[RenderableType] = [_heading(found)]
+    parts += [_findings(found.findings, direction) for direction in (FORWARD, REVERSE)]
+    conditions = _in_order(finding.condition for finding in found.findings)
+    if len(conditions) > 1:
+        parts += [_conditions(found.findings, way, conditions) for way in (FORWARD, REVERSE)]
+    if people:
+        parts.append(_by_person(found.findings))
+    if found.faces:
+        parts += [_visibility(found.faces), _worst(found.worst)]
+    return Group(*_spaced(parts), "", HONEST)
+
+
+def rows(found: Evaluation) -> list[dict[str, Any]]:
+    """The findings, one row for each figure of each person and overall (person None)."""
+    table = []
+    for finding in found.findings:
+        common = {
+            "recogniser": finding.recogniser,
+            "white_box": finding.white_box,
+            "direction": finding.direction,
+            "condition": finding.condition,
+            "figure": finding.figure,
+        }
+        table.append({**common, "person": None, **_figures(finding.cloaked, finding.uncloaked)})
+        for index, person in enumerate(finding.people):
+            pair = [
+                Tally(tally.total[index : index + 1], tally.count[index : index + 1])
+                for tally in (finding.cloaked, finding.uncloaked)
+            ]
+            if pair[0].count.any() or pair[1].count.any():
+                table.append({**common, "person": person, **_figures(*pair)})
+    return table
+
+
+def face_rows(found: Evaluation) -> list[dict[str, Any]]:
+    """The visibility of each face, one row a face and size."""
+    return [
+        {"source": face.source, "face": face.number, "size": size, **asdict(seen)}
+        for face in found.faces
+        for size, seen in (("own", face.own_size), ("viewing", face.viewing_size))
+    ]
+
+
+def as_file(found: Evaluation, suffix: str) -> bytes:
+    """The report as a file.
+
+    Args:
+        suffix: ".json" (findings, faces and the caveat) or ".parquet" (the findings alone).
+
+    Raises:
+        ValueError: another suffix.
+    """
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{suffix}: reports are written as .json or .parquet")
+    if suffix == ".json":
+        content = {"findings": rows(found), "faces": face_rows(found), "caveat": HONEST}
+        return json.dumps(_plain(content), indent=1, allow_nan=False).encode()
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows(found)), out)
+    return out.getvalue()
+
+
+def _figures(cloaked: Tally, uncloaked: Tally) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, tally in (("cloaked", cloaked), ("uncloaked", uncloaked)):
+        low, high = bootstrap_interval(tally)
+        values |= {name: tally.mean, f"{name}_low": low, f"{name}_high": high}
+        values[f"{name}_count"] = int(tally.count.sum())
+    return values
+
+
+def _heading(found: Evaluation) -> str:
+    study = found.study
+    count = ", ".join(f"{number} {status}" for status, number in found.published.most_common())
+    lines = [
+        f"{len(study.people)} people, {len(study.published)} published photos ({count}), "
+        + (f"{len(study.probes)} clean probes" if study.probes else "originals as probes")
+        + f", {len(study.padding)} clean photos of other people in every gallery.",
+    ]
+    for path, reason in sorted(found.unreadable.items()):
+        lines.append(f"Not read: {path}: {reason}")
+    return "\n".join(lines)
+
+
+def _findings(findings: Sequence[Finding], direction: str) -> Table:
+    table = Table(
+        "recogniser",
+        "",
+        *FIGURES,
+        title=f"{direction.capitalize()}: share found, 95 % interval over people",
+        title_justify="left",
+    )
+    chosen = [f for f in findings if f.direction == direction and f.condition == AS_WRITTEN]
+    for name in _in_order(finding.recogniser for finding in chosen):
+        by_figure = {f.figure: f for f in chosen if f.recogniser == name}
+        for label, tally_of in (
+            ("cloaked", lambda finding: finding.cloaked),
+            ("uncloaked", lambda finding: finding.uncloaked),
+        ):
+            cells = [
+                _with_interval(tally_of(by_figure[figure])) if figure in by_figure else "—"
+                for figure in FIGURES
+            ]
+            first = _named(next(iter(by_figure.values()))) if label == "cloaked" else ""
+            table.add_row(first, label, *cells, end_section=label == "uncloaked")
+    return table
+
+
+def _conditions(findings: Sequence[Finding], way: str, conditions: Sequence[str]) -> Table:
+    table = Table(
+        "recogniser",
+        *conditions,
+        title=f"{way.capitalize()}: rank-1 after what happens to a photo, cloaked / uncloaked",
+        title_justify="left",
+    )
+    chosen = [f for f in findings if f.direction == way and f.figure == RANK_1]
+    for name in _in_order(finding.recogniser for finding in chosen):
+        by_condition = {f.condition: f for f in chosen if f.recogniser == name}
+        cells = [
+            f"{by_condition[c].cloaked.mean:.2f} / {by_condition[c].uncloaked.mean:.2f}"
+            for c in conditions
+        ]
+        table.add_row(_named(next(iter(by_condition.values()))), *cells)
+    return table
+
+
+def _by_person(findings: Sequence[Finding]) -> Table:
+    chosen = [
+        f for f in findings if (f.direction, f.condition, f.figure) == (FORWARD, AS_WRITTEN, RANK_1)
+    ]
+    table = Table(
+        "person",
+        "probes",
+        *(_named(finding) for finding in chosen),
+        title=f"{FORWARD.capitalize()}: rank-1 by person, cloaked / uncloaked",
+        title_justify="left",
+    )
+    for index, person in enumerate(chosen[0].people if chosen else ()):
+        if any(finding.cloaked.count[index] for finding in chosen):
+            probes = max(int(finding.cloaked.count[index]) for finding in chosen)
+            cells = [_one(f.cloaked, index) + " / " + _one(f.uncloaked, index) for f in chosen]
+            table.add_row(person, str(probes), *cells)
+    return table
+
+
+def _visibility(faces: Sequence[SeenFace]) -> Table:
+    table = Table(
+        f"{len(faces)} faces",
+        *(f"{size}: {what}" for size in ("own size", "viewing size") for what in _SUMMARY),
+        title="How visible the cloaks are on the face, in the file as written",
+        title_justify="left",
+    )
+    for name, form, measure in _MEASURES:
+        cells = []
+        for seen in ([f.own_size for f in faces], [f.viewing_size for f in faces]):
+            values = np.array([measure(one) for one in seen])
+            values = values[np.isfinite(values)]
+            # For PSNR the small values are the visible ones.
+            values = -values if "PSNR" in name else values
+            for summary in _SUMMARY.values():
+                cells.append(format(abs(summary(values)), form) if len(values) else "—")
+        table.add_row(name, *cells)
+    return table
+
+
+_SUMMARY: dict[str, Callable[[np.ndarray], float]] = {
+    "mean": lambda values: float(values.mean()),
+    "worst 5 %": lambda values: float(np.quantile(values, 1 - WORST_SHARE)),
+    "worst": lambda values: float(values.max()),
+}
+
+
+def _worst(faces: Sequence[SeenFace]) -> str:
+    lines = [f"The most visible {WORST_SHARE:.0%} of faces, by FLIP at viewing size:"]
+    for face in faces:
+        seen = face.viewing_size
+        lines.append(
+            f"  {face.source}, face {face.number}: FLIP {seen.flip:.3f}, CIEDE2000 "
+            f"{seen.delta_e:.2f} (95th percentile {seen.delta_e_p95:.2f}), up to "
+            f"{seen.max_change} levels"
+        )
+    return "\n".join(lines)
+
+
+def _named(finding: Finding) -> str:
+    return finding.recogniser + (" (white box)" if finding.white_box else " (judge)")
+
+
+def _with_interval(tally: Tally) -> str:
+    if np.isnan(tally.mean):
+        return "—"
+    low, high = bootstrap_interval(tally)
+    return f"{tally.mean:.2f}" + ("" if np.isnan(low) else f"\n{low:.2f} to {high:.2f}")
+
+
+def _one(tally: Tally, index: int) -> str:
+    count = tally.count[index]
+    return f"{tally.total[index] / count:.2f}" if count else "—"
+
+
+def _in_order(names: Any) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _spaced(parts: Sequence[RenderableType]) -> Iterator[RenderableType]:
+    for part in parts:
+        yield part
+        yield ""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,91 @@
+"""How visible a cloak is on a face: FLIP, CIEDE2000, DSSIM, PSNR and the largest change.
+
+Each at the file's own resolution and at viewing size. Claims rest on FLIP and CIEDE2000: DSSIM,
+which Fawkes reports, hardly counts slow changes of colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import flip_evaluator
+import numpy as np
+from PIL import Image
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+
+_VIEWING_SIDE = 300  # pixels: a face at the size it is looked at
+_SSIM_WINDOW = 11
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """Of one face at one size.
+
+    flip: mean FLIP, HPG (Andersson et al. 2020), 0..1, FLIP's default viewing distance.
+    delta_e, delta_e_p95: CIEDE2000 (Sharma et al. 2005) of the pixels, mean and 95th percentile.
+    dssim: (1 - SSIM) / 2 with Gaussian windows of 11 px; NaN for a face smaller than a window.
+    psnr: dB; infinite where nothing changed. max_change: levels, 0..255.
+    """
+
+    flip: float
+    delta_e: float
+    delta_e_p95: float
+    dssim: float
+    psnr: float
+    max_change: int
+
+
+def face_region(pixels: np.ndarray, box: Box) -> np.ndarray:
+    """The part of a uint8 (H, W, 3) photo inside the box, whole pixels; empty outside the frame."""
+    height, width = pixels.shape[:2]
+    left, top = max(0, int(box[0])), max(0, int(box[1]))
+    right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
+    return pixels[top : max(top, bottom), left : max(left, right)]
+
+
+def at_viewing_size(face: np.ndarray) -> np.ndarray:
+    """The face with at most 300 pixels on its long side, as `publish.face_flip` sees it."""
+    image = Image.fromarray(face)
+    image.thumbnail((_VIEWING_SIDE, _VIEWING_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def visibility(clean: np.ndarray, written: np.ndarray) -> Visibility:
+    """Figures of one pair of uint8 (H, W, 3) RGB faces of equal size, at least 1 x 1.
+
+    Raises:
+        ModuleNotFoundError: scikit-image, of the extra `evaluate`, is not installed.
+    """
+    from skimage.color import deltaE_ciede2000, rgb2lab
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    pair = (clean.astype(np.float32) / 255, written.astype(np.float32) / 255)
+    _, flip, _ = flip_evaluator.evaluate(*pair, "LDR", applyMagma=False)
+    colour = deltaE_ciede2000(*(rgb2lab(face) for face in pair))
+    change = np.abs(clean.astype(np.int16) - written)
+    if min(clean.shape[:2]) < _SSIM_WINDOW:
+        dssim = float("nan")
+    else:
+        # The settings of Wang et al. (2004), as tf.image.ssim and so Fawkes have them.
+        similarity = structural_similarity(
+            clean,
+            written,
+            channel_axis=2,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        dssim = float((1 - similarity) / 2)
+    psnr = float("inf")
+    if change.any():
+        psnr = float(peak_signal_noise_ratio(clean, written, data_range=255))
+    return Visibility(
+        float(flip),
+        float(colour.mean()),
+        float(np.quantile(colour, 0.95)),
+        dssim,
+        psnr,
+        int(change.max()),
+    )

@@ -1,0 +1,86 @@
+"""FaceNet (Schroff et al., CVPR 2015, arXiv:1503.03832): Inception-ResNet-v1 by D. Sandberg; 512-d.
+
+Cut out as its `align_dataset_mtcnn.py` does: the detector's box with a margin of 32 in 160 pixels,
+stretched to a square, no turning upright. Levels are scaled by a constant, which the 2018 models
+were trained with: (x - 127.5) / 128.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from transforms import assets
+from transforms.recognisers.recogniser import Recogniser, SeenPhoto, euclidean_distance
+
+_SIZE = 160
+_MARGIN = 32
+_BATCH = 16  # faces; one compiled shape
+
+
+def load() -> Recogniser:
+    """The judge.
+
+    Raises:
+        transforms.assets.AssetError: its file cannot be had.
+    """
+    network = _network(str(assets.fetch("facenet.pb")))
+
+    def embed(crops: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(crops), _BATCH):
+            batch = crops[start : start + _BATCH]
+            filled = np.pad(batch, [(0, _BATCH - len(batch)), *[(0, 0)] * 3], "edge")
+            levels = (tf.constant(filled, tf.float32) - 127.5) / 128.0
+            parts.append(network(levels).numpy()[: len(batch)])
+        return np.concatenate(parts)
+
+    return Recogniser(
+        name="facenet",
+        about="FaceNet, Inception-ResNet-v1 of 2018",
+        white_box=False,
+        dimension=512,
+        # Squared distance 1.1.
+        threshold=1.04,
+        threshold_source="the FaceNet paper, figure 1",
+        distance=euclidean_distance,
+        align=_align,
+        embed=embed,
+    )
+
+
+def _align(photo: SeenPhoto) -> np.ndarray | None:
+    if photo.largest is None:
+        return None
+    height, width = photo.pixels.shape[:2]
+    left, top, right, bottom = photo.largest.box
+    grow = _MARGIN / (_SIZE - _MARGIN) / 2
+    across, down = grow * (right - left), grow * (bottom - top)
+    box = (
+        max(0.0, left - across),
+        max(0.0, top - down),
+        min(float(width), right + across),
+        min(float(height), bottom + down),
+    )
+    if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+        return None
+    image = Image.fromarray(photo.pixels)
+    return np.asarray(image.resize((_SIZE, _SIZE), Image.Resampling.BILINEAR, box))
+
+
+def _network(path: str):
+    graph = tf.compat.v1.GraphDef()
+    with open(path, "rb") as stream:
+        graph.ParseFromString(stream.read())
+    # The file was frozen for one face a call: its input and its reshapes say 1 for the batch.
+    nodes = {node.name: node for node in graph.node}
+    nodes["input"].attr["shape"].shape.dim[0].size = -1
+    for reshape, shape in (
+        ("InceptionResnetV1/Logits/Flatten/flatten/Reshape", (-1, 1792)),
+        ("InceptionResnetV1/Bottleneck/BatchNorm/Reshape_1", (-1, 512)),
+    ):
+        constant = nodes[nodes[reshape].input[1].split(":")[0]]
+        constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(shape, tf.int32))
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(graph, name=""), [])
+    return wrapped.prune("input:0", "embeddings:0")

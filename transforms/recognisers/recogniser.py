@@ -1,0 +1,88 @@
+"""What a recogniser is: how it cuts a face out, what it makes of it, how it compares two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from transforms.faces.detect import Detector, Face, detect_faces
+from transforms.faces.parameters import DetectorParameters
+
+
+class MissingPackage(RuntimeError):
+    """An optional package is not installed; the message says how to install it."""
+
+
+class SeenPhoto:
+    """A photo as a recogniser gets it, and the faces that our detector finds in it, found once."""
+
+    def __init__(
+        self, pixels: np.ndarray, detector: Detector, parameters: DetectorParameters
+    ) -> None:
+        """pixels: uint8 (H, W, 3) RGB, upright."""
+        self.pixels = pixels
+        self._detector = detector
+        self._parameters = parameters
+
+    @cached_property
+    def faces(self) -> list[Face]:
+        """Best score first."""
+        return detect_faces(self.pixels, self._detector, self._parameters)
+
+    @property
+    def largest(self) -> Face | None:
+        """The face with the largest box, whose photo this is taken to be."""
+        return max(self.faces, key=_area, default=None)
+
+
+# From float (P, D) and (G, D) embeddings to float (P, G) distances, smaller for more alike.
+Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A face recogniser with its own way of cutting faces out.
+
+    white_box: the optimiser used its gradients, so its figures flatter the cloak.
+    dimension: length of an embedding.
+    threshold: distance up to which its publisher calls two faces the same person, and
+        threshold_source: where that was published; None where no threshold was.
+    align: the crop of the largest face in a photo, uint8 (S, S, 3) RGB; None where no face is
+        found. embed: from (n, S, S, 3) crops to float (n, D) embeddings.
+    """
+
+    name: str
+    about: str
+    white_box: bool
+    dimension: int
+    threshold: float | None
+    threshold_source: str | None
+    distance: Distance
+    align: Callable[[SeenPhoto], np.ndarray | None]
+    embed: Callable[[np.ndarray], np.ndarray]
+
+
+def cosine_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """1 - cosine of each row of (P, D) with each row of (G, D): float64 (P, G) in 0..2."""
+    return 1.0 - unit(first) @ unit(second).T
+
+
+def euclidean_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Length of the difference of each row of (P, D) and each row of (G, D): float64 (P, G)."""
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    squares = (first**2).sum(axis=1)[:, np.newaxis] + (second**2).sum(axis=1) - 2 * first @ second.T
+    return np.sqrt(np.maximum(squares, 0.0))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows of (n, D) at unit length, float64; a row of NaN stays so."""
+    vectors = np.asarray(vectors, np.float64)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def _area(face: Face) -> float:
+    left, top, right, bottom = face.box
+    return (right - left) * (bottom - top)

@@ -1,0 +1,57 @@
+"""A surrogate as a recogniser: what the cloak does to the very networks it was made against."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from transforms.cloak.surrogates import load_surrogate
+from transforms.faces.align import CROP_SIZE, crop_face, face_to_crop
+from transforms.recognisers.recogniser import Recogniser, SeenPhoto, cosine_distance
+
+# Cosine distances up to which the publisher of a network calls two faces one person.
+_PUBLISHED = {
+    # A share of 0.8 of the thresholds 0.01 .. 4.00 above the squared distance: 0.8, cosine 0.4.
+    "mobilefacenet": (0.4, "MobileFaceNet.java, in the repository the weights come from"),
+}
+
+_BATCH = 16  # faces; one compiled shape
+_CROPS = tf.TensorSpec((_BATCH, CROP_SIZE, CROP_SIZE, 3), tf.float32)
+
+
+def load(name: str) -> Recogniser:
+    """The surrogate `name`, marked as white box.
+
+    Raises:
+        KeyError: there is none of that name.
+        transforms.assets.AssetError: its files cannot be had.
+    """
+    network = load_surrogate(name)
+    compiled = tf.function(network.embed)
+
+    def embed(crops: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(crops), _BATCH):
+            batch = crops[start : start + _BATCH]
+            filled = np.pad(batch, [(0, _BATCH - len(batch)), *[(0, 0)] * 3], "edge")
+            parts.append(compiled(tf.constant(filled, tf.float32)).numpy()[: len(batch)])
+        return np.concatenate(parts)
+
+    threshold, source = _PUBLISHED.get(name, (None, None))
+    return Recogniser(
+        name=name,
+        about="surrogate: the optimiser used its gradients",
+        white_box=True,
+        dimension=compiled.get_concrete_function(_CROPS).output_shapes[-1],
+        threshold=threshold,
+        threshold_source=source,
+        distance=cosine_distance,
+        align=_align,
+        embed=embed,
+    )
+
+
+def _align(photo: SeenPhoto) -> np.ndarray | None:
+    if photo.largest is None:
+        return None
+    return crop_face(photo.pixels, face_to_crop(photo.largest.landmarks), CROP_SIZE)
