@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 from collections.abc import Callable
@@ -263,7 +264,7 @@ BASE64 = b"/9j/4AAQSkZJRgABAQ&#xA;AAAQABAAD/"
         (b'<a xmpGImg:image="%b" b="c"/>', b'<a xmpGImg:image="" b="c"/>'),
         (b"<a xmpGImg:image='%b' b='c'/>", b"<a xmpGImg:image='' b='c'/>"),
         (b'<a GImage:Data="%b" b="c"/>', b'<a GImage:Data="" b="c"/>'),
-        (b"<GDepth:Image>\n%b\n</GDepth:Image>", b"<GDepth:Image>\n</GDepth:Image>"),
+        (b"<GDepth:Image>\n%b\n</GDepth:Image>", b"<GDepth:Image></GDepth:Image>"),
     ],
 )
 def test_xmp_pictures_are_emptied(packet: bytes, expected: bytes, portrait: Image.Image) -> None:
@@ -273,15 +274,32 @@ def test_xmp_pictures_are_emptied(packet: bytes, expected: bytes, portrait: Imag
     assert coded.notes == ("XMP thumbnail removed",)
 
 
-def test_extended_xmp_with_a_picture_goes_whole(portrait: Image.Image) -> None:
-    text = b'<rdf:Description GDepth:Data="' + BASE64
-    head = EXTENDED_XMP + b"0" * 32 + bytes(8)
-    # The name that gives it away is cut in two.
-    parts = [Segment(APP1, head + part) for part in (text[:24], text[24:], b'"/>')]
-    data = with_segments(saved(portrait), *parts)
-    coded = codecs.encode(data, local_change(data))
-    assert len(metadata(coded.data)) == 1
+def test_extended_xmp_keeps_all_but_its_pictures(portrait: Image.Image) -> None:
+    text = b'<rdf:Description GDepth:Data="' + BASE64 * 3000 + b'" note="' + b"n " * 40_000 + b'"/>'
+    guid = hashlib.md5(text).hexdigest().upper().encode()
+    parts = [
+        Segment(
+            APP1,
+            EXTENDED_XMP
+            + guid
+            + struct.pack(">II", len(text), start)
+            + text[start : start + 65_000],
+        )
+        for start in range(0, len(text), 65_000)  # the name that gives it away may be cut in two
+    ]
+    main = Segment(APP1, XMP + b'<a xmpNote:HasExtendedXMP="' + guid + b'"/>')
+    coded = codecs.encode(with_segments(saved(portrait), main, *parts), np.zeros((145, 161), "f4"))
+    after = metadata(coded.data)
+    new = [s.payload[len(EXTENDED_XMP) :] for s in after if s.payload.startswith(EXTENDED_XMP)]
+    packet = b"".join(part[40:] for part in new)
     assert coded.notes == ("pictures in extended XMP removed",)
+    assert packet == b'<rdf:Description GDepth:Data="" note="' + b"n " * 40_000 + b'"/>'
+    assert {part[:32] for part in new} == {hashlib.md5(packet).hexdigest().upper().encode()}
+    assert [struct.unpack(">II", part[32:40]) for part in new] == [
+        (len(packet), 0),
+        (len(packet), len(new[0]) - 40),
+    ]
+    assert new[0][:32] in after[1].payload  # and the main packet finds it
 
 
 def test_data_after_the_end_is_removed(portrait: Image.Image) -> None:
@@ -374,7 +392,7 @@ def test_cut_off_jpeg_is_a_codec_error(part: float, portrait: Image.Image) -> No
 
 def test_other_formats_are_unsupported() -> None:
     with pytest.raises(codecs.UnsupportedFormat):
-        codecs.decode(b"GIF89a", 10**9)
+        codecs.decode(b"8BPS\0\1", 10**9)
 
 
 def test_split_and_join_are_inverse(demo_photo: Callable[[str], Path]) -> None:

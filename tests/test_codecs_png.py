@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import piexif
 import pytest
@@ -225,12 +226,26 @@ def test_animation_is_unsupported(portrait: Image.Image) -> None:
         codecs.encode(data, np.zeros(portrait.size[::-1], np.float32))
 
 
-def test_16_bit_colour_is_unsupported(portrait: Image.Image) -> None:
-    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(7))), (b"IEND", b""))
-    data = png.MAGIC + b"".join(chunk(*part) for part in parts)
-    with pytest.raises(codecs.UnsupportedFormat, match="16-bit colour"):
-        codecs.encode(data, np.zeros((1, 1), np.float32))
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_16_bit_colour_keeps_its_depth(channels: int, portrait: Image.Image) -> None:
+    deep = np.dstack([np.asarray(portrait), np.asarray(portrait.convert("L"))]).astype(np.uint16)
+    pixels = deep[..., 4 - channels :] * 257 + 3
+    data = with_chunks(bytes(imagecodecs.png_encode(pixels)), (b"gAMA", struct.pack(">I", 45455)))
+    coded = changed(data)
+    assert coded.notes == ()
+    assert chunks(coded.data)[b"gAMA"] == chunks(data)[b"gAMA"]
+    expected = pixels.copy()
+    expected[*BOX, : channels - (channels in (2, 4))] += LEVEL * 257
+    np.testing.assert_array_equal(imagecodecs.png_decode(coded.data), expected)
+
+
+def test_16_bit_transparent_colour_stays_a_chunk(portrait: Image.Image) -> None:
+    pixels = np.asarray(portrait).astype(np.uint16) * 257
+    key = pixels[0, 0].astype(">u2").tobytes()
+    data = with_chunks(bytes(imagecodecs.png_encode(pixels)), (b"tRNS", key))
+    coded = changed(data).data
+    assert chunks(coded)[b"tRNS"] == key
+    assert chunks(coded)[b"IHDR"] == chunks(data)[b"IHDR"]
 
 
 @pytest.mark.parametrize("part", [0.005, 0.1, 0.9])

@@ -133,10 +133,13 @@ def test_cut_off_photo_is_failed(
         ("a.jpg", b"", "failed", "the file is empty"),
         ("a.jpg", b"hello, this is text", "failed", "named as a photo but holds none"),
         ("a.txt", b"hello, this is text", "unsupported", "not a photo"),
-        ("a.gif", b"GIF89a" + bytes(40), "unsupported", "GIF: this version writes JPEG and PNG"),
-        ("a.jpg", b"RIFF\0\0\0\0WEBPVP8 ", "unsupported", "WebP: this version"),
-        ("a.heic", b"\0\0\0\x18ftypheic", "unsupported", "HEIC: this version"),
-        ("a.dng", b"II*\0" + bytes(40), "unsupported", "TIFF or a camera's raw format"),
+        ("a.gif", b"GIF89a" + bytes(40), "failed", "damaged or cut off"),
+        ("a.jpg", b"RIFF\0\0\0\0WEBPVP8 ", "failed", "damaged or cut off"),
+        ("a.heic", b"\0\0\0\x18ftypheic", "failed", "damaged or cut off"),
+        ("a.dng", b"II*\0" + bytes(40), "failed", "damaged or cut off"),
+        ("a.orf", b"IIRO\x08\0\0\0", "unsupported", "camera raw (ORF): a format that"),
+        ("a.cr3", b"\0\0\0\x18ftypcrx ", "unsupported", "camera raw (CR3): a format that"),
+        ("a.psd", b"8BPS\0\1", "unsupported", "Photoshop document: a format that"),
     ],
 )
 def test_what_is_no_photo_says_so(

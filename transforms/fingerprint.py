@@ -16,19 +16,27 @@ from transforms.discover import PhotoRef
 
 _MEGA = 1_000_000
 _HEAD = 32  # bytes that tell a format; a video is not read to the end to learn that it is one
-_PHOTO_EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
+_PHOTO_EXTENSIONS = {
+    ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg",
+    ".mpo", ".png", ".tif", ".tiff", ".webp",
+}  # fmt: skip
 
-# First bytes of picture formats that this version does not write, to say so by name.
+# First bytes of picture formats that this version does not write, to say so by name. The raw
+# formats that are TIFF inside are told by `transforms.codecs.tiff`.
 _OTHER_PICTURES = (
-    (0, b"GIF8", "GIF"),
-    (0, b"BM", "BMP"),
-    (0, b"II*\0", "TIFF or a camera's raw format"),
-    (0, b"MM\0*", "TIFF or a camera's raw format"),
-    (8, b"WEBP", "WebP"),
-    (4, b"ftypheic", "HEIC"),
-    (4, b"ftypheix", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
-    (4, b"ftypavif", "AVIF"),
+    (0, b"IIRO", "camera raw (ORF)"),
+    (0, b"IIRS", "camera raw (ORF)"),
+    (0, b"MMOR", "camera raw (ORF)"),
+    (0, b"IIU\0", "camera raw (RW2)"),
+    (0, b"FUJIFILMCCD-RAW", "camera raw (RAF)"),
+    (4, b"ftypcrx ", "camera raw (CR3)"),
+    (6, b"HEAPCCDR", "camera raw (CRW)"),
+    (0, b"\0MRM", "camera raw (MRW)"),
+    (0, b"FOVb", "camera raw (X3F)"),
+    (0, b"8BPS", "Photoshop document"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (4, b"JXL \r\n\x87\n", "JPEG XL"),
+    (4, b"jP  \r\n\x87\n", "JPEG 2000"),
 )
 
 
@@ -45,7 +53,7 @@ class ReadPhoto:
     """A file that was read.
 
     status: None for a sound photo; else "unsupported" (no photo that this version writes) or
-        "failed", with the reason.
+        "failed", with the reason. retry: another try may fare better with the same file.
     sha256: hex, of the file's bytes; None when they could not be read.
     format: by its first bytes. pixels: uint8 (H, W, 3) RGB, upright; None unless decoded.
     """
@@ -56,6 +64,7 @@ class ReadPhoto:
     pixels: np.ndarray | None = None
     status: str | None = None
     reason: str | None = None
+    retry: bool = False
 
 
 def fingerprint(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
@@ -75,7 +84,7 @@ def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
     except codecs.CodecError as error:
         return replace(found, status="failed", reason=str(error))
     except MemoryError:
-        return replace(found, status="failed", reason="not enough memory to open it")
+        return replace(found, status="failed", reason="not enough memory to open it", retry=True)
     return replace(found, pixels=photo.pixels)
 
 
@@ -97,7 +106,7 @@ def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
         data = storage.read_bytes(ref.path)
     except OSError as error:
         reason = f"cannot be read: {storage.explain(error)}"
-        return ReadPhoto(ref, status="failed", reason=reason), b""
+        return ReadPhoto(ref, status="failed", reason=reason, retry=True), b""
     return ReadPhoto(ref, hashlib.sha256(data).hexdigest(), found), data
 
 
@@ -110,7 +119,7 @@ def _not_a_photo(ref: PhotoRef, head: bytes) -> dict[str, Any]:
         if head[offset:].startswith(magic):
             return {
                 "status": "unsupported",
-                "reason": f"{name}: this version writes JPEG and PNG only",
+                "reason": f"{name}: a format that Photoveil does not write",
             }
     if not _named_as_photo(ref):
         return {"status": "unsupported", "reason": "not a photo"}

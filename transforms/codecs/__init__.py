@@ -1,14 +1,17 @@
 """One module a file format, behind one interface.
 
-Each format module has `decode(data, max_pixels)` and `encode(data, change)` as described here.
+Each format module has `decode(data, max_pixels)` and `encode(data, change, rebuild_thumbnails)`
+as described here.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import jpeg, png
+from transforms.codecs import bmp, gif, heif, jpeg, names, png, tiff, webp
 from transforms.codecs.errors import CodecError, UnsupportedFormat
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto
 
@@ -20,17 +23,25 @@ __all__ = [
     "decode",
     "encode",
     "sniff",
+    "without_names",
 ]
 
 # The limit that counts is the caller's `max_pixels`, checked before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-_FORMATS = {"JPEG": jpeg, "PNG": png}
+_BY_MAGIC: dict[bytes, tuple[str, ModuleType]] = {
+    jpeg.MAGIC: ("JPEG", jpeg),
+    png.MAGIC: ("PNG", png),
+    gif.MAGIC: ("GIF", gif),
+    bmp.MAGIC: ("BMP", bmp),
+    **dict.fromkeys(tiff.MAGICS, ("TIFF", tiff)),
+}
 
 
 def sniff(data: bytes) -> str | None:
-    """The format by the first bytes, "JPEG" or "PNG"; None for anything else."""
-    return next((name for name, module in _FORMATS.items() if data.startswith(module.MAGIC)), None)
+    """The format by the first 32 bytes: "JPEG", "PNG", "WebP", "TIFF", "HEIC", "AVIF", "BMP" or
+    "GIF"; None for anything else. A camera's raw file may look like a TIFF until it is decoded."""
+    return _sniffed(data)[0]
 
 
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
@@ -43,22 +54,47 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return _module(data).decode(data, max_pixels)
 
 
-def encode(data: bytes, change: np.ndarray) -> EncodedPhoto:
+def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
     """The photo with its luminance changed, everything else as it was.
 
     Args:
         data: the original file.
         change: float32 (H, W) in 8-bit levels, upright; the same is added to red, green and blue.
             Where it is 0 the picture stays as it is.
+        rebuild_thumbnails: make the EXIF thumbnail anew from the changed photo; else remove it.
 
     Raises:
         CodecError: the photo cannot be written in its own format.
     """
-    return _module(data).encode(data, change)
+    return _module(data).encode(data, change, rebuild_thumbnails)
 
 
-def _module(data: bytes):
-    found = sniff(data)
-    if found is None:
-        raise UnsupportedFormat("neither JPEG nor PNG")
-    return _FORMATS[found]
+def without_names(data: bytes) -> tuple[bytes, int]:
+    """The file without the people tags of its XMP, its pixels and all else untouched.
+
+    Returns:
+        The new file, and how many face regions and lists of names it had.
+
+    Raises:
+        CodecError: damaged or cut off.
+    """
+    module = _sniffed(data)[1]
+    if module in (jpeg, png):  # which may split, compress or check what they carry
+        return module.without_names(data)
+    return names.without_names(data)
+
+
+def _sniffed(data: bytes) -> tuple[str | None, ModuleType | None]:
+    if webp.is_webp(data):
+        return "WebP", webp
+    if kind := heif.kind(data):
+        return kind, heif
+    found = (entry for magic, entry in _BY_MAGIC.items() if data.startswith(magic))
+    return next(found, (None, None))
+
+
+def _module(data: bytes) -> ModuleType:
+    module = _sniffed(data)[1]
+    if module is None:
+        raise UnsupportedFormat("no picture format that is known here")
+    return module

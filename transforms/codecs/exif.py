@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from transforms.codecs import segments
-from transforms.codecs.errors import DAMAGE, CodecError
+from transforms.codecs import carve, segments
+from transforms.codecs.errors import DAMAGE
 
 HEADER = b"Exif\0\0"
 
@@ -24,12 +24,12 @@ _QUALITIES = (90, 80, 65, 50, 35, 20)
 _LETTERBOX = 0.05
 
 
-def cloak_pictures(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, list[str]]:
+def cloak_pictures(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, list[str]]:
     """EXIF data without any picture of the uncloaked photo.
 
     Args:
         tiff: the EXIF block from its byte order mark on (no "Exif" header).
-        cloaked: the cloaked photo in stored orientation.
+        cloaked: the cloaked photo in stored orientation; None to remove the thumbnail too.
 
     Returns:
         The new block and what was done, in short plain words.
@@ -38,8 +38,8 @@ def cloak_pictures(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, list[str]]
     result, thumbnail, found = _patched(tiff, cloaked)
     if found:
         notes.append(f"EXIF thumbnail {'removed' if thumbnail is None else 'rebuilt'}")
-    result, blanked = _blank_previews(result, thumbnail)
-    if blanked:
+    result, previews = carve.blanked(result, thumbnail)
+    if previews:
         notes.append("EXIF preview pictures removed")
     return result, notes
 
@@ -53,7 +53,7 @@ class _Directory:
     next_at: int
 
 
-def _patched(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, bytes | None, bool]:
+def _patched(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, bytes | None, bool]:
     """The block with IFD1's picture overwritten; the new thumbnail; whether there was one."""
     block = bytearray(tiff)
     try:
@@ -68,8 +68,8 @@ def _patched(tiff: bytes, cloaked: Image.Image) -> tuple[bytes, bytes | None, bo
     entries = second.entries
     if _JPEG_OFFSET in entries and _JPEG_LENGTH in entries:
         start, room = entries[_JPEG_OFFSET][3], entries[_JPEG_LENGTH][3]
-        new = _fitting_thumbnail(tiff[start : start + room], cloaked, room)
-        if new is not None and start + room <= len(tiff):
+        new = cloaked and _fitting_thumbnail(tiff[start : start + room], cloaked, room)
+        if new and start + room <= len(tiff):
             block[start : start + room] = new.ljust(room, b"\0")
             entry, kind = entries[_JPEG_LENGTH][:2]
             struct.pack_into(order + ("H" if kind == 3 else "I"), block, entry + 8, len(new))
@@ -134,33 +134,6 @@ def _scaled(cloaked: Image.Image, size: tuple[int, int]) -> Image.Image:
     if abs(stretch - 1) > _LETTERBOX:  # some cameras fill a 4:3 thumbnail up with black bars
         return ImageOps.pad(picture, size, Image.Resampling.LANCZOS)
     return picture.resize(size, Image.Resampling.LANCZOS, None, 3.0)
-
-
-def _blank_previews(tiff: bytes, keep: bytes | None) -> tuple[bytes, bool]:
-    """Zero every JPEG inside the block (MakerNotes hold previews) but the new thumbnail."""
-    block, position, blanked = bytearray(tiff), 0, False
-    while (position := block.find(b"\xff\xd8\xff", position)) >= 0:
-        if keep and block.startswith(keep, position):
-            position += len(keep)
-            continue
-        try:
-            end = segments.split(bytes(block), position)[1]
-        except CodecError:
-            end = block.find(segments.EOI, position) + 2 or len(block)
-            end = end if end > position else len(block)
-        if _is_picture(bytes(block[position:])):
-            _blank(block, position, end - position)
-            blanked = True
-        position += 3
-    return bytes(block), blanked
-
-
-def _is_picture(data: bytes) -> bool:
-    try:
-        with Image.open(io.BytesIO(data)):
-            return True
-    except DAMAGE:
-        return False
 
 
 def _blank(block: bytearray, start: int, length: int) -> None:

@@ -7,9 +7,10 @@ Colour spaces without a luminance plane (RGB, CMYK) are encoded anew with the or
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jpeglib
@@ -18,13 +19,13 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 from scipy.fft import dctn, idctn
 
-from transforms.codecs import exif, segments, xmp
+from transforms.codecs import exif, names, photoshop, segments, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto, decoded, open_image
 from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
 
-MAGIC = b"\xff\xd8\xff"
+MAGIC = segments.MAGIC
 
 _FORMATS = ("JPEG", "MPO")
 _BLOCK = 8
@@ -36,7 +37,6 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENDED_XMP_HEAD = len(_EXTENDED_XMP) + 32 + 4 + 4  # GUID, full length, offset
 _PHOTOSHOP = b"Photoshop 3.0\0"
-_PHOTOSHOP_THUMBNAILS = {0x0409, 0x040C}
 _ICC = b"ICC_PROFILE\0"  # numbers that may look like a picture and never are one
 _UNDERSTOOD = (exif.HEADER, b"JFIF\0", b"JFXX\0", b"MPF\0", _ICC, _XMP, _EXTENDED_XMP, _PHOTOSHOP)
 _MOST_PAYLOAD = 65533
@@ -48,7 +48,7 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded(image, "JPEG", np.asarray(image.convert("RGB")))
 
 
-def encode(data: bytes, change: np.ndarray) -> EncodedPhoto:
+def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
     """See `transforms.codecs.encode`."""
     original, end = segments.split(data)
     if any(segment.marker in _LOSSLESS_OR_ARITHMETIC for segment in original):
@@ -68,11 +68,33 @@ def encode(data: bytes, change: np.ndarray) -> EncodedPhoto:
     with Image.open(io.BytesIO(coded)) as cloaked:
         cloaked.draft("RGB", (512, 512))  # all a thumbnail needs
         metadata, notes = _without_pictures(
-            [segment for segment in original if segment.is_metadata], cloaked
+            [segment for segment in original if segment.is_metadata],
+            cloaked if rebuild_thumbnails else None,
         )
     if end < len(data.rstrip(b"\0")):
         notes.append("data after the end of the image removed")
     return EncodedPhoto(segments.join(metadata + body), tuple(dict.fromkeys(notes)))
+
+
+def without_names(data: bytes) -> tuple[bytes, int]:
+    """See `transforms.codecs.without_names`."""
+    parts, end = segments.split(data)
+    extended = [
+        at for at, s in enumerate(parts) if s.marker == APP1 and s.payload.startswith(_EXTENDED_XMP)
+    ]
+    whole = b"".join(parts[at].payload[_EXTENDED_XMP_HEAD:] for at in extended)
+    whole, count = names.without_names(whole)
+    for at in extended:
+        payload = parts[at].payload
+        room = len(payload) - _EXTENDED_XMP_HEAD
+        parts[at] = Segment(APP1, payload[:_EXTENDED_XMP_HEAD] + whole[:room])
+        whole = whole[room:]
+    for at, segment in enumerate(parts):
+        if segment.marker in (APP1, APP13) and not segment.payload.startswith(_EXTENDED_XMP):
+            payload, found = names.without_names(segment.payload)
+            parts[at] = Segment(segment.marker, payload)
+            count += found
+    return (segments.join(parts) + data[end:], count) if count else (data, 0)
 
 
 def _has_luminance_plane(original: list[Segment], mode: str) -> bool:
@@ -176,11 +198,9 @@ def _encoded_anew(data: bytes, change: np.ndarray) -> bytes:
 
 
 def _without_pictures(
-    metadata: list[Segment], cloaked: Image.Image
+    metadata: list[Segment], cloaked: Image.Image | None
 ) -> tuple[list[Segment], list[str]]:
     """The metadata segments, byte for byte but for pictures of the photo in them."""
-    extended = [s.payload for s in metadata if s.payload.startswith(_EXTENDED_XMP)]
-    drop_extended = xmp.holds_picture(b"".join(part[_EXTENDED_XMP_HEAD:] for part in extended))
     # A picture may go on over several segments of the same number.
     pictured = {s.marker for s in metadata if MAGIC in s.payload and not _is_understood(s)}
     kept: list[Segment] = []
@@ -200,58 +220,69 @@ def _without_pictures(
         elif marker == APP2 and payload.startswith(b"MPF\0"):
             notes.append("preview pictures removed")
             continue
-        elif marker == APP1 and payload.startswith(_EXTENDED_XMP) and drop_extended:
-            notes.append("pictures in extended XMP removed")
-            continue
-        elif marker == APP1 and payload.startswith(_XMP):
-            payload, found = xmp.without_pictures(payload)
-            if found:
-                notes.append("XMP thumbnail removed")
         elif marker in pictured and not _is_understood(segment):
             where = "a comment" if marker == COM else f"APP{marker - APP0}"
             notes.append(f"picture in {where} removed")
             continue
         kept.append(Segment(marker, payload))
-    without = _without_photoshop_thumbnails(kept)
-    if without != kept:
-        notes.append("Photoshop thumbnail removed")
-    return without, notes
+    kept, in_xmp = _without_xmp_pictures(kept)
+    kept, in_photoshop = _without_photoshop_pictures(kept)
+    return kept, notes + in_xmp + in_photoshop
 
 
 def _is_understood(segment: Segment) -> bool:
     return segment.payload.startswith(_UNDERSTOOD)
 
 
-def _without_photoshop_thumbnails(metadata: list[Segment]) -> list[Segment]:
+def _without_photoshop_pictures(metadata: list[Segment]) -> tuple[list[Segment], list[str]]:
     # Image resources go on from one segment to the next without regard to where one ends.
     parts = [s for s in metadata if s.marker == APP13 and s.payload.startswith(_PHOTOSHOP)]
     whole = b"".join(part.payload[len(_PHOTOSHOP) :] for part in parts)
-    kept = b"".join(
-        resource
-        for number, resource in _photoshop_resources(whole)
-        if number not in _PHOTOSHOP_THUMBNAILS and MAGIC not in resource
-    )
-    if kept == whole:
-        return metadata
-    room = _MOST_PAYLOAD - len(_PHOTOSHOP)
-    new = [
-        Segment(APP13, _PHOTOSHOP + kept[start : start + room])
-        for start in range(0, len(kept), room)
-    ]
+    kept, notes = photoshop.without_pictures(whole)
+    if not notes:
+        return metadata, notes
+    new = _segmented(APP13, lambda _: _PHOTOSHOP, kept)
     at = metadata.index(parts[0])
-    return metadata[:at] + new + [s for s in metadata[at:] if s not in parts]
+    return metadata[:at] + new + [s for s in metadata[at:] if s not in parts], notes
 
 
-def _photoshop_resources(payload: bytes) -> Iterator[tuple[int, bytes]]:
-    """(number, all bytes) of each image resource block; what is no resource comes as number 0."""
-    position = 0
-    while payload[position : position + 4] == b"8BIM":
-        number = int.from_bytes(payload[position + 4 : position + 6], "big")
-        name = 1 + payload[position + 6] if position + 6 < len(payload) else 1
-        size_at = position + 6 + name + name % 2
-        size = int.from_bytes(payload[size_at : size_at + 4], "big")
-        end = size_at + 4 + size + size % 2
-        yield number, payload[position:end]
-        position = end
-    if position < len(payload):
-        yield 0, payload[position:]
+def _without_xmp_pictures(metadata: list[Segment]) -> tuple[list[Segment], list[str]]:
+    """The main packet and the extended one (XMP part 3, 1.1.3.1), pictures in them emptied."""
+    parts = [s for s in metadata if s.marker == APP1 and s.payload.startswith(_EXTENDED_XMP)]
+    whole = b"".join(part.payload[_EXTENDED_XMP_HEAD:] for part in parts)
+    emptied, extended = xmp.without_pictures(whole)
+    # An extended packet is known by its own digest, which the main packet names.
+    old_guid = parts[0].payload[len(_EXTENDED_XMP) :][:32] if parts else b""
+    new_guid = hashlib.md5(emptied, usedforsecurity=False).hexdigest().upper().encode()
+    notes = ["pictures in extended XMP removed"] if extended else []
+    kept: list[Segment] = []
+    for segment in metadata:
+        payload = segment.payload
+        if segment.marker == APP1 and payload.startswith(_XMP):
+            payload, found = xmp.without_pictures(payload)
+            notes += ["XMP thumbnail removed"] if found else []
+            payload = payload.replace(old_guid, new_guid) if extended else payload
+        elif extended and segment in parts:
+            if segment is parts[0]:
+                kept += _segmented(
+                    APP1,
+                    lambda offset: (
+                        _EXTENDED_XMP
+                        + new_guid
+                        + len(emptied).to_bytes(4, "big")
+                        + offset.to_bytes(4, "big")
+                    ),
+                    emptied,
+                )
+            continue
+        kept.append(Segment(segment.marker, payload))
+    return kept, notes
+
+
+def _segmented(marker: int, head: Callable[[int], bytes], body: bytes) -> list[Segment]:
+    """`body` in as many segments as it needs. head: from an offset in `body` to what precedes."""
+    room = _MOST_PAYLOAD - len(head(0))
+    return [
+        Segment(marker, head(start) + body[start : start + room])
+        for start in range(0, len(body), room)
+    ]

@@ -11,6 +11,8 @@ from PIL import Image
 from transforms.codecs.errors import DAMAGE, CodecError
 from transforms.codecs.orientation import read_orientation, upright
 
+NO_LIMIT = 1 << 62  # pixels, where `decode` has checked the size already
+
 
 @dataclass(frozen=True)
 class DecodedPhoto:
@@ -55,3 +57,21 @@ def decoded(image: Image.Image, name: str, rgb: np.ndarray) -> DecodedPhoto:
     """`image` with its stored uint8 (H, W, 3) pixels turned upright."""
     orientation = read_orientation(image)
     return DecodedPhoto(name, np.ascontiguousarray(upright(rgb, orientation)), orientation)
+
+
+def with_change(
+    pixels: np.ndarray, change: np.ndarray, colours: int = 3, depth: int = 8
+) -> np.ndarray:
+    """`pixels` with a luminance change added to their colours, of the same type.
+
+    Args:
+        pixels: unsigned (H, W) or (H, W, channels), 0 to 2**depth - 1.
+        change: float32 (H, W), in levels of 8 bits.
+        colours: how many of the first channels are colours; alpha and the like stay.
+    """
+    most = (1 << depth) - 1
+    layers = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+    scaled = change[..., np.newaxis] * np.float32(most / 255)
+    changed = layers.copy()
+    changed[..., :colours] = np.clip(np.rint(layers[..., :colours] + scaled), 0, most)
+    return changed.reshape(pixels.shape)

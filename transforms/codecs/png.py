@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import io
 import zlib
+from contextlib import suppress
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import exif, xmp
+from transforms.codecs import carve, exif, names, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
-from transforms.codecs.photo import DecodedPhoto, EncodedPhoto, decoded, open_image
+from transforms.codecs.photo import (
+    NO_LIMIT,
+    DecodedPhoto,
+    EncodedPhoto,
+    decoded,
+    open_image,
+    with_change,
+)
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 
 _FORMATS = ("PNG",)
-_NO_LIMIT = 1 << 62  # `decode` has checked the size already
-_WRITABLE = ("L", "LA", "RGB", "RGBA", "I;16")
+_GREY = 0  # colour type
+_COLOURS = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "I;16": 1}  # of the modes that are written
 # Chunks that describe palette entries or the depth of each channel.
 _BOUND_TO_MODE = {b"PLTE", b"tRNS", b"hIST", b"sBIT", b"bKGD"}
 _STANDARD = _BOUND_TO_MODE | {
@@ -30,7 +39,6 @@ _STANDARD = _BOUND_TO_MODE | {
     b"sPLT",
     b"tIME",
 }
-_JPEG_START = b"\xff\xd8\xff"
 _RAW_PROFILE = b"raw profile type "
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 
@@ -41,26 +49,31 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded(image, "PNG", np.asarray(_eight_bit(image).convert("RGBA").convert("RGB")))
 
 
-def encode(data: bytes, change: np.ndarray) -> EncodedPhoto:
+def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
     """See `transforms.codecs.encode`.
 
     Palette and one-bit pictures become full colour or grey: a smooth change needs more levels.
     """
-    image = _opened(data, _NO_LIMIT)
+    image = _opened(data, NO_LIMIT)
     chunks, end = _chunks(data)
     depth, colour_type = chunks[0][1][8], chunks[0][1][9]
-    if depth == 16 and colour_type != 0:
-        raise UnsupportedFormat("16-bit colour PNG: this version would lose its depth")
     notes: list[str] = []
     stored_change = as_stored(change, read_orientation(image))
-    widened = image.mode not in _WRITABLE or depth < 8
+    widened = image.mode not in _COLOURS or depth < 8
     if widened:
         image = _widened(image, depth)
         notes.append("palette widened to full colour" if colour_type == 3 else "widened to 8 bits")
-    cloaked = _changed(image, stored_change)
-    out = io.BytesIO()
-    cloaked.save(out, "PNG")
-    new, _ = _chunks(out.getvalue())
+    cloaked = Image.fromarray(
+        with_change(np.asarray(image), stored_change, _COLOURS[image.mode], _depth(image)),
+    )
+    if depth == 16 and colour_type != _GREY:
+        coded = _deep(data, stored_change)
+    else:
+        out = io.BytesIO()
+        cloaked.save(out, "PNG")
+        coded = out.getvalue()
+    shown = _eight_bit(cloaked) if rebuild_thumbnails else None
+    new, _ = _chunks(coded)
     picture = [chunk for chunk in new if chunk[0] == b"IDAT"]
 
     kept: list[tuple[bytes, bytes]] = []
@@ -75,13 +88,31 @@ def encode(data: bytes, change: np.ndarray) -> EncodedPhoto:
         elif name in _STANDARD:
             kept.append((name, body))
         else:
-            without, done = _without_pictures(name, body, cloaked)
+            without, done = _without_pictures(name, body, shown)
             notes += done
             if without is not None:
                 kept.append((name, without))
     if end < len(data):
         notes.append("data after the end of the image removed")
     return EncodedPhoto(MAGIC + b"".join(_packed(*chunk) for chunk in kept), tuple(notes))
+
+
+def without_names(data: bytes) -> tuple[bytes, int]:
+    """See `transforms.codecs.without_names`."""
+    chunks, end = _chunks(data)
+    kept, count = [], 0
+    for name, body in chunks:
+        if name == b"iTXt" and body.startswith(_XMP_KEYWORD):
+            with suppress(*DAMAGE):
+                head, packet, compressed = _packet(body)
+                packet, found = names.without_names(packet)
+                if found:
+                    body = head + (zlib.compress(packet) if compressed else packet)
+                    count += found
+        kept.append((name, body))
+    if not count:
+        return data, 0
+    return MAGIC + b"".join(_packed(*chunk) for chunk in kept) + data[end:], count
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
@@ -113,40 +144,42 @@ def _widened(image: Image.Image, depth: int) -> Image.Image:
     return grey
 
 
-def _changed(image: Image.Image, change: np.ndarray) -> Image.Image:
-    pixels = np.asarray(image)
-    if image.mode == "I;16":
-        changed = np.clip(np.rint(pixels + change * 257.0), 0, 65535).astype(np.uint16)
-        return Image.fromarray(changed)
-    changed = pixels.astype(np.float32)
-    if changed.ndim == 2:
-        changed += change
-    else:
-        colours = changed.shape[2] - (image.mode in ("LA", "RGBA"))
-        changed[..., :colours] += change[..., np.newaxis]
-    return Image.fromarray(np.clip(np.rint(changed), 0, 255).astype(np.uint8), image.mode)
+def _depth(image: Image.Image) -> int:
+    return 16 if image.mode == "I;16" else 8
+
+
+def _deep(data: bytes, change: np.ndarray) -> bytes:
+    """A PNG of 16 bits a colour with the change added; Pillow would cut it down to 8."""
+    try:
+        # A transparent colour would come back as an alpha channel; the chunk itself is kept.
+        opaque = [chunk for chunk in _chunks(data)[0] if chunk[0] != b"tRNS"]
+        pixels = imagecodecs.png_decode(MAGIC + b"".join(_packed(*chunk) for chunk in opaque))
+    except imagecodecs.PngError as error:
+        raise CodecError(f"damaged or cut off ({error})") from error
+    colours = pixels.shape[2] - (pixels.shape[2] in (2, 4))
+    return bytes(imagecodecs.png_encode(with_change(pixels, change, colours, 16)))
 
 
 def _without_pictures(
-    name: bytes, body: bytes, cloaked: Image.Image
+    name: bytes, body: bytes, shown: Image.Image | None
 ) -> tuple[bytes | None, list[str]]:
     """The chunk's body without any picture of the uncloaked photo; None where it has to go."""
     if name == b"eXIf":
-        return exif.cloak_pictures(body, _eight_bit(cloaked))
+        return exif.cloak_pictures(body, shown)
     try:
         if name in (b"tEXt", b"zTXt") and body.lower().startswith(_RAW_PROFILE):
-            return _cloaked_profile(name, body, cloaked)
+            return _cloaked_profile(name, body, shown)
         if name == b"iTXt" and body.startswith(_XMP_KEYWORD):
             return _cloaked_xmp(body)
     except DAMAGE:
         return None, ["damaged metadata text removed"]
-    if _JPEG_START in body or MAGIC in body:
+    if any(carve.pictures(body)):
         return None, [f"picture in {name.decode('latin-1')} removed"]
     return body, []
 
 
 def _cloaked_profile(
-    name: bytes, body: bytes, cloaked: Image.Image
+    name: bytes, body: bytes, shown: Image.Image | None
 ) -> tuple[bytes | None, list[str]]:
     """ImageMagick's way to keep a metadata block: its type, its length, and its bytes in hex."""
     keyword, _, text = body.partition(b"\0")
@@ -155,9 +188,9 @@ def _cloaked_profile(
     _, kind, _, digits = text.split(b"\n", 3)
     block = bytes.fromhex(digits.decode("ascii"))
     if block.startswith(exif.HEADER):
-        tiff, notes = exif.cloak_pictures(block[len(exif.HEADER) :], _eight_bit(cloaked))
+        tiff, notes = exif.cloak_pictures(block[len(exif.HEADER) :], shown)
         new = exif.HEADER + tiff
-    elif _JPEG_START in block or xmp.holds_picture(block):
+    elif any(carve.pictures(block)) or xmp.without_pictures(block)[1]:
         return None, ["raw profile text removed"]
     else:
         return body, []
@@ -169,14 +202,20 @@ def _cloaked_profile(
 
 
 def _cloaked_xmp(body: bytes) -> tuple[bytes, list[str]]:
-    head = body[: len(_XMP_KEYWORD) + 2]
-    compressed = head[-2] == 1
-    language, translated, packet = body[len(head) :].split(b"\0", 2)
-    without, found = xmp.without_pictures(zlib.decompress(packet) if compressed else packet)
+    head, packet, compressed = _packet(body)
+    without, found = xmp.without_pictures(packet)
     if not found:
         return body, []
-    new = zlib.compress(without) if compressed else without
-    return head + b"\0".join((language, translated, new)), ["XMP thumbnail removed"]
+    return head + (zlib.compress(without) if compressed else without), ["XMP thumbnail removed"]
+
+
+def _packet(body: bytes) -> tuple[bytes, bytes, bool]:
+    """An XMP text chunk's head, its packet in the clear, and whether it was compressed."""
+    start = len(_XMP_KEYWORD) + 2
+    language_end = body.index(b"\0", start) + 1
+    at = body.index(b"\0", language_end) + 1
+    compressed = body[start - 2] == 1
+    return body[:at], zlib.decompress(body[at:]) if compressed else body[at:], compressed
 
 
 def _chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from transforms.codecs.errors import CodecError
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
+MAGIC = SOI + b"\xff"
 APP0, APP1, APP2, APP13, APP14, COM = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
 SOS, _EOI = 0xDA, 0xD9
 

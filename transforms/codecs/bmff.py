@@ -1,0 +1,299 @@
+"""Items of an ISO base media file (ISO/IEC 14496-12), as HEIF (ISO/IEC 23008-12) and AVIF have."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from transforms.codecs.errors import DAMAGE, CodecError
+
+_MOST_EXTENTS = 65_536
+_ALPHA = re.compile(rb"aux(?:iliary)?:alpha|auxid:1\0")  # MPEG's name, and HEVC's
+
+
+@dataclass(frozen=True)
+class Property:
+    """A property box, whole, and whether a reader must understand it."""
+
+    box: bytes
+    essential: bool
+
+    @property
+    def kind(self) -> bytes:
+        return self.box[4:8]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture or a block of metadata.
+
+    kind: "hvc1", "grid", "Exif", "mime" ... entry: what follows the kind in its infe box (name,
+    content type). spans: where its data lies in the file; empty where it lies in the meta box.
+    """
+
+    kind: bytes
+    entry: bytes = b"\0"
+    data: bytes = b""
+    properties: tuple[Property, ...] = ()
+    hidden: bool = False
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """From one item to others: "dimg" from a grid to its tiles, "thmb", "auxl", "cdsc"."""
+
+    kind: bytes
+    source: int
+    targets: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class HeifFile:
+    """ftyp: that box, whole. primary: number of the main picture. primary_at: where in the file
+    that number is written, and in how many bytes. others: further top-level boxes, whole."""
+
+    ftyp: bytes
+    primary: int
+    items: dict[int, Item]
+    references: tuple[Reference, ...]
+    handler: bytes
+    primary_at: tuple[int, int] = (0, 2)
+    others: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+    def derived_from(self, number: int) -> set[int]:
+        """The item and all that it is made of: tiles, and the auxiliary alpha plane."""
+        found: set[int] = set()
+        waiting = [number]
+        while waiting:
+            one = waiting.pop()
+            if one in found:
+                continue
+            found.add(one)
+            for reference in self.references:
+                if reference.kind == b"dimg" and reference.source == one:
+                    waiting += reference.targets
+                alpha = reference.kind == b"auxl" and self.is_alpha(reference.source)
+                if alpha and one in reference.targets:
+                    waiting.append(reference.source)
+        return found
+
+    def is_alpha(self, number: int) -> bool:
+        """True for an auxiliary picture that is the alpha plane of another."""
+        properties = self.items[number].properties if number in self.items else ()
+        return any(p.kind == b"auxC" and _ALPHA.search(p.box) for p in properties)
+
+
+def parse(data: bytes) -> HeifFile:
+    """The items of a HEIF or AVIF file.
+
+    Raises:
+        CodecError: damaged, cut off, or without pictures as items.
+    """
+    try:
+        return _parse(data)
+    except CodecError:
+        raise
+    except (*DAMAGE, StopIteration) as error:
+        raise CodecError(f"damaged or cut off ({error})") from error
+
+
+def build(file: HeifFile) -> bytes:
+    """A file of these items; the data of all lies in one mdat box, in their order."""
+    meta = _meta(file, 0)
+    return (
+        file.ftyp
+        + _meta(file, len(file.ftyp) + len(meta) + 8)
+        + _mdat(file)
+        + b"".join(box for _, box in file.others)
+    )
+
+
+def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start of the body, end) of each box; ends at the first that breaks off."""
+    end = len(data) if end is None else end
+    position = start
+    while position + 8 <= end:
+        size, kind = struct.unpack_from(">I4s", data, position)
+        body = position + 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, body)
+            body += 8
+        stop = end if size == 0 else position + size
+        if stop > end or stop < body:
+            return
+        yield kind, body, stop
+        position = stop
+
+
+def _parse(data: bytes) -> HeifFile:
+    top = list(boxes(data))
+    kinds = [kind for kind, _, _ in top]
+    if kinds[:1] != [b"ftyp"] or b"meta" not in kinds:
+        raise CodecError("damaged or cut off (no pictures in it)")
+    _, meta, end = top[kinds.index(b"meta")]
+    inside = {kind: (start, stop) for kind, start, stop in boxes(data, meta + 4, end)}
+    start, _ = inside[b"pitm"]
+    primary_at = (start + 4, 4 if data[start] else 2)
+    primary = int.from_bytes(data[start + 4 : start + 4 + primary_at[1]], "big")
+    idat = inside.get(b"idat", (0, 0))
+    places = _locations(data, *inside[b"iloc"])
+    properties = _properties(data, *inside[b"iprp"])
+    items = {}
+    for number, kind, entry, hidden in _entries(data, *inside[b"iinf"]):
+        method, extents = places.get(number, (0, []))
+        base = idat[0] if method == 1 else 0
+        spans = [(base + offset, length) for offset, length in extents]
+        if any(at + length > len(data) for at, length in spans) or method > 1:
+            raise CodecError("damaged or cut off (data of an item is missing)")
+        items[number] = Item(
+            kind,
+            entry,
+            b"".join(data[at : at + length] for at, length in spans),
+            tuple(properties.get(number, ())),
+            hidden,
+            tuple(spans) if method == 0 else (),
+        )
+    if primary not in items:
+        raise CodecError("damaged or cut off (no main picture)")
+    start, stop = inside[b"hdlr"]
+    others = tuple((kind, data[body - 8 : stop]) for kind, body, stop in top if kind == b"uuid")
+    references = tuple(_references(data, *inside[b"iref"])) if b"iref" in inside else ()
+    return HeifFile(
+        data[: top[0][2]], primary, items, references, data[start - 8 : stop], primary_at, others
+    )
+
+
+def _locations(data: bytes, at: int, end: int) -> dict[int, tuple[int, list[tuple[int, int]]]]:
+    """iloc: number -> construction method and (offset, length) of each extent."""
+    version, sizes, base_index = data[at], data[at + 4], data[at + 5]
+    offset_size, length_size = sizes >> 4, sizes & 15
+    base_size, index_size = base_index >> 4, base_index & 15 if version else 0
+    wide = 4 if version == 2 else 2
+    position = at + 6
+
+    def take(size: int) -> int:
+        nonlocal position
+        position += size
+        if position > end:
+            raise CodecError("damaged or cut off (iloc)")
+        return int.from_bytes(data[position - size : position], "big")
+
+    places = {}
+    for _ in range(take(wide)):
+        number = take(wide)
+        method = take(2) & 15 if version else 0
+        take(2)  # data reference
+        base, count = take(base_size), take(2)
+        if count > _MOST_EXTENTS:
+            raise CodecError("damaged or cut off (iloc)")
+        extents = []
+        for _ in range(count):
+            take(index_size)
+            offset = take(offset_size)
+            extents.append((base + offset, take(length_size)))
+        places[number] = (method, extents)
+    return places
+
+
+def _entries(data: bytes, at: int, end: int) -> Iterator[tuple[int, bytes, bytes, bool]]:
+    """iinf: number, kind, the rest of the entry, hidden."""
+    first = at + (8 if data[at] else 6)
+    for kind, start, stop in boxes(data, first, end):
+        if kind != b"infe" or data[start] < 2:
+            continue
+        size = 4 if data[start] == 3 else 2
+        number = int.from_bytes(data[start + 4 : start + 4 + size], "big")
+        body = start + 4 + size + 2
+        yield number, data[body : body + 4], data[body + 4 : stop], bool(data[start + 3] & 1)
+
+
+def _properties(data: bytes, at: int, end: int) -> dict[int, list[Property]]:
+    inside = {kind: (start, stop) for kind, start, stop in boxes(data, at, end)}
+    start, stop = inside[b"ipco"]
+    known = [data[body - 8 : to] for _, body, to in boxes(data, start, stop)]
+    start, stop = inside[b"ipma"]
+    version, wide = data[start], data[start + 3] & 1
+    (count,) = struct.unpack_from(">I", data, start + 4)
+    position = start + 8
+    found: dict[int, list[Property]] = {}
+    number_size, index_size = (4 if version else 2), (2 if wide else 1)
+    for _ in range(count):
+        number = int.from_bytes(data[position : position + number_size], "big")
+        position += number_size
+        entries = data[position]
+        position += 1
+        essential_bit = 0x8000 if wide else 0x80
+        for _ in range(entries):
+            value = int.from_bytes(data[position : position + index_size], "big")
+            position += index_size
+            index = value & (essential_bit - 1)
+            if index:
+                found.setdefault(number, []).append(
+                    Property(known[index - 1], bool(value & essential_bit))
+                )
+        if position > stop:
+            raise CodecError("damaged or cut off (ipma)")
+    return found
+
+
+def _references(data: bytes, at: int, end: int) -> Iterator[Reference]:
+    size = 4 if data[at] else 2
+    for kind, start, stop in boxes(data, at + 4, end):
+        numbers = [
+            int.from_bytes(data[p : p + size], "big")
+            for p in (start, *range(start + size + 2, stop - size + 1, size))
+        ]
+        yield Reference(kind, numbers[0], tuple(numbers[1:]))
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+def _full_box(kind: bytes, body: bytes, version: int = 0, flags: int = 0) -> bytes:
+    return _box(kind, struct.pack(">I", version << 24 | flags) + body)
+
+
+def _mdat(file: HeifFile) -> bytes:
+    return _box(b"mdat", b"".join(item.data for item in file.items.values()))
+
+
+def _meta(file: HeifFile, data_at: int) -> bytes:
+    known: list[bytes] = []
+    links, places, entries = [], [], []
+    for number, item in file.items.items():
+        body = struct.pack(">HH4s", number, 0, item.kind) + item.entry
+        entries.append(_full_box(b"infe", body, 2, int(item.hidden)))
+        places.append(struct.pack(">HHHII", number, 0, 1, data_at, len(item.data)))
+        data_at += len(item.data)
+        indices = []
+        for one in item.properties:
+            if one.box not in known:
+                known.append(one.box)
+            indices.append(known.index(one.box) + 1 | (0x8000 if one.essential else 0))
+        if indices:
+            links.append(struct.pack(f">HB{len(indices)}H", number, len(indices), *indices))
+    references = [
+        _box(
+            one.kind,
+            struct.pack(f">HH{len(one.targets)}H", one.source, len(one.targets), *one.targets),
+        )
+        for one in file.references
+    ]
+    count = len(file.items)
+    return _full_box(
+        b"meta",
+        file.handler
+        + _full_box(b"pitm", struct.pack(">H", file.primary))
+        + _full_box(b"iloc", b"\x44\0" + struct.pack(">H", count) + b"".join(places))
+        + _full_box(b"iinf", struct.pack(">H", count) + b"".join(entries))
+        + (_full_box(b"iref", b"".join(references)) if references else b"")
+        + _box(
+            b"iprp",
+            _box(b"ipco", b"".join(known))
+            + _full_box(b"ipma", struct.pack(">I", len(links)) + b"".join(links), 0, 1),
+        ),
+    )

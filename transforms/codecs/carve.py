@@ -1,0 +1,109 @@
+"""Pictures inside bytes that are no picture file themselves, found by how they begin.
+
+The codecs blank what they find; the leak scanner (`transforms/leaks.py`) looks at it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from PIL import Image
+
+from transforms.codecs import segments
+from transforms.codecs.errors import DAMAGE, CodecError
+
+# A JPEG whatever its first byte: some cameras (Minolta, Konica) alter that of a preview.
+_BEGINNINGS = re.compile(
+    rb"[\x00-\xff]\xd8\xff[\xc0-\xc4\xdb\xdd\xe0-\xef\xfe]"
+    rb"|\x89PNG\r\n\x1a\n"
+    rb"|RIFF[\x00-\xff]{4}WEBP"
+    rb"|GIF8[79]a",
+    re.DOTALL,
+)
+# Long enough for the smallest picture; line breaks may be XML's character references.
+_BASE64 = re.compile(
+    rb"[A-Za-z0-9+/](?:[A-Za-z0-9+/]|[ \t\r\n]|&#(?:x[AaDd9]|10|13|9);){20,}={0,2}\s*"
+)
+_BETWEEN_BASE64 = re.compile(rb"\s|&#\w+;")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A picture in some bytes: where it lies, and its own bytes, an altered first one mended."""
+
+    start: int
+    end: int
+    data: bytes
+
+
+def pictures(data: bytes) -> Iterator[Found]:
+    """Every JPEG, PNG, WebP and GIF that begins in `data` and whose header can be read.
+
+    A picture inside a picture (a thumbnail in a preview's EXIF) is part of the outer one.
+    """
+    position = 0
+    while match := _BEGINNINGS.search(data, position):
+        start = match.start()
+        picture = data[start:]
+        if match[0][1:3] == segments.MAGIC[1:]:
+            picture = segments.MAGIC[:1] + picture[1:]
+        length = _length(picture)
+        if length and _opens(picture[:length]):
+            yield Found(start, start + length, picture[:length])
+            position = start + length
+        else:
+            position = start + 1
+
+
+def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
+    """`data` with zeros in place of every picture but `keep`, and how many there were."""
+    block, count = bytearray(data), 0
+    for found in pictures(data):
+        if keep is None or found.data != keep:
+            block[found.start : found.end] = bytes(found.end - found.start)
+            count += 1
+    return bytes(block), count
+
+
+def base64_pictures(data: bytes) -> Iterator[Found]:
+    """Every stretch of base64 text that holds a picture, or begins as one and is cut off;
+    `Found.data` is the picture decoded."""
+    for match in _BASE64.finditer(data):
+        text = _BETWEEN_BASE64.sub(b"", match[0]).rstrip(b"=")
+        try:
+            decoded = base64.b64decode(text[: len(text) - (len(text) % 4 == 1)] + b"===")
+        except binascii.Error:
+            continue
+        picture = next((found.data for found in pictures(decoded)), None)
+        if picture is None and _BEGINNINGS.match(decoded):
+            picture = decoded
+        if picture is not None:
+            yield Found(match.start(), match.end(), picture)
+
+
+def _length(picture: bytes) -> int:
+    """Of the picture at the start of `picture`; to the end of the bytes where it is cut off."""
+    if picture.startswith(segments.MAGIC):
+        try:
+            return segments.split(picture)[1]
+        except CodecError:
+            return picture.find(segments.EOI) + 2 if segments.EOI in picture else len(picture)
+    if picture.startswith(b"RIFF"):
+        return min(len(picture), 8 + int.from_bytes(picture[4:8], "little"))
+    if picture.startswith(b"GIF8"):
+        return picture.find(b"\0;") + 2 if b"\0;" in picture else len(picture)
+    end = picture.find(b"IEND")
+    return len(picture) if end < 0 else min(len(picture), end + 8)
+
+
+def _opens(picture: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(picture)):
+            return True
+    except DAMAGE:
+        return False

@@ -1,0 +1,147 @@
+"""GIF: a still picture keeps its colour table; changed pixels take the nearest colours in it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from transforms.codecs import carve, xmp
+from transforms.codecs.errors import CodecError, UnsupportedFormat
+from transforms.codecs.photo import (
+    NO_LIMIT,
+    DecodedPhoto,
+    EncodedPhoto,
+    decoded,
+    open_image,
+    with_change,
+)
+
+MAGIC = b"GIF8"
+
+_FORMATS = ("GIF",)
+_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
+_INTERLACED = 0x40
+_GREYS = bytes(level for level in range(256) for _ in "RGB")
+_XMP = b"XMP DataXMP"
+
+
+def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
+    """See `transforms.codecs.decode`."""
+    image = _opened(data, max_pixels)
+    return decoded(image, "GIF", np.asarray(image.convert("RGBA").convert("RGB")))
+
+
+def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode`.
+
+    The change is spread by error diffusion (Floyd and Steinberg 1976), so that it holds on
+    average where the table has no colour for a single pixel.
+    """
+    image = _opened(data, NO_LIMIT)
+    blocks, end = _blocks(data)
+    palette = bytes(image.palette.palette) if image.mode == "P" and image.palette else _GREYS
+    indices = np.asarray(image).copy()
+    transparent = image.info.get("transparency")
+    changed = np.abs(change) > 0.5
+    if isinstance(transparent, int):
+        changed &= indices != transparent
+    indices[changed] = _nearest(image, palette, transparent, change)[changed]
+    notes: list[str] = []
+    kept: list[bytes] = []
+    for block in blocks:
+        if block[0] == _IMAGE:
+            kept.append(_image_block(block, indices, palette))
+        elif block[0] == _EXTENSION:
+            without, found = _without_pictures(block)
+            kept.append(without)
+            notes += ["picture in an extension removed"] if found else []
+        else:
+            kept.append(block)
+    if data[end:].strip(b"\0"):
+        notes.append("data after the end of the image removed")
+    return EncodedPhoto(b"".join(kept), tuple(notes))
+
+
+def _opened(data: bytes, max_pixels: int) -> Image.Image:
+    image = open_image(data, _FORMATS, max_pixels)
+    if getattr(image, "is_animated", False):
+        raise UnsupportedFormat("animated GIF")
+    return image
+
+
+def _nearest(
+    image: Image.Image, palette: bytes, transparent: object, change: np.ndarray
+) -> np.ndarray:
+    table = np.frombuffer(palette, np.uint8).reshape(-1, 3)
+    usable = np.array([index for index in range(len(table)) if index != transparent])
+    colours = Image.new("P", (1, 1))
+    # Unused places of the table repeat its first colour, and so never win.
+    filled = np.resize(table[usable[0]], (256, 3)).astype(np.uint8)
+    filled[: len(usable)] = table[usable]
+    colours.putpalette(filled.tobytes())
+    wanted = Image.fromarray(with_change(np.asarray(image.convert("RGB")), change))
+    found = wanted.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG)
+    places = np.resize(usable[:1], 256)
+    places[: len(usable)] = usable
+    return places[np.asarray(found)].astype(np.uint8)
+
+
+def _image_block(block: bytes, indices: np.ndarray, palette: bytes) -> bytes:
+    """The image descriptor and colour table of `block` with other pixels."""
+    left, top, width, height = (int.from_bytes(block[at : at + 2], "little") for at in (1, 3, 5, 7))
+    picture = Image.fromarray(
+        np.ascontiguousarray(indices[top : top + height, left : left + width])
+    )
+    picture.putpalette(palette)
+    out = io.BytesIO()
+    interlaced = bool(block[9] & _INTERLACED)
+    picture.save(out, "GIF", optimize=False, interlace=interlaced)
+    coded = next(b for b in _blocks(out.getvalue())[0] if b[0] == _IMAGE)
+    return block[: 10 + _table_size(block[9])] + coded[10 + _table_size(coded[9]) :]
+
+
+def _without_pictures(block: bytes) -> tuple[bytes, bool]:
+    if block[3:14] == _XMP:  # the packet lies there in the clear, with no sub-blocks
+        return xmp.blank_pictures(block)
+    body = _joined(block, 2)
+    blanked, found = carve.blanked(body)
+    if not found:
+        return block, False
+    parts = [blanked[at : at + 255] for at in range(0, len(blanked), 255)]
+    return block[:2] + b"".join(bytes([len(p)]) + p for p in parts) + b"\0", True
+
+
+def _blocks(data: bytes) -> tuple[list[bytes], int]:
+    """The file in parts (header with its colour table, extensions, images, trailer), each whole,
+    and the offset after the trailer."""
+    position = 13 + (_table_size(data[10]) if len(data) > 10 else 0)
+    blocks = [data[:position]]
+    while position < len(data):
+        start, kind = position, data[position]
+        if kind == _TRAILER:
+            return [*blocks, data[start : start + 1]], start + 1
+        if kind == _EXTENSION:
+            position += 2
+        elif kind == _IMAGE and position + 10 <= len(data):
+            position += 10 + _table_size(data[position + 9]) + 1
+        else:
+            break
+        while position < len(data) and data[position]:
+            position += 1 + data[position]
+        position += 1
+        blocks.append(data[start:position])
+    raise CodecError("damaged or cut off (no trailer)")
+
+
+def _joined(block: bytes, position: int) -> bytes:
+    parts = []
+    while block[position]:
+        parts.append(block[position + 1 : position + 1 + block[position]])
+        position += 1 + block[position]
+    return b"".join(parts)
+
+
+def _table_size(flags: int) -> int:
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0

@@ -1,0 +1,47 @@
+"""Photoshop image resources (Adobe Photoshop File Formats Specification): 8BIM blocks, as JPEG
+keeps them in APP13 and TIFF in tag 34377."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from transforms.codecs import carve, xmp
+
+_THUMBNAILS = {0x0409, 0x040C}
+_XMP = 0x0424
+
+
+def without_pictures(resources: bytes) -> tuple[bytes, list[str]]:
+    """The resources without any picture in them, and what was done.
+
+    Thumbnails go as a whole, pictures in an XMP packet are emptied, any other picture (such as
+    IPTC's preview, dataset 2:202) is blanked where it lies.
+    """
+    kept, notes = [], []
+    for number, head, body in _resources(resources):
+        if number in _THUMBNAILS:
+            notes.append("Photoshop thumbnail removed")
+            continue
+        packet, emptied = xmp.without_pictures(body) if number == _XMP else (body, False)
+        blanked, found = carve.blanked(packet)
+        if emptied or found:
+            notes.append("picture in a Photoshop resource removed")
+        kept.append(head[:-4] + len(blanked).to_bytes(4, "big") + blanked if head else blanked)
+        if head and len(blanked) % 2:
+            kept.append(b"\0")
+    return b"".join(kept) if notes else resources, notes
+
+
+def _resources(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """(number, head with the size in its last 4 bytes, body) of each block; what is no block comes
+    last as number 0 with no head."""
+    position = 0
+    while data[position : position + 4] == b"8BIM" and position + 12 <= len(data):
+        number = int.from_bytes(data[position + 4 : position + 6], "big")
+        name = 1 + data[position + 6]
+        body_at = position + 6 + name + name % 2 + 4
+        size = int.from_bytes(data[body_at - 4 : body_at], "big")
+        yield number, data[position:body_at], data[body_at : body_at + size]
+        position = body_at + size + size % 2
+    if position < len(data):
+        yield 0, b"", data[position:]

@@ -1,0 +1,348 @@
+"""TIFF: only the strips or tiles under the cloak are written anew, all else stays where it lies.
+
+Every page is cloaked: a scan of several photos is shown to the detector as one picture, its pages
+one below the other. Reduced copies of a page are removed, and Photoshop's layers with them.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import imagecodecs
+import numpy as np
+import tifffile
+
+from transforms.codecs import carve, photoshop, xmp
+from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
+from transforms.codecs.orientation import as_stored, upright
+from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
+
+MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_ORIENTATION, _SUB_IFDS, _XMP, _PHOTOSHOP, _LAYERS = 274, 330, 700, 34377, 37724
+_DNG_VERSION, _MAKE = 50706, 271
+_MOST_SAMPLES = 5  # CMYK and alpha; a guard against bombs of a thousand channels a pixel
+
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_RAW_PHOTOMETRICS = {32803, 34892}  # a colour filter array, linear raw
+_RAW_MAKES = {"NIKON": "NEF", "SONY": "ARW", "PENTAX": "PEF", "SAMSUNG": "SRW", "EPSON": "ERF"}
+_NONE, _LZW, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZMA, _ZSTD = (
+    1, 5, 8, 32946, 32773, 34925, 50000,
+)  # fmt: skip
+_PACKERS = {
+    _NONE: lambda rows: rows.tobytes(),
+    _LZW: lambda rows: imagecodecs.lzw_encode(rows.tobytes()),
+    _DEFLATE: lambda rows: imagecodecs.zlib_encode(rows.tobytes(), 9),
+    _OLD_DEFLATE: lambda rows: imagecodecs.zlib_encode(rows.tobytes(), 9),
+    _PACKBITS: lambda rows: b"".join(imagecodecs.packbits_encode(row.tobytes()) for row in rows),
+    _LZMA: lambda rows: imagecodecs.lzma_encode(rows.tobytes()),
+    _ZSTD: lambda rows: imagecodecs.zstd_encode(rows.tobytes(), 19),
+}
+
+
+def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
+    """See `transforms.codecs.decode`."""
+    with _opened(data, max_pixels) as file:
+        pages = [_upright_rgb(page) for page in _photos(file)]
+        orientation = _orientation(_photos(file)[0])
+    width = max(page.shape[1] for page in pages)
+    padded = [np.pad(p, [(0, 0), (0, width - p.shape[1]), (0, 0)]) for p in pages]
+    return DecodedPhoto("TIFF", np.ascontiguousarray(np.concatenate(padded)), orientation)
+
+
+def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode`.
+
+    Args:
+        change: as tall as all pages together.
+    """
+    buffer = io.BytesIO(data)
+    notes: list[str] = []
+    with _opened(data, NO_LIMIT, buffer) as file:
+        photos, top = _photos(file), 0
+        for page in photos:
+            width, height = _upright_size(page)
+            stored = as_stored(change[top : top + height, :width], _orientation(page))
+            _blank_metadata(page, notes)
+            _rewrite(page, stored)
+            top += height
+        _remove_copies(file, buffer, photos, notes)
+    with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as file:
+        segments = [
+            span
+            for page in _photos(file)
+            for span in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ]
+    cleaned, found = _blanked_between(buffer.getvalue(), segments)
+    notes += ["pictures in metadata removed"] if found else []
+    return EncodedPhoto(cleaned, tuple(dict.fromkeys(notes)))
+
+
+@contextmanager
+def _opened(
+    data: bytes, max_pixels: int, buffer: io.BytesIO | None = None
+) -> Iterator[tifffile.TiffFile]:
+    """The parsed file; what tifffile raises while it is open becomes a `CodecError`.
+
+    Raises:
+        UnsupportedFormat: a camera's raw file.
+        CodecError: damaged, or more than `max_pixels`.
+    """
+    try:
+        with tifffile.TiffFile(buffer or io.BytesIO(data), mode="r+b" if buffer else None) as file:
+            _refuse_raw(file, data)
+            pixels = sum(page.imagewidth * page.imagelength for page in _photos(file))
+            if pixels > max_pixels:
+                raise CodecError(
+                    f"{pixels / 1e6:g} megapixels are more than the limit of "
+                    f"{max_pixels / 1e6:g} megapixels (limits.max_megapixels)"
+                )
+            yield file
+    except CodecError:
+        raise
+    except (*DAMAGE, RuntimeError) as error:  # imagecodecs' own errors are RuntimeErrors
+        raise CodecError(f"damaged or cut off ({error})") from error
+
+
+def _refuse_raw(file: tifffile.TiffFile, data: bytes) -> None:
+    kind = None
+    first = file.pages.first
+    if data[8:10] == b"CR":
+        kind = "CR2"
+    elif _DNG_VERSION in first.tags:
+        kind = "DNG"
+    elif any(int(page.photometric or 0) in _RAW_PHOTOMETRICS for page in _all_pages(file)):
+        make = str(first.tags.valueof(_MAKE, "")).upper()
+        kind = next((raw for name, raw in _RAW_MAKES.items() if make.startswith(name)), "TIFF")
+    if kind:
+        raise UnsupportedFormat(f"camera raw ({kind}): a format that Photoveil does not write")
+
+
+def _all_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
+    for page in file.pages:
+        yield page
+        if page.subifds:
+            yield from page.pages
+
+
+def _photos(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """The pages that are no reduced copy or mask of another."""
+    pages = [page for page in file.pages if not page.subfiletype & 0b101]
+    if not pages:
+        raise CodecError("damaged or cut off (no page)")
+    return pages
+
+
+def _orientation(page: tifffile.TiffPage) -> int:
+    value = page.tags.valueof(_ORIENTATION, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _upright_size(page: tifffile.TiffPage) -> tuple[int, int]:
+    size = (page.imagewidth, page.imagelength)
+    return size if _orientation(page) < 5 else (size[1], size[0])
+
+
+def _samples(page: tifffile.TiffPage) -> np.ndarray:
+    """(H, W, samples) as stored.
+
+    Raises:
+        UnsupportedFormat: not of 1, 8 or 16 bits, or not a flat picture.
+    """
+    if page.imagedepth != 1 or page.samplesperpixel > _MOST_SAMPLES:
+        raise UnsupportedFormat(f"TIFF of {page.samplesperpixel} channels")
+    if page.dtype not in (np.dtype(bool), np.dtype(np.uint8), np.dtype(np.uint16)):
+        raise UnsupportedFormat(f"TIFF of {page.bitspersample} bits ({page.dtype})")
+    pixels = page.asarray()
+    if page.planarconfig == 2 and page.samplesperpixel > 1:
+        pixels = np.moveaxis(pixels, 0, -1)
+    return pixels.reshape(page.imagelength, page.imagewidth, -1)
+
+
+def _upright_rgb(page: tifffile.TiffPage) -> np.ndarray:
+    """uint8 (H, W, 3), as seen."""
+    pixels, kind = _samples(page), int(page.photometric)
+    if kind == _PALETTE:
+        pixels = np.moveaxis(page.colormap, 0, -1)[pixels[..., 0]]
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    elif page.dtype == np.uint8 and page.bitspersample < 8 and kind != _PALETTE:
+        pixels = pixels * np.uint8(255 // ((1 << page.bitspersample) - 1))
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if kind in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
+        grey = 255 - pixels[..., :1] if kind == _WHITE_IS_ZERO else pixels[..., :1]
+        rgb = np.repeat(grey, 3, axis=2)
+    elif kind == _CMYK:
+        ink = 255 - pixels[..., :4].astype(np.uint16)
+        rgb = (ink[..., :3] * ink[..., 3:] // 255).astype(np.uint8)
+    elif kind in (_RGB, _PALETTE) or (kind == _YCBCR and page.compression == 7):
+        rgb = pixels[..., :3]  # JPEG's own colours are turned into RGB by its decoder
+    else:
+        raise UnsupportedFormat(f"TIFF in the colour space {page.photometric.name}")
+    return upright(rgb, _orientation(page))
+
+
+def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> None:
+    """Write the strips or tiles anew that `change`, in stored orientation, touches."""
+    if not change.any():
+        return
+    kind, depth = int(page.photometric), page.bitspersample
+    pack = _PACKERS.get(int(page.compression))
+    if pack is None:
+        raise UnsupportedFormat(f"TIFF compressed with {page.compression.name}")
+    if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK) or depth not in (8, 16):
+        raise UnsupportedFormat(f"TIFF of {depth} bits in the colour space {page.photometric.name}")
+    if page.predictor not in (1, 2) or page.fillorder != 1:
+        raise UnsupportedFormat("TIFF with an unusual predictor or order of bits")
+    pixels = _samples(page)
+    if kind == _CMYK:
+        most = pixels.dtype.type((1 << depth) - 1)
+        paper = np.maximum(most - pixels[..., 3], most // 8) / most
+        changed = with_change(pixels, -change / paper, 3, depth)
+    else:
+        colours = 3 if kind == _RGB else 1
+        sign = -1 if kind == _WHITE_IS_ZERO else 1
+        changed = with_change(pixels, sign * change, colours, depth)
+    stream = page.parent.filehandle
+    offsets, counts = list(page.dataoffsets), list(page.databytecounts)
+    order = page.parent.byteorder
+    for index, (plane, rows, columns) in enumerate(_segments(page)):
+        if not change[rows, columns].any():
+            continue
+        part = np.ascontiguousarray(changed[rows, columns, plane])
+        if page.is_tiled:
+            missing = (page.tilelength - part.shape[0], page.tilewidth - part.shape[1])
+            part = np.pad(part, [(0, missing[0]), (0, missing[1]), (0, 0)], "edge")
+        if page.predictor == 2:
+            part[:, 1:] -= part[:, :-1].copy()
+        packed = bytes(pack(part.astype(part.dtype.newbyteorder(order))))
+        stream.seek(offsets[index])
+        if len(packed) <= counts[index]:
+            stream.write(packed.ljust(counts[index], b"\0"))
+        else:
+            stream.write(bytes(counts[index]))
+            offsets[index] = stream.seek(0, io.SEEK_END)
+            offsets[index] += offsets[index] % 2
+            stream.seek(offsets[index])
+            stream.write(packed)
+        counts[index] = len(packed)
+    for names, values, old in (
+        (("TileOffsets", "StripOffsets"), offsets, page.dataoffsets),
+        (("TileByteCounts", "StripByteCounts"), counts, page.databytecounts),
+    ):
+        tag = next(page.tags[name] for name in names if name in page.tags)
+        if tuple(values) != tuple(old):
+            wide = max(values) > 0xFFFF and tag.dtype == 3
+            tag.overwrite(values if len(values) > 1 else values[0], dtype=4 if wide else None)
+
+
+def _segments(page: tifffile.TiffPage) -> Iterator[tuple[slice, slice, slice]]:
+    """(samples, rows, columns) of each strip or tile, in the order of their offsets."""
+    height, width = page.imagelength, page.imagewidth
+    if page.is_tiled:
+        tall, wide = page.tilelength, page.tilewidth
+    else:
+        tall, wide = min(page.rowsperstrip, height), width
+    separate = page.planarconfig == 2 and page.samplesperpixel > 1
+    planes = [slice(n, n + 1) for n in range(page.samplesperpixel)] if separate else [slice(None)]
+    for plane in planes:
+        for top in range(0, height, tall):
+            for left in range(0, width, wide):
+                yield plane, slice(top, top + tall), slice(left, left + wide)
+
+
+def _blank_metadata(page: tifffile.TiffPage, notes: list[str]) -> None:
+    """Pictures in the metadata of a page, emptied; no value moves."""
+    for code, clean, note in (
+        (_XMP, xmp.blank_pictures, "XMP thumbnail removed"),
+        (_PHOTOSHOP, photoshop.without_pictures, "Photoshop thumbnail removed"),
+    ):
+        tag = page.tags.get(code)
+        if tag is None or not isinstance(tag.value, bytes):
+            continue
+        cleaned, found = clean(tag.value)
+        if found:
+            tag.overwrite(cleaned.ljust(len(tag.value), b"\0"))
+            notes.append(note)
+
+
+def _remove_copies(
+    file: tifffile.TiffFile,
+    buffer: io.BytesIO,
+    photos: list[tifffile.TiffPage],
+    notes: list[str],
+) -> None:
+    """Blank reduced copies, masks and Photoshop's layers, and cut the links to them."""
+    kept = {page.offset for page in photos}
+    for page in photos:
+        for copy in page.pages if page.subifds else ():
+            _blank_data(copy, buffer)
+            notes.append("sub-image removed")
+        for code in (_LAYERS, _SUB_IFDS):
+            if (tag := page.tags.get(code)) is None:
+                continue
+            if code == _LAYERS:
+                buffer.seek(tag.valueoffset)
+                buffer.write(bytes(tag.valuebytecount))
+                notes.append("Photoshop layers removed")
+            _remove_entry(file, buffer, page.offset, code)
+    last = None
+    for page in file.pages:
+        if page.offset in kept:
+            if last is not None:
+                _link(file, buffer, last, page.offset)
+            last = page.offset
+        else:
+            _blank_data(page, buffer)
+            notes.append("reduced copy removed")
+    if last is not None:
+        _link(file, buffer, last, 0)
+
+
+def _blank_data(page: tifffile.TiffPage, buffer: io.BytesIO) -> None:
+    end = len(buffer.getbuffer())
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        buffer.seek(offset)
+        buffer.write(bytes(max(0, min(count, end - offset))))
+
+
+def _entries(file: tifffile.TiffFile, buffer: io.BytesIO, offset: int) -> tuple[int, int]:
+    """How many entries the directory at `offset` has, and where the first one lies."""
+    form = file.tiff
+    buffer.seek(offset)
+    (count,) = struct.unpack(form.tagnoformat, buffer.read(form.tagnosize))
+    return count, offset + form.tagnosize
+
+
+def _link(file: tifffile.TiffFile, buffer: io.BytesIO, offset: int, following: int) -> None:
+    count, at = _entries(file, buffer, offset)
+    buffer.seek(at + count * file.tiff.tagsize)
+    buffer.write(struct.pack(file.tiff.offsetformat, following))
+
+
+def _remove_entry(file: tifffile.TiffFile, buffer: io.BytesIO, offset: int, code: int) -> None:
+    form = file.tiff
+    count, at = _entries(file, buffer, offset)
+    buffer.seek(at)
+    entries = [buffer.read(form.tagsize) for _ in range(count)]
+    following = buffer.read(form.offsetsize)
+    left = [e for e in entries if struct.unpack_from(form.byteorder + "H", e)[0] != code]
+    gone = count - len(left)
+    buffer.seek(offset)
+    buffer.write(struct.pack(form.tagnoformat, len(left)) + b"".join(left) + following)
+    buffer.write(bytes(gone * form.tagsize))
+
+
+def _blanked_between(data: bytes, segments: list[tuple[int, int]]) -> tuple[bytes, int]:
+    """`data` with pictures blanked that lie outside of its strips and tiles."""
+    block, found, position = bytearray(data), 0, 0
+    for start, count in [*sorted(segments), (len(data), 0)]:
+        if position < start:
+            block[position:start], blanked = carve.blanked(data[position:start])
+            found += blanked
+        position = max(position, start + count)
+    return bytes(block), found
