@@ -93,7 +93,7 @@ def main() -> None:
         library = open_library(str(base / "in"), str(base / "out"), base / "state")
         settings = load_settings(given.config, mode=given.mode)
         started = time.monotonic()
-        outcome = run_job(library, settings, False, Console(quiet=True))
+        outcome = run_job(library, settings, False, Console(stderr=True))
         seconds = time.monotonic() - started
         console.print(
             f"mode {settings.mode}, half {given.half}: {outcome.faces} faces cloaked in "

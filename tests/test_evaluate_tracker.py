@@ -123,6 +123,23 @@ def test_without_probes_an_original_is_searched_for_in_the_other_photos_only(
     assert results(study)[REVERSE, RANK_1].uncloaked.mean == 0.0
 
 
+def test_who_has_a_single_photo_and_no_probe_is_not_asked_for(photo: Photos) -> None:
+    study = Study(
+        published=tuple(
+            Published(person, photo(colour), photo(colour))
+            for person, colour in (
+                ("ann", (200, 0, 0)),
+                ("ann", (190, 0, 0)),
+                ("ben", (0, 0, 200)),
+            )
+        )
+    )
+    for direction in (FORWARD, REVERSE):
+        rank_1 = results(study)[direction, RANK_1]
+        assert rank_1.uncloaked.count.tolist() == [2, 0]
+        assert rank_1.uncloaked.mean == 1.0
+
+
 def test_a_duplicate_is_not_found_in_its_twin(photo: Photos) -> None:
     same, other = photo((200, 0, 0)), photo((0, 0, 200))
     study = Study(
@@ -154,9 +171,9 @@ def test_a_face_the_cloak_hides_is_not_found_and_a_faceless_original_not_asked_f
     )
     found = results(study)
     rank_1 = found[FORWARD, RANK_1]
-    assert rank_1.cloaked.count.tolist() == [1, 1]
+    assert rank_1.cloaked.count.tolist() == [1, 0]
     assert rank_1.cloaked.mean == 0.0
-    assert rank_1.uncloaked.total.tolist() == [1, 0]
+    assert rank_1.uncloaked.mean == 1.0
     assert found[REVERSE, RANK_1].cloaked.count.tolist() == [1, 0]
     assert found[REVERSE, RANK_1].cloaked.mean == 0.0
     assert found[REVERSE, RANK_1].uncloaked.mean == 1.0

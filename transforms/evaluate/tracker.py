@@ -156,9 +156,11 @@ def _compared(study: Study, recogniser: Recogniser, condition: str, seen: _Seen)
         np.concatenate([seen.clean, seen.probes, seen.padding]),
         np.concatenate([owners, _numbers([p for p, _ in study.probes], names), pads]),
     )
-    # Whose clean face is not found is asked neither for nor about; a cloaked face that is not
-    # found counts for the cloak.
-    there, asked = _faces(outside) & np.isin(outside_owners, owners), _faces(seen.clean)
+    # A probe counts when it has a mate that is found while uncloaked. A cloaked face that is not
+    # found then counts for the cloak.
+    mates = (outside_owners[:, np.newaxis] == owners) & ~same
+    mates &= np.outer(_faces(outside), _faces(seen.clean))
+    there, asked = mates.any(axis=1), mates.any(axis=0)
     forward = _Search(
         outside_owners[there],
         np.concatenate([owners, pads]),

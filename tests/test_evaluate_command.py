@@ -1,0 +1,152 @@
+"""`photoveil evaluate` as a user runs it, on a small library of public photos."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from pipeline.evaluate import read_labels
+from pipeline.evaluation_job import Request, evaluate_job
+from pipeline.library import LibraryError
+from tests.commands import hashes, photoveil
+
+
+class Library:
+    """Two people's photos, cloaked in few steps, and what `evaluate` said of them."""
+
+    def __init__(self, base: Path, demo_photo: Callable[[str], Path]) -> None:
+        self.base, self.photos, self.out = base, base / "photos", base / "out"
+        for place in ("obama/obama.jpg", "obama/obama2.jpg", "joe/biden.jpg"):
+            self._copy(demo_photo, place)
+        for place in ("probes/obama/obama3.jpg", "others/astronaut.png"):
+            self._copy(demo_photo, place, base)
+        config = base / "quick.yaml"
+        config.write_text("cloak: {steps: 6, batch_size: 4, surrogates: [mobilefacenet]}\n")
+        self.state = base / "state"
+        done = photoveil("run", self.photos, self.out, "--state", self.state, "--config", config)
+        assert done.returncode == 0, done.stderr
+        self.before = hashes(self.out)
+        self.report, self.sheet = base / "report.json", base / "sheet.png"
+        self.done = self.evaluate("--quick", "--report", self.report, "--sheet", self.sheet)
+
+    def evaluate(self, *more: object) -> subprocess.CompletedProcess[str]:
+        places = ("--originals", self.photos, "--probes", self.base / "probes")
+        rest = ("--others", self.base / "others", "--recogniser", "mobilefacenet")
+        return photoveil("evaluate", self.out, *places, *rest, "--state", self.state, *more)
+
+    def _copy(self, demo_photo: Callable[[str], Path], place: str, below: Path | None = None):
+        target = (below or self.photos) / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(demo_photo(target.name), target)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory, demo_photo: Callable[[str], Path]) -> Library:
+    return Library(tmp_path_factory.mktemp("library"), demo_photo)
+
+
+def test_it_says_how_well_people_are_found_and_what_that_does_not_show(library: Library) -> None:
+    assert library.done.returncode == 0, library.done.stderr
+    assert library.done.stderr == ""
+    assert "mobilefacenet (white box)" in library.done.stdout
+    assert "uncloaked" in library.done.stdout
+    assert "Radiya-Dixit" in library.done.stdout
+
+
+def test_the_report_has_each_figure_beside_the_uncloaked_one(library: Library) -> None:
+    report = json.loads(library.report.read_text())
+    found = {
+        (row["direction"], row["figure"]): row
+        for row in report["findings"]
+        if row["person"] is None
+    }
+    rank_1 = found["clean photos searched in cloaked ones", "rank-1"]
+    assert rank_1["uncloaked"] == 1.0
+    assert rank_1["uncloaked_count"] == 1
+    shift = found["clean photos searched in cloaked ones", "cosine shift"]
+    assert shift["uncloaked"] == pytest.approx(0, abs=1e-6)
+    assert shift["cloaked"] > 0.05
+    assert {row["size"] for row in report["faces"]} == {"own", "viewing"}
+    assert all(0 < row["flip"] < 0.2 for row in report["faces"])
+    assert len(report["faces"]) == 6
+
+
+def test_the_sheet_shows_every_face(library: Library) -> None:
+    with Image.open(library.sheet) as sheet:
+        assert sheet.size[0] > 1800
+
+
+def test_nothing_is_written_into_the_library(library: Library) -> None:
+    assert hashes(library.out) == library.before
+
+
+def test_leave_one_out_and_a_sheet_in_the_private_state(library: Library) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    report = library.base / "report.parquet"
+    request = Request(
+        str(library.out),
+        str(library.photos),
+        recognisers=("mobilefacenet",),
+        quick=True,
+        report=report,
+        state=library.state,
+    )
+    evaluate_job(request, console)
+    # Only Obama has two photos; each is searched for in the other's cloaked file.
+    rows = pq.read_table(report).to_pylist()
+    (rank_1,) = (
+        row
+        for row in rows
+        if row["figure"] == "rank-1" and row["direction"].startswith("clean") and not row["person"]
+    )
+    assert (rank_1["uncloaked"], rank_1["uncloaked_count"]) == (1.0, 2)
+    assert (library.state / "contact-sheet.png").exists()
+    assert library.state.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"recognisers": ("nobody",)}, "no recogniser is called nobody"),
+        ({"probes": "missing"}, "missing does not exist"),
+        ({"report": Path("report.txt")}, ".json or .parquet"),
+        ({"report": Path("out/report.json")}, "choose another place"),
+        ({"sheet": Path("out/sheet.png")}, "choose another place"),
+        ({"people": "quick.yaml"}, "columns file and person"),
+        ({"root": "photos"}, "has no manifest"),
+        ({"probes": "strangers"}, "no person of the probes has a photo there"),
+    ],
+)
+def test_wrong_input_is_refused(
+    library: Library, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any], words: str
+) -> None:
+    monkeypatch.chdir(library.base)
+    (library.base / "strangers" / "eileen").mkdir(parents=True, exist_ok=True)
+    shutil.copy("others/astronaut.png", "strangers/eileen")
+    request = Request(**{"root": "out", "originals": "photos", "state": library.state, **wrong})
+    with pytest.raises(LibraryError, match=words):
+        evaluate_job(request, Console(quiet=True))
+
+
+def test_labels_come_from_a_table_or_from_folders(tmp_path: Path) -> None:
+    for place in ("ann/1.jpg", "ann/2014/2.jpg", "ben/3.jpg", "loose.jpg"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(b"x")
+    folders = read_labels(str(tmp_path))
+    assert folders == {"ann/1.jpg": "ann", "ann/2014/2.jpg": "ann", "ben/3.jpg": "ben"}
+    (tmp_path / "people.csv").write_text("file,person\nloose.jpg,Zoë\nben/3.jpg,\n", "utf-8")
+    assert read_labels(str(tmp_path)) == {"loose.jpg": "Zoë"}
+    other = tmp_path / "other.csv"
+    other.write_text("name\nx\n")
+    with pytest.raises(LibraryError, match="columns file and person"):
+        read_labels(str(tmp_path), str(other))
