@@ -15,9 +15,9 @@ test: install  ## Linter, type checker and the default test suite
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile
 
-bench-protection: install  ## Rank-1 of an unseen recogniser on written files; PEOPLE=folder with people.csv
+bench-protection: install  ## Do unseen recognisers find people in written files? PEOPLE=folder with people.csv or a folder a person; ARGS="--mode low --half b"
 	$(BIN)/pip install --quiet --editable '.[evaluate]'
-	$(BIN)/python -m benchmarks.protection $(PEOPLE)
+	$(BIN)/python -m benchmarks.protection $(PEOPLE) $(ARGS)
 
 bench-detector: install  ## Recall and false alarms of the detector; PEOPLE=folder with people.csv
 	$(BIN)/python -m benchmarks.detector --people $(PEOPLE)
