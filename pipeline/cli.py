@@ -74,11 +74,17 @@ def run(
     recloak: Annotated[
         bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
     ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete cloaked photos whose originals are gone.")
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Cloak every photo below IN into OUT. Run it again for what is new.
 
-    Exit status: 0 all done; 1 stopped by an error; 2 wrong usage or input; 3 some photos failed.
+    Ctrl-C ends it after the photos in hand; the same command goes on from there.
+
+    Exit status: 0 all done; 1 stopped by an error; 2 wrong usage or input; 3 some photos failed;
+    130 stopped by Ctrl-C.
     """
     _set_logs(verbose)
     from pipeline.library import LibraryError, locked, open_library
@@ -94,7 +100,7 @@ def run(
             from pipeline.job import run_job
             from pipeline.report import summary
 
-            outcome = run_job(library, settings, recloak, console)
+            outcome = run_job(library, settings, recloak, console, prune)
     except (LibraryError, SettingsError) as error:
         _stop(errors, error, BAD_INPUT)
     except (AssetError, OSError) as error:
@@ -105,6 +111,42 @@ def run(
         os._exit(INTERRUPTED)  # worker threads are in the middle of a photo and cannot be joined
     console.print(summary(outcome, library), highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(_status(outcome))
+
+
+@app.command()
+def plan(
+    source: Annotated[str, typer.Argument(metavar="IN", help="Folder of the photos; only read.")],
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the cloaked photos.")],
+    mode: Annotated[
+        Mode | None, typer.Option(help="How much a face may change; mid unless told.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Private folder; by default in your state folder.")
+    ] = None,
+    recloak: Annotated[
+        bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say what `run` would do and why. Nothing is written."""
+    _set_logs(verbose)
+    from pipeline.library import LibraryError, open_library
+    from pipeline.settings import SettingsError, load_settings
+
+    console, errors = _consoles()
+    try:
+        settings = load_settings(config, mode=mode and mode.value)
+        library = open_library(source, output, state, make=False)
+        _load_tensorflow(verbose, console)
+        from pipeline.job import make_and_show_plan
+        from pipeline.waves import new_stamp
+
+        make_and_show_plan(library, settings, new_stamp(settings), recloak, console)
+    except (LibraryError, SettingsError) as error:
+        _stop(errors, error, BAD_INPUT)
+    except OSError as error:
+        _stop(errors, error, STOPPED)
 
 
 @app.command()
@@ -237,6 +279,8 @@ def main() -> None:
 
 
 def _status(outcome: Outcome) -> int:
+    if outcome.interrupted:
+        return INTERRUPTED
     return SOME_FAILED if outcome.statuses["failed"] else 0
 
 

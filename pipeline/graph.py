@@ -1,6 +1,6 @@
 """Both Beam pipelines, on one page.
 
-    scan:   references -> hash -> group equal ones -> read -> find faces -> align -> scans
+    scan:   references -> read -> find faces -> align -> scans
     cloak:  scans -> faces -> batched optimiser -> group by photo -> publish -> measure -> manifest
 
 Only references, crops of 112 pixels and changes of that size cross a shuffle. Pixels of a whole
@@ -9,7 +9,6 @@ photo live within one fused step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,17 +17,16 @@ from apache_beam.io.parquetio import WriteToParquet
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from pipeline import manifest, scans
-from pipeline.manifest import RunStamp, manifest_row
+from pipeline.manifest import RunStamp, manifest_rows
 from pipeline.progress import tick
 from pipeline.settings import Settings
 from transforms.cloak.handler import CloakHandler
 from transforms.cloak.measure import MeasureHandler
-from transforms.discover import PhotoRef
-from transforms.duplicates import ContentGroup, Published, group_by_content
+from transforms.duplicates import ContentGroup
 from transforms.faces.handler import FaceDetectorHandler
-from transforms.fingerprint import fingerprint, read_photo
+from transforms.fingerprint import read_photo
 from transforms.publish import Destination, publish
-from transforms.scan import ScannedPhoto, aligned_faces, known, scanned, unreadable
+from transforms.scan import ScannedPhoto, aligned_faces, scanned, unreadable
 
 
 @dataclass(frozen=True)
@@ -49,38 +47,12 @@ class Wave:
 
 
 def scan(
-    pipeline: beam.Pipeline,
-    refs: list[PhotoRef],
-    published: Mapping[str, Published],
-    settings: Settings,
-    wave: Wave,
+    pipeline: beam.Pipeline, groups: list[ContentGroup], settings: Settings, wave: Wave
 ) -> None:
-    """From references to scans: what each file is, and the faces in it.
-
-    Args:
-        published: by hash of their source, what the library holds already.
-    """
-    files = (
-        pipeline
-        | "References" >> beam.Create(refs)
-        | "Fingerprint" >> beam.Map(fingerprint, settings.limits)
-    )
-    not_photos = files | "Not photos" >> beam.Filter(lambda file: file.status)
-    by_content = (
-        files
-        | "Photos" >> beam.Filter(lambda file: not file.status)
-        | "By content" >> beam.Map(lambda file: (file.sha256, (file.ref, file.format)))
-    )
-    already = pipeline | "Already published" >> beam.Create(list(published.items()))
-    groups = (
-        {"files": by_content, "published": already}
-        | "Equal files" >> beam.CoGroupByKey()
-        | "Groups" >> beam.FlatMapTuple(_groups)
-    )
-    known_groups = groups | "Known" >> beam.Filter(lambda group: group.published)
+    """From references to scans: what each file is, and the faces in it."""
     photos = (
-        groups
-        | "New" >> beam.Filter(lambda group: not group.published)
+        pipeline
+        | "References" >> beam.Create(groups)
         | "Read" >> beam.Map(lambda group: (group, read_photo(group.ref, settings.limits)))
     )
     damaged = photos | "Damaged" >> beam.Filter(lambda item: item[1].status)
@@ -95,8 +67,6 @@ def scan(
     min_face = settings.detector.min_face
     _ = (
         (
-            not_photos | "Left out" >> beam.Map(unreadable),
-            known_groups | "Published before" >> beam.Map(known),
             damaged | "Unreadable" >> beam.MapTuple(lambda group, p: unreadable(p, group.copies)),
             undetected.failed_inferences | "Undetected" >> beam.FlatMap(_undetected),
             found
@@ -132,27 +102,21 @@ def cloak(
     _ = (
         {"photo": by_photo | "Strip" >> beam.MapTuple(_without_crops), "cloaks": cloaks}
         | "Gather" >> beam.CoGroupByKey()
-        | "Publish" >> beam.FlatMapTuple(partial(_publish, wave.destination))
-        | "Published" >> beam.Map(lambda photo: tick(photo, "published", wave.progress))
+        | "Publish" >> beam.MapTuple(partial(_publish, wave.destination, settings.run.duplicates))
+        | "Published" >> beam.Map(lambda p: tick(p, "published", wave.progress, 1 + len(p.copies)))
         | "Measure"
         >> RunInference(MeasureHandler(settings.cloak.surrogates, settings.cloak.batch_size))
-        | "Row" >> beam.Map(lambda done: manifest_row(done.example, done.inference, wave.stamp))
+        | "Rows"
+        >> beam.FlatMap(lambda done: manifest_rows(done.example, done.inference, wave.stamp))
         | WriteToParquet(wave.manifest, manifest.SCHEMA, file_name_suffix=".parquet", num_shards=1)
     )
-
-
-def _groups(sha256, found) -> list[ContentGroup]:
-    files = list(found["files"])
-    if not files:  # published before, and no file of this wave
-        return []
-    return [group_by_content(sha256, [ref for ref, _ in files], files[0][1], found["published"])]
 
 
 def _undetected(failure) -> list[ScannedPhoto]:
     batch, (_, error, _) = failure
     return [
         unreadable(
-            replace(photo, status="failed", reason=f"face detection failed: {error!r}"),
+            replace(photo, status="failed", reason=f"face detection failed: {error!r}", retry=True),
             group.copies,
         )
         for group, photo in batch
@@ -163,6 +127,6 @@ def _without_crops(key, photo):
     return key, replace(photo, crops=photo.crops[:0])
 
 
-def _publish(destination, _key, grouped):
+def _publish(destination, how, _key, grouped):
     (photo,) = grouped["photo"]
-    return publish(photo, dict(grouped["cloaks"]), destination)
+    return publish(photo, dict(grouped["cloaks"]), destination, how)

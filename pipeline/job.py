@@ -2,30 +2,83 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+
 from rich.console import Console
 
-from pipeline import waves
+from pipeline import history, waves
 from pipeline.library import Library
+from pipeline.plan import Plan
+from pipeline.report import plan_summary
 from pipeline.screen import watched
 from pipeline.settings import Settings
 from pipeline.waves import Outcome
-from transforms import assets
+from transforms import assets, storage
 
 
-def run_job(library: Library, settings: Settings, recloak: bool, console: Console) -> Outcome:
+def make_and_show_plan(
+    library: Library, settings: Settings, stamp: waves.RunStamp, recloak: bool, console: Console
+) -> Plan:
+    """What a run would do, printed.
+
+    Raises:
+        OSError: the archive or the library cannot be listed.
+    """
+    with console.status("looking at the archive"):
+        plan = waves.plan_run(library, settings, stamp, recloak)
+    seconds, measured = history.foretell(plan, history.read(library), stamp)
+    free = shutil.disk_usage(library.root).free if _is_folder(library.root) else None
+    words = plan_summary(plan, seconds, measured, free)
+    console.print(words, highlight=False, markup=False, soft_wrap=True)
+    return plan
+
+
+def run_job(
+    library: Library,
+    settings: Settings,
+    recloak: bool,
+    console: Console,
+    prune: bool = False,
+) -> Outcome:
     """Cloak what is new in an archive. The caller holds the library's lock.
+
+    A first Ctrl-C ends the run after the photos in hand, a second one at once.
 
     Raises:
         transforms.assets.AssetError: a model cannot be had.
         OSError: the archive cannot be listed, or the library or state not written.
     """
     stamp = waves.new_stamp(settings)
-    with console.status("looking at the archive"):
-        plan = waves.plan_run(library, stamp, recloak)
+    plan = make_and_show_plan(library, settings, stamp, recloak, console)
     if plan.todo:
         for name in waves.models(settings):
             with console.status(f"fetching {name}"):
                 assets.fetch(name)
     file = library.state / "progress"
-    with watched(file, len(plan.todo), console):
-        return waves.run(library, plan, settings, stamp, file)
+    with _stopped_by_ctrl_c(console) as stop, watched(file, plan.files, console):
+        return waves.run(library, plan, settings, stamp, file, prune, stop)
+
+
+@contextlib.contextmanager
+def _stopped_by_ctrl_c(console: Console) -> Iterator[Callable[[], bool]]:
+    pressed: list[int] = []
+
+    def press(number: int, frame: FrameType | None) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+        console.print("Stopping after the photos in hand; Ctrl-C again stops at once.")
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _is_folder(root: str) -> bool:
+    return storage.is_local(root) and storage.exists(root)

@@ -16,6 +16,8 @@ from transforms import storage
 from transforms.publish import Destination
 
 FOLDER = "_photoveil"
+MOVING = f"{FOLDER}/moving"
+"""Outputs that make way, within one run, for another one of the same name."""
 
 
 class LibraryError(ValueError):
@@ -41,15 +43,21 @@ class Library:
         return storage.join(self.root, f"{FOLDER}/unfinished")
 
     @property
+    def runs(self) -> str:
+        """Folder of the history: a JSON file for each run."""
+        return storage.join(self.root, f"{FOLDER}/runs")
+
+    @property
     def destination(self) -> Destination:
         """Where photos are published."""
         return Destination(self.root, self.scratch)
 
 
-def open_library(source: str, root: str, state: Path | None = None) -> Library:
-    """Check the three places of a run, and make the ones that are written to.
+def open_library(source: str, root: str, state: Path | None = None, make: bool = True) -> Library:
+    """Check the three places of a run.
 
     Args:
+        make: also make the folders that are written to.
         source: folder of the originals. root: folder of the library, new, empty or of an earlier
             run. state: private folder; by default one in the user's state folder.
 
@@ -65,6 +73,8 @@ def open_library(source: str, root: str, state: Path | None = None) -> Library:
     _check_apart(source, root, state)
     _check_root(root)
     library = Library(source, root, state)
+    if not make:
+        return library
     try:
         state.mkdir(parents=True, exist_ok=True)
         state.chmod(0o700)  # it holds pictures of faces and who is who

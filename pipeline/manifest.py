@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms import storage
 from transforms.cloak.measure import Measured
-from transforms.discover import printable
-from transforms.publish import Written
+from transforms.discover import PhotoRef, printable
+from transforms.publish import Copied, Written
 
 _POINT = pa.struct([("x", pa.float32()), ("y", pa.float32())])
 _FACE = pa.struct(
@@ -42,6 +43,7 @@ SCHEMA = pa.schema(
         ("output", pa.string()),
         ("status", pa.string()),
         ("reason", pa.string()),
+        ("retry", pa.bool_()),
         ("duplicate_of", pa.string()),
         ("source_sha256", pa.string()),
         ("output_sha256", pa.string()),
@@ -59,12 +61,15 @@ SCHEMA = pa.schema(
         ("version", pa.string()),
         ("run_id", pa.string()),
         ("finished", _TIME),
+        ("gone", _TIME),
     ]
 )
 
 _YEAR_9999 = 253_370_764_800.0
 
-STATUSES = ("cloaked", "no_face", "duplicate", "unchanged", "unsupported", "failed")
+# A row with this status says that its source has no row any more. It lives until the next
+# compaction; until then its output, if no other row names it, still has to be deleted.
+REMOVED = "removed"
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,10 @@ class RunStamp:
     version: str
 
 
-def manifest_row(photo: Written, measured: Sequence[Measured], stamp: RunStamp) -> dict[str, Any]:
-    """The row of one file, as a dict that fits `SCHEMA`."""
+def manifest_rows(
+    photo: Written, measured: Sequence[Measured], stamp: RunStamp
+) -> Iterator[dict[str, Any]]:
+    """The rows of one photo and its exact duplicates, as dicts that fit `SCHEMA`."""
     scan, ref = photo.scan, photo.ref
     faces = [
         {
@@ -95,12 +102,13 @@ def manifest_row(photo: Written, measured: Sequence[Measured], stamp: RunStamp) 
             photo.faces, measured, photo.flip, photo.steps, strict=True
         )
     ]
-    return {
+    row = {
         "source": ref.source,
         "output": None if photo.output is None else printable(photo.output),
         "status": photo.status,
         "reason": photo.reason,
-        "duplicate_of": photo.duplicate_of,
+        "retry": photo.retry,
+        "duplicate_of": None,
         "source_sha256": scan.sha256,
         "output_sha256": photo.output_sha256,
         "source_size": ref.size,
@@ -117,48 +125,111 @@ def manifest_row(photo: Written, measured: Sequence[Measured], stamp: RunStamp) 
         "version": stamp.version,
         "run_id": stamp.run_id,
         "finished": utc(photo.finished),
+        "gone": None,
+    }
+    yield row
+    for copy in photo.copies:
+        yield copy_row(row, copy)
+
+
+def copy_row(row: Mapping[str, Any], copy: Copied) -> dict[str, Any]:
+    """The row of an exact duplicate, from that of its twin."""
+    if copy.reason is not None:
+        return {
+            **_at(row, copy.ref, None),
+            **{"status": "failed", "reason": copy.reason, "retry": True, "duplicate_of": None},
+            **{"output_sha256": None, "output_size": None, "faces": [], "notes": []},
+        }
+    if row["output"] is None:
+        return _at(row, copy.ref, None)
+    of = row["duplicate_of"] if row["status"] == "duplicate" else row["source"]
+    return {**_at(row, copy.ref, copy.ref), "status": "duplicate", "duplicate_of": of}
+
+
+def moved_row(row: Mapping[str, Any], ref: PhotoRef) -> dict[str, Any]:
+    """The row of a file that has another name or date than when `row` was made."""
+    return _at(row, ref, ref)
+
+
+def removed_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Takes the row of a source out of the manifest."""
+    return {**row, "status": REMOVED}
+
+
+def _at(row: Mapping[str, Any], ref: PhotoRef, output: PhotoRef | None) -> dict[str, Any]:
+    return {
+        **row,
+        "source": ref.source,
+        "output": None if output is None else output.source,
+        "source_size": ref.size,
+        "source_modified": utc(ref.mtime),
+        "gone": None,
     }
 
 
-def read(folder: str) -> pa.Table:
-    """All rows of the dataset in `folder`, one for each source: the latest.
+def read(folder: str, columns: Sequence[str] = tuple(SCHEMA.names)) -> pa.Table:
+    """All rows of the dataset in `folder`, one for each source, in the order of their sources.
 
-    Rows fit `SCHEMA` and are in the order of their sources.
+    Args:
+        columns: those of `SCHEMA` that are needed.
     """
-    table = pa.concat_tables(
-        [SCHEMA.empty_table(), *(read_part(path) for path in _parts(folder))],
-        promote_options="default",
-    )
-    # Within a run no source comes twice, so the time tells the latest.
-    order = pc.sort_indices(table, sort_keys=[("source", "ascending"), ("finished", "descending")])
+    table = _latest(folder, columns)
+    return table.filter(pc.not_equal(table["status"], REMOVED)).select(columns)
+
+
+def removed(folder: str) -> list[dict[str, Any]]:
+    """Sources and outputs of the rows that were taken out since the last compaction."""
+    table = _latest(folder, ("source", "output"))
+    return table.filter(pc.equal(table["status"], REMOVED)).to_pylist()
+
+
+def _latest(folder: str, columns: Sequence[str]) -> pa.Table:
+    """The latest row of each source. Parts are named by the time of their run and wave."""
+    wanted = list(dict.fromkeys((*columns, "source", "status")))
+    schema = pa.schema([SCHEMA.field(name) for name in wanted])
+    parts = [read_part(path, schema) for path in sorted(_parts(folder))]
+    table = pa.concat_tables([schema.empty_table(), *parts])
+    numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    keyed = table.append_column("_part", pa.array(numbers, pa.int64()))
+    order = pc.sort_indices(keyed, sort_keys=[("source", "ascending"), ("_part", "descending")])
     table = table.take(order)
     sources = table["source"].to_pylist()
-    latest = [index == 0 or sources[index - 1] != name for index, name in enumerate(sources)]
-    return table.filter(pa.array(latest, pa.bool_()))
+    first = [index == 0 or sources[index - 1] != name for index, name in enumerate(sources)]
+    return table.filter(pa.array(first, pa.bool_()))
 
 
-def read_part(path: str) -> pa.Table:
+def read_part(path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
     """The rows of one Parquet file, whose columns an older version may lack."""
-    found = pq.read_table(pa.BufferReader(storage.read_bytes(path)))
-    missing = [field for field in SCHEMA if field.name not in found.column_names]
-    for field in missing:
-        found = found.append_column(field, pa.nulls(len(found), field.type))
-    return found.select(SCHEMA.names).cast(SCHEMA)
+    file = pq.ParquetFile(pa.BufferReader(storage.read_bytes(path)))
+    there = set(file.schema_arrow.names)
+    found = file.read([name for name in schema.names if name in there])
+    for field in schema:
+        if field.name not in there:
+            found = found.append_column(field, pa.nulls(len(found), field.type))
+    return found.select(schema.names).cast(schema)
 
 
-def compact(folder: str, scratch: str, name: str) -> pa.Table:
-    """Put all parts of the dataset into one, named `name`; return its rows.
+def write_part(rows: Sequence[Mapping[str, Any]], folder: str, scratch: str, name: str) -> None:
+    """Add rows to the dataset as one part."""
+    _write(pa.Table.from_pylist(list(rows), SCHEMA), folder, scratch, name)
+
+
+def compact(folder: str, scratch: str, name: str) -> None:
+    """Put all parts of the dataset into one, named `name`.
 
     A crash on the way leaves rows twice at worst, which `read` and the next compaction mend.
     """
     old = _parts(folder)
-    table = read(folder)
+    _write(read(folder), folder, scratch, name)
+    target = storage.join(folder, f"{name}.parquet")
+    storage.remove([path for path in old if path != target])
+
+
+def _write(table: pa.Table, folder: str, scratch: str, name: str) -> None:
     out = pa.BufferOutputStream()
     pq.write_table(table, out, compression="zstd")
     target = storage.join(folder, f"{name}.parquet")
     storage.write_atomic(target, out.getvalue().to_pybytes(), scratch)
-    storage.remove([path for path in old if path != target])
-    return table
 
 
 def _parts(folder: str) -> list[str]:

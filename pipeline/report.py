@@ -1,8 +1,11 @@
-"""The last lines of a run: what happened, in plain words, and where to look."""
+"""What a run will do and what it did, in plain words, and where to look."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pipeline.library import Library
+from pipeline.plan import Plan
 from pipeline.screen import duration
 from pipeline.waves import Outcome
 
@@ -15,33 +18,57 @@ _CAVEAT = (
 )
 
 
+def plan_summary(plan: Plan, seconds: float, measured: bool, free: int | None) -> str:
+    """Several lines without a final newline.
+
+    Args:
+        seconds: that the run will take, about. measured: by an earlier run, or guessed.
+        free: bytes on the output's disk, where that is known.
+    """
+    lines = ["Plan:" if plan.refs else "Nothing new."]
+    lines += [f"  {count:>6,}  to do: {why}" for why, count in plan.why.most_common()]
+    restored = sum(item.how == "restored" for item in plan.known)
+    lines += _counted(
+        (plan.duplicates, "of them or beside them duplicates, cloaked once"),
+        (plan.moved, "moved or renamed: their cloaked photos move too"),
+        (restored, "with a new date or a lost output: put right without cloaking"),
+        (plan.unchanged, "done by an earlier run"),
+        (plan.left_out, "left out by an earlier run, unchanged"),
+        (plan.failed, "failed in an earlier run, unchanged: tried again when they change"),
+        (len(plan.gone), "no longer there: cloaked photos kept (--prune deletes them)"),
+    )
+    lines += [
+        f"  {count:>6,}  done with {differs}: left so (--recloak does them anew)"
+        for differs, count in plan.stale.most_common()
+    ]
+    if plan.todo:
+        basis = "by the pace of earlier runs" if measured else "a guess before a first run"
+        lines.append(f"About {duration(seconds)} ({basis}), {_bytes(plan.room)} of disk.")
+    if free is not None and plan.room > free:
+        lines.append(f"Only {_bytes(free)} are free there: the run will stop when they are used.")
+    return "\n".join(lines)
+
+
 def summary(outcome: Outcome, library: Library) -> str:
     """Several lines without a final newline."""
     counts, plan = outcome.statuses, outcome.plan
-    lines = [
-        f"{_number(sum(counts.values()), 'file')} looked at in {duration(outcome.seconds)}."
-        if plan.todo
-        else "Nothing new."
-    ]
-    lines += [
-        f"  {counts[status]:>6,}  {words}"
-        for status, words in (
-            ("cloaked", f"cloaked ({_number(outcome.faces, 'face')}{_visibility(outcome)})"),
-            ("no_face", "without a face: copied as they are"),
-            ("unchanged", "with tiny faces only: copied as they are"),
-            ("duplicate", "duplicates: got the same cloaked file as their twin"),
-            ("unsupported", "left out, not copied"),
-            ("failed", "failed, not copied"),
-        )
-        if counts[status]
-    ]
-    if plan.unchanged:
-        lines.append(f"  {plan.unchanged:>6,}  done by an earlier run")
-    if plan.stale:
-        lines.append(
-            f"  {plan.stale:>6,}  done by an earlier run with other settings: left so "
-            "(--recloak does them anew)"
-        )
+    lines = (
+        [f"{_number(sum(counts.values()), 'file')} looked at in {duration(outcome.seconds)}."]
+        if plan.refs
+        else ["Nothing new."]
+    )
+    lines += _counted(
+        (counts["cloaked"], f"cloaked ({_number(outcome.faces, 'face')}{_visibility(outcome)})"),
+        (counts["no_face"], "without a face: copied as they are"),
+        (counts["unchanged"], "with tiny faces only: copied as they are"),
+        (counts["duplicate"], "duplicates: got the same cloaked file as their twin"),
+        (outcome.moved, "moved with their originals"),
+        (outcome.pruned, "pruned: their originals are gone"),
+        (counts["unsupported"], "left out, not copied"),
+        (counts["failed"], "failed, not copied"),
+        (plan.unchanged, "done by an earlier run"),
+        (sum(plan.stale.values()), "done by an earlier run with other settings: left so"),
+    )
     if outcome.left_out:
         lines += ["", "Left out:"]
         lines += [
@@ -53,9 +80,15 @@ def summary(outcome: Outcome, library: Library) -> str:
         lines += [f"  {source}: {why}" for source, why in sorted(outcome.failed)[:_MOST_LISTED]]
         if len(outcome.failed) > _MOST_LISTED:
             lines.append(f"  … and {len(outcome.failed) - _MOST_LISTED:,} more, see the manifest")
-        lines.append("They are tried again at the next run.")
+    if outcome.interrupted:
+        left = plan.files - sum(counts.values())
+        lines += ["", f"Stopped with {_number(left, 'file')} to go: the same command goes on."]
     lines += ["", f"Photos:   {library.root}", f"Manifest: {library.manifest}", "", _CAVEAT]
     return "\n".join(lines)
+
+
+def _counted(*pairs: tuple[int, str]) -> Iterable[str]:
+    return [f"  {count:>6,}  {words}" for count, words in pairs if count]
 
 
 def _visibility(outcome: Outcome) -> str:
@@ -67,3 +100,11 @@ def _visibility(outcome: Outcome) -> str:
 
 def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _bytes(count: int) -> str:
+    for unit in ("kB", "MB"):
+        count_in = count / {"kB": 1e3, "MB": 1e6}[unit]
+        if count_in < 1000:
+            return f"{count_in:,.0f} {unit}"
+    return f"{count / 1e9:,.1f} GB"

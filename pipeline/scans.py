@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.discover import PhotoRef
-from transforms.duplicates import Published
 from transforms.faces.align import CROP_SIZE
 from transforms.faces.detect import Face
 from transforms.scan import ScannedPhoto
@@ -31,16 +30,6 @@ _REF = pa.struct(
         ("problem", pa.string()),
     ]
 )
-_PUBLISHED = pa.struct(
-    [
-        ("output", pa.binary()),
-        ("output_sha256", pa.string()),
-        ("source", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-    ]
-)
-
 SCHEMA = pa.schema(
     [
         ("ref", _REF),
@@ -55,15 +44,14 @@ SCHEMA = pa.schema(
         ("tiny_faces", pa.int32()),
         ("status", pa.string()),
         ("reason", pa.string()),
+        ("retry", pa.bool_()),
         ("copies", pa.list_(_REF)),
-        ("published", _PUBLISHED),
     ]
 )
 
 
 def to_row(photo: ScannedPhoto) -> dict[str, Any]:
     """The row of one scanned photo, as a dict that fits `SCHEMA`."""
-    published = photo.published
     return {
         "ref": _ref_to_row(photo.ref),
         "sha256": photo.sha256,
@@ -77,8 +65,8 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
         "tiny_faces": photo.tiny_faces,
         "status": photo.status,
         "reason": photo.reason,
+        "retry": photo.retry,
         "copies": [_ref_to_row(ref) for ref in photo.copies],
-        "published": published and {**asdict(published), "output": os.fsencode(published.output)},
     }
 
 
@@ -94,7 +82,6 @@ def _from_row(row: dict[str, Any]) -> ScannedPhoto:
         for box, marks, score in zip(row["boxes"], row["landmarks"], row["scores"], strict=True)
     )
     crops = np.frombuffer(row["crops"], np.uint8).reshape(len(faces), CROP_SIZE, CROP_SIZE, 3)
-    published = row["published"]
     return ScannedPhoto(
         _ref_from_row(row["ref"]),
         row["sha256"],
@@ -106,8 +93,8 @@ def _from_row(row: dict[str, Any]) -> ScannedPhoto:
         row["tiny_faces"],
         row["status"],
         row["reason"],
+        row["retry"],
         tuple(_ref_from_row(ref) for ref in row["copies"]),
-        published and Published(**{**published, "output": os.fsdecode(published["output"])}),
     )
 
 

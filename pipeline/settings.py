@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from transforms.cloak.parameters import CloakParameters
+from transforms.duplicates import Placing
 from transforms.faces.parameters import DetectorParameters
 from transforms.fingerprint import ReadLimits
 
@@ -31,6 +32,8 @@ class RunSettings(BaseModel):
 
     wave_photos: Annotated[int, Field(ge=1, le=1_000_000)] = 64
     """Photos whose results are committed together; memory and what a crash costs grow with it."""
+    duplicates: Placing = "copy"
+    """How exact duplicates get their twin's output; hard links share its modification time."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes on this machine. TensorFlow uses all cores in one; more pays from 8 cores up."""
 

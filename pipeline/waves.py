@@ -2,57 +2,67 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import errno
+import itertools
 import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from pipeline import graph, manifest
+from pipeline import graph, history, manifest, upkeep
 from pipeline.library import Library
 from pipeline.manifest import RunStamp
-from pipeline.plan import Plan, make_plan
+from pipeline.plan import COLUMNS, Plan, make_plan
 from pipeline.runners import run_locally
 from pipeline.scans import read_scans
 from pipeline.settings import Settings
 from transforms import assets, storage
 from transforms.cloak.surrogates import SURROGATES
 from transforms.discover import PhotoRef, discover
-from transforms.duplicates import Published
+from transforms.duplicates import ContentGroup
+from transforms.fingerprint import ReadLimits, fingerprint
+from transforms.publish import NO_SPACE
+
+_READERS = 8  # files hashed at once while planning: disks and networks like a queue
 
 
 @dataclass
 class Outcome:
     """What a run did.
 
-    statuses: files by manifest status. failed: (source, reason). left_out: reasons and how often.
-    faces: cloaked faces. flips: mean FLIP of each. seconds: wall-clock time.
+    statuses: files by manifest status. moved: files that have a new name, their output with them.
+    failed: (source, reason). left_out: reasons and how often. faces: cloaked faces. flips: mean
+    FLIP of each. seconds: wall-clock time. interrupted: it stopped before all was done.
     """
 
     plan: Plan
     statuses: Counter[str] = field(default_factory=Counter)
+    moved: int = 0
+    pruned: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     faces: int = 0
     flips: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    interrupted: bool = False
 
-    def add(self, rows: pa.Table) -> None:
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Count the manifest rows of one wave."""
-        for row in rows.select(["source", "status", "reason", "faces"]).to_pylist():
+        for row in rows:
             self.statuses[row["status"]] += 1
-            self.faces += len(row["faces"])
-            self.flips += [face["flip"] for face in row["faces"]]
-            if row["status"] == "failed":
+            if row["status"] == "cloaked":
+                self.faces += len(row["faces"])
+                self.flips += [face["flip"] for face in row["faces"]]
+            elif row["status"] == "failed":
                 self.failed.append((row["source"], row["reason"]))
             elif row["status"] == "unsupported":
                 self.left_out[row["reason"]] += 1
@@ -66,7 +76,7 @@ def models(settings: Settings) -> tuple[str, ...]:
 
 def new_stamp(settings: Settings) -> RunStamp:
     """The identity of a run that starts now."""
-    now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+    now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%fZ")
     return RunStamp(
         f"{now}-{secrets.token_hex(3)}",
         settings.mode,
@@ -76,7 +86,7 @@ def new_stamp(settings: Settings) -> RunStamp:
     )
 
 
-def plan_run(library: Library, stamp: RunStamp, recloak: bool = False) -> Plan:
+def plan_run(library: Library, settings: Settings, stamp: RunStamp, recloak: bool = False) -> Plan:
     """What `run` would do.
 
     Raises:
@@ -84,10 +94,11 @@ def plan_run(library: Library, stamp: RunStamp, recloak: bool = False) -> Plan:
     """
     return make_plan(
         discover(library.source),
-        manifest.read(library.manifest).to_pylist(),
+        manifest.read(library.manifest, COLUMNS).to_pylist(),
         storage.walk(library.root) if storage.exists(library.root) else (),
         stamp,
         recloak,
+        partial(_hash_files, limits=settings.limits),
     )
 
 
@@ -97,39 +108,81 @@ def run(
     settings: Settings,
     stamp: RunStamp,
     progress: Path | None = None,
+    prune: bool = False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Carry a plan out. The caller holds the library's lock.
 
     Args:
         progress: file that workers report to; see `pipeline.progress`.
+        prune: delete the outputs of sources that are gone.
+        stop: asked after each wave; true ends the run there.
 
     Raises:
-        OSError: the manifest or the state cannot be written. Waves before are safe.
+        LibraryError: `prune` on an archive of which nothing is there.
+        OSError: the disk is full, or the manifest or the state cannot be written. What was done
+            before is safe.
     """
     started = time.monotonic()
-    _sweep(library)
+    begun = time.time()
     outcome = Outcome(plan)
-    published = dict(plan.published)
-    for number, refs in enumerate(_waves(plan.todo, settings.run.wave_photos)):
-        rows = _run_wave(library, refs, published, settings, stamp, number, progress)
-        outcome.add(rows)
-        published.update(_published_by(rows, refs))
-    if plan.todo:
-        manifest.compact(library.manifest, library.scratch, stamp.run_id)
+    changes = plan.refs or plan.newly_gone or plan.back or plan.dropped or (prune and plan.gone)
+    _sweep(library)
+    if changes:
+        history.record(library, stamp, begun)
+    try:
+        _carry_out_plan(library, outcome, settings, stamp, progress, prune, stop)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            why = str(error) or type(error).__name__
+            history.record(library, stamp, begun, time.time(), outcome.statuses, stopped=why)
+        raise
     outcome.seconds = time.monotonic() - started
+    if changes:
+        manifest.compact(library.manifest, library.scratch, stamp.run_id)
+        stopped = "interrupted" if outcome.interrupted else None
+        seconds = outcome.seconds
+        history.record(library, stamp, begun, time.time(), outcome.statuses, seconds, stopped)
     return outcome
+
+
+def _carry_out_plan(
+    library: Library,
+    outcome: Outcome,
+    settings: Settings,
+    stamp: RunStamp,
+    progress: Path | None,
+    prune: bool,
+    stop: Callable[[], bool],
+) -> None:
+    plan = outcome.plan
+    names = (f"{stamp.run_id}-{number:06d}" for number in itertools.count())
+    for placed in upkeep.settle(library, plan, settings.run.duplicates, prune, names):
+        outcome.add(row for row in placed if row["status"] in ("duplicate", "failed"))
+    outcome.moved = plan.moved
+    outcome.pruned = len(plan.gone) if prune else 0
+    for groups in _waves(plan.todo, settings.run.wave_photos):
+        if stop():
+            outcome.interrupted = True
+            return
+        rows = _run_wave(library, groups, settings, stamp, next(names), progress)
+        outcome.add(rows)
+        if any(row["reason"] == NO_SPACE for row in rows):
+            raise OSError(
+                errno.ENOSPC,
+                f"no space left on the disk of {library.root}. What is done is kept; make room "
+                "and run the same command again",
+            )
 
 
 def _run_wave(
     library: Library,
-    refs: Sequence[PhotoRef],
-    published: dict[str, Published],
+    groups: Sequence[ContentGroup],
     settings: Settings,
     stamp: RunStamp,
-    number: int,
+    name: str,
     progress: Path | None,
-) -> pa.Table:
-    name = f"{stamp.run_id}-{number:06d}"
+) -> list[dict[str, Any]]:
     scans = library.state / "scans" / name
     scans.mkdir(parents=True)
     wave = graph.Wave(
@@ -139,39 +192,29 @@ def _run_wave(
         stamp,
         None if progress is None else str(progress),
     )
-    _carry_out(partial(graph.scan, refs=list(refs), published=published), settings, wave)
+    _run(partial(graph.scan, groups=list(groups)), settings, wave)
     photos = list(read_scans(scans))
-    _carry_out(partial(graph.cloak, photos=photos), settings, wave)
+    _run(partial(graph.cloak, photos=photos), settings, wave)
     shutil.rmtree(scans)
     part = f"{wave.manifest}-00000-of-00001.parquet"  # the name that WriteToParquet gave it
-    rows = manifest.read_part(part)
+    rows = manifest.read_part(part).select(["source", "status", "reason", "faces"]).to_pylist()
     storage.move(part, storage.join(library.manifest, f"{name}.parquet"))
     return rows
 
 
-def _carry_out(build: Callable[..., None], settings: Settings, wave: graph.Wave) -> None:
+def _run(build: Callable[..., None], settings: Settings, wave: graph.Wave) -> None:
     run_locally(partial(build, settings=settings, wave=wave), settings.run)
 
 
-def _waves(refs: Sequence[PhotoRef], size: int) -> Iterator[Sequence[PhotoRef]]:
-    for start in range(0, len(refs), size):
-        yield refs[start : start + size]
+def _waves(groups: Sequence[ContentGroup], size: int) -> Iterator[Sequence[ContentGroup]]:
+    for start in range(0, len(groups), size):
+        yield groups[start : start + size]
 
 
-def _published_by(rows: pa.Table, refs: Sequence[PhotoRef]) -> dict[str, Published]:
-    """What later waves can copy from the outputs of this one."""
-    relative = {ref.source: ref.relative for ref in refs}
-    made = rows.filter(pc.is_in(rows["status"], pa.array(["cloaked", "no_face", "unchanged"])))
-    columns = ["source", "source_sha256", "output_sha256", "width", "height"]
-    return {
-        row["source_sha256"]: _as_published(row, relative)
-        for row in made.select(columns).to_pylist()
-    }
-
-
-def _as_published(row: dict[str, Any], relative: dict[str, str]) -> Published:
-    source = row["source"]
-    return Published(relative[source], row["output_sha256"], source, row["width"], row["height"])
+def _hash_files(refs: Sequence[PhotoRef], limits: ReadLimits) -> dict[PhotoRef, str]:
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = pool.map(partial(fingerprint, limits=limits), refs)
+        return {photo.ref: photo.sha256 for photo in found if photo.sha256 is not None}
 
 
 def _sweep(library: Library) -> None:

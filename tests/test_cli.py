@@ -152,11 +152,20 @@ def test_the_state_folder_is_for_its_owner_alone_and_holds_no_face_afterwards(ru
     assert hashes(run.state) == {}
 
 
-def test_a_second_run_does_only_what_is_new_or_failed(run: Run) -> None:
+def test_the_plan_says_what_a_run_would_do_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    done = photoveil("plan", run.photos, tmp_path / "out", "--state", tmp_path / "state")
+    assert "11  to do: new" in done.stdout
+    assert "of disk" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_run_does_only_what_is_new(run: Run) -> None:
     shutil.copyfile(run.photos / "2013/joe.jpg", run.photos / "2014/new.jpg")
     done = run.again()
     rows = manifest.read(str(run.out / "_photoveil/manifest")).to_pylist()
+    assert done.returncode == 0
     assert "9  done by an earlier run" in done.stdout
+    assert "1  failed in an earlier run, unchanged" in done.stdout
     by_source = {row["source"]: row for row in rows}
     assert len(by_source) == len(rows) == 12
     assert by_source["2014/new.jpg"]["status"] == "duplicate"
@@ -166,7 +175,7 @@ def test_a_second_run_does_only_what_is_new_or_failed(run: Run) -> None:
 
 def test_other_settings_leave_what_is_done_unless_told(run: Run) -> None:
     done = run.again("--mode", "low")
-    assert "done by an earlier run with other settings" in done.stdout
+    assert "10  done with mode mid: left so (--recloak does them anew)" in done.stdout
 
 
 def test_help_loads_none_of_the_heavy_libraries() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pipeline.library import MOVING
 from pipeline.manifest import RunStamp, utc
-from pipeline.plan import make_plan
+from pipeline.plan import Known, Plan, make_plan
 from transforms.discover import PhotoRef
+from transforms.duplicates import ContentGroup
 from transforms.storage import Entry
 
 STAMP = RunStamp("run", "mid", "settings", "assets", "0.1.0")
@@ -17,62 +20,164 @@ REF = PhotoRef("in", "a.jpg", 100, 1_000.25)
 OUTPUT = Entry("a.jpg", 90, 5.0)
 
 
-def row(**changes: Any) -> dict[str, Any]:
+def row(name: str = "a.jpg", **changes: Any) -> dict[str, Any]:
     return {
-        "source": "a.jpg",
-        "output": "a.jpg",
+        "source": name,
+        "output": name,
         "status": "cloaked",
+        "retry": False,
         "source_sha256": "abc",
         "output_sha256": "def",
         "source_size": 100,
         "output_size": 90,
         "source_modified": utc(1_000.25),
+        "mode": "mid",
         "settings_hash": "settings",
         "assets_hash": "assets",
-        "width": 10,
-        "height": 20,
+        "version": "0.1.0",
+        "gone": None,
         **changes,
     }
 
 
-def test_a_new_file_is_to_do() -> None:
-    assert make_plan([REF], [], [], STAMP, False).todo == (REF,)
+def no_output(status: str, **changes: Any) -> dict[str, Any]:
+    return row(status=status, output=None, output_sha256=None, output_size=None, **changes)
+
+
+def plan(
+    refs: Iterable[PhotoRef] = (REF,),
+    rows: Iterable[Mapping[str, Any]] = (),
+    outputs: Iterable[Entry] = (OUTPUT,),
+    recloak: bool = False,
+    hashes: Mapping[str, str] | None = None,
+) -> Plan:
+    """The plan; `hashes`, by name, are of the files that it may have to read."""
+
+    def read(refs: Sequence[PhotoRef]) -> dict[PhotoRef, str]:
+        return {ref: (hashes or {})[ref.relative] for ref in refs}
+
+    return make_plan(refs, rows, outputs, STAMP, recloak, read)
+
+
+def named(name: str, **changes: Any) -> PhotoRef:
+    return replace(REF, relative=name, **changes)
+
+
+def test_a_new_file_is_to_do_and_not_hashed_when_no_other_has_its_size() -> None:
+    found = plan()
+    assert found.todo == (ContentGroup(REF),)
+    assert found.why == {"new": 1}
+    assert found.room == 100
 
 
 def test_a_finished_file_is_left() -> None:
-    plan = make_plan([REF], [row()], [OUTPUT], STAMP, False)
-    assert (plan.todo, plan.unchanged) == ((), 1)
-    assert plan.published["abc"].output == "a.jpg"
+    found = plan(rows=[row()])
+    assert (found.refs, found.unchanged) == ([], 1)
 
 
 @pytest.mark.parametrize(
-    ("ref", "changes", "outputs"),
+    ("ref", "old", "outputs", "why"),
     [
-        (replace(REF, size=101), {}, [OUTPUT]),
-        (replace(REF, mtime=1_001.0), {}, [OUTPUT]),
-        (REF, {"status": "failed"}, [OUTPUT]),
-        (REF, {"status": "unsupported"}, [OUTPUT]),
-        (REF, {}, []),
-        (REF, {}, [replace(OUTPUT, size=1)]),
+        (replace(REF, size=101), row(), [OUTPUT], "changed"),
+        (REF, no_output("failed", retry=True), [], "failed before, tried again"),
+        (REF, row(), [], "output lost or cut"),
+        (REF, row(), [replace(OUTPUT, size=1)], "output lost or cut"),
+        (
+            REF,
+            no_output("unsupported", version="0.0.9"),
+            [],
+            "failed or left out before, with other settings",
+        ),
     ],
-    ids=["resized", "touched", "failed before", "unsupported before", "output gone", "output cut"],
+    ids=["resized", "failed before", "output gone", "output cut", "older version"],
 )
 def test_what_changed_or_failed_or_lost_its_output_is_to_do(
-    ref: PhotoRef, changes: dict[str, Any], outputs: list[Entry]
+    ref: PhotoRef, old: dict[str, Any], outputs: list[Entry], why: str
 ) -> None:
-    plan = make_plan([ref], [row(**changes)], outputs, STAMP, False)
-    assert plan.todo == (ref,)
-    assert plan.published == {}  # its output is about to be written over
+    found = plan([ref], [old], outputs)
+    assert found.todo == (ContentGroup(ref),)
+    assert found.why == {why: 1}
 
 
-@pytest.mark.parametrize("changes", [{"settings_hash": "old"}, {"assets_hash": "old"}])
-def test_other_settings_or_models_are_stale_until_recloaked(changes: dict[str, Any]) -> None:
-    stale = [row(**changes)]
-    kept = make_plan([REF], stale, [OUTPUT], STAMP, recloak=False)
-    assert (kept.todo, kept.unchanged, kept.stale) == ((), 0, 1)
-    assert make_plan([REF], stale, [OUTPUT], STAMP, recloak=True).todo == (REF,)
+def test_what_cannot_fare_better_is_not_tried_again() -> None:
+    assert plan(rows=[no_output("failed")]).failed == 1
+    assert plan(rows=[no_output("unsupported")]).left_out == 1
 
 
-def test_a_duplicate_is_no_source_for_copies() -> None:
-    plan = make_plan([REF], [row(status="duplicate")], [OUTPUT], STAMP, False)
-    assert plan.published == {}
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [
+        ({"mode": "low", "settings_hash": "low"}, "mode low"),
+        ({"assets_hash": "old"}, "other models"),
+        ({"settings_hash": "old"}, "other settings"),
+        ({"version": "0.0.9"}, "version 0.0.9"),
+    ],
+)
+def test_what_was_done_otherwise_is_stale_until_recloaked(
+    changes: dict[str, Any], differs: str
+) -> None:
+    kept = plan(rows=[row(**changes)])
+    assert (kept.refs, kept.unchanged, kept.stale) == ([], 0, {differs: 1})
+    again = plan(rows=[row(**changes)], recloak=True)
+    assert again.why == {f"done before with {differs}": 1}
+
+
+def test_recloaking_keeps_duplicates_together_without_reading_them() -> None:
+    old = {"settings_hash": "old"}
+    rows = [row(**old), row("b.jpg", status="duplicate", **old)]
+    found = plan([REF, named("b.jpg")], rows, [OUTPUT, replace(OUTPUT, relative="b.jpg")], True)
+    assert found.todo == (ContentGroup(REF, (named("b.jpg"),)),)
+
+
+def test_new_files_of_equal_size_are_one_photo_when_their_hashes_agree() -> None:
+    refs = [named("a.jpg"), named("b.jpg"), named("c.jpg")]
+    found = plan(refs, hashes={"a.jpg": "1", "b.jpg": "2", "c.jpg": "1"})
+    assert found.todo == (ContentGroup(refs[0], (refs[2],)), ContentGroup(refs[1]))
+    assert found.duplicates == 1
+
+
+def test_a_renamed_file_moves_and_a_second_one_is_its_duplicate() -> None:
+    refs = [named("b.jpg"), named("c.jpg")]
+    found = plan(refs, [row()], hashes={"b.jpg": "abc", "c.jpg": "abc"})
+    assert found.known == (
+        Known(refs[0], "a.jpg", "a.jpg", "moved"),
+        Known(refs[1], "a.jpg", "a.jpg", "duplicate"),
+    )
+    assert (found.gone, found.moved, found.duplicates) == ((), 1, 1)
+
+
+def test_a_copy_of_a_file_that_is_there_is_its_duplicate() -> None:
+    found = plan([REF, named("b.jpg")], [row()], hashes={"b.jpg": "abc"})
+    assert found.known == (Known(named("b.jpg"), "a.jpg", "a.jpg", "duplicate"),)
+    assert found.unchanged == 1
+
+
+def test_a_touched_file_keeps_its_row_though_a_copy_comes_first() -> None:
+    refs = [named("Copy.jpg"), replace(REF, mtime=2.0)]
+    found = plan(refs, [row()], hashes={"Copy.jpg": "abc", "a.jpg": "abc"})
+    assert {item.ref.relative: item.how for item in found.known} == {
+        "a.jpg": "restored",
+        "Copy.jpg": "duplicate",
+    }
+
+
+def test_what_a_crash_left_on_its_way_is_found() -> None:
+    aside = Entry(f"{MOVING}/def", 90, 5.0)
+    found = plan([named("b.jpg")], [row()], [aside], hashes={"b.jpg": "abc"})
+    assert found.known == (Known(named("b.jpg"), "a.jpg", aside.relative, "moved"),)
+
+
+def test_gone_files_are_marked_once_and_those_without_an_output_dropped() -> None:
+    rows = [row(), row("b.jpg", gone=utc(1.0)), no_output("failed") | {"source": "c.jpg"}]
+    found = plan([], rows)
+    assert (found.gone, found.newly_gone) == (("a.jpg", "b.jpg"), ("a.jpg",))
+    assert found.dropped == ("c.jpg",)
+
+
+def test_a_file_that_is_there_again_loses_its_mark() -> None:
+    assert plan(rows=[row(gone=utc(1.0))]).back == ("a.jpg",)
+
+
+def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone() -> None:
+    closed = PhotoRef("in", "closed", 0, 0.0, "folder cannot be listed: no permission")
+    assert plan([closed], [row("closed/a.jpg")]).gone == ()

@@ -1,51 +1,69 @@
-"""Exact duplicates: files with the same bytes are one photo, cloaked once."""
+"""Exact duplicates: files with the same bytes are one photo, cloaked once and placed everywhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+from transforms import storage
 from transforms.discover import PhotoRef
 
+Placing = Literal["copy", "link"]
+"""How a duplicate gets the cloaked file: a copy of its own, or a hard link, which takes no room
+but shares the modification time (on local disks; elsewhere always a copy)."""
 
-@dataclass(frozen=True)
-class Published:
-    """An output of this library that already holds the cloaked form of some bytes.
 
-    output: path below the library's root. output_sha256: hex, of that file when it was written.
-    source: the input file it was made from. width, height: pixels, upright.
-    """
-
-    output: str
-    output_sha256: str
-    source: str
-    width: int
-    height: int
+class OutputChangedError(OSError):
+    """A cloaked file is no longer the one that was written."""
 
 
 @dataclass(frozen=True)
 class ContentGroup:
     """All files that hold the same bytes.
 
-    ref: the one that is cloaked, the first by name. copies: the others; they get its output.
-    published: the output made of these bytes earlier, if any; then nothing is cloaked.
+    ref: the one that is cloaked. copies: the others; they get its output.
     """
 
     ref: PhotoRef
-    sha256: str
-    format: str
     copies: tuple[PhotoRef, ...] = ()
-    published: Published | None = None
 
 
 def group_by_content(
-    sha256: str, refs: Iterable[PhotoRef], format: str, published: Iterable[Published]
-) -> ContentGroup:
-    """The group of the files that have one hash.
+    refs: Iterable[PhotoRef], hashes: Mapping[PhotoRef, str]
+) -> list[ContentGroup]:
+    """Groups in the order of their first files, each led by its first file.
 
     Args:
-        refs: at least one, in any order. format: "JPEG" or "PNG", which the bytes decide.
-        published: none or one.
+        hashes: of the bytes; a file without one has no duplicate.
     """
-    first, *copies = sorted(refs, key=lambda ref: ref.relative)
-    return ContentGroup(first, sha256, format, tuple(copies), next(iter(published), None))
+    groups: defaultdict[str | PhotoRef, list[PhotoRef]] = defaultdict(list)
+    for ref in refs:
+        groups[hashes.get(ref, ref)].append(ref)
+    return [ContentGroup(first, tuple(copies)) for first, *copies in groups.values()]
+
+
+def place_copy(
+    output: str, sha256: str, ref: PhotoRef, root: str, scratch: str, how: Placing
+) -> None:
+    """Give `ref` the cloaked file that was made of a twin.
+
+    Args:
+        output: path of that file below `root`. sha256: hex, of that file when it was written.
+
+    Raises:
+        OutputChangedError: it is another file now.
+        OSError: it cannot be read, or the copy not written.
+    """
+    source, target = storage.join(root, output), storage.join(root, ref.relative)
+    data = storage.read_bytes(source)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise OutputChangedError(
+            f"the cloaked form of its twin, {output}, was changed by someone else"
+        )
+    if how == "link" and storage.is_local(root):
+        storage.link_atomic(source, target, scratch)
+    else:
+        storage.write_atomic(target, data, scratch, ref.mtime)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import flip_evaluator
 import numpy as np
@@ -13,8 +14,8 @@ from PIL import Image
 
 from transforms import codecs, storage
 from transforms.cloak.faces import Cloak
-from transforms.discover import PhotoRef, printable
-from transforms.duplicates import Published
+from transforms.discover import PhotoRef
+from transforms.duplicates import Placing, place_copy
 from transforms.faces.align import crop_face, face_to_crop, lay_back
 from transforms.faces.detect import Face
 from transforms.scan import ScannedPhoto
@@ -33,10 +34,23 @@ class Destination:
     scratch: str
 
 
+NO_SPACE = f"cannot be written: {storage.explain(OSError(errno.ENOSPC, ''))}"
+
+
+@dataclass(frozen=True)
+class Copied:
+    """An exact duplicate that got the output of its twin. reason: why it did not, if so."""
+
+    ref: PhotoRef
+    reason: str | None = None
+
+
 @dataclass(frozen=True)
 class Written:
-    """One row of the manifest in the making: an input file and what became of it.
+    """A photo and what became of it: its rows of the manifest in the making.
 
+    retry: another try may fare better with the same file.
+    copies: its exact duplicates; where the photo has no output they have none either.
     clean, written: uint8 (n, 112, 112, 3) aligned crops of the faces in the original and in the
         written file, for the measurement that follows.
     flip: per face. steps: optimiser steps per face.
@@ -46,10 +60,11 @@ class Written:
     status: str
     scan: ScannedPhoto
     reason: str | None = None
+    retry: bool = False
+    copies: tuple[Copied, ...] = ()
     output: str | None = None
     output_sha256: str | None = None
     output_size: int | None = None
-    duplicate_of: str | None = None
     notes: tuple[str, ...] = ()
     faces: tuple[Face, ...] = ()
     steps: tuple[int, ...] = ()
@@ -60,30 +75,28 @@ class Written:
 
 
 def publish(
-    photo: ScannedPhoto, cloaks: Mapping[int, Cloak], destination: Destination
-) -> list[Written]:
-    """Write the photo and its copies; whatever goes wrong becomes a status and a reason.
+    photo: ScannedPhoto, cloaks: Mapping[int, Cloak], destination: Destination, how: Placing
+) -> Written:
+    """Write the photo and its exact duplicates; whatever goes wrong becomes status and reason.
 
     Args:
-        cloaks: by index of the face in `photo.faces`.
-
-    Returns:
-        One row for the photo and one for each of its copies.
+        cloaks: by index of the face in `photo.faces`. how: duplicates get their files.
     """
-    refs = (photo.ref, *photo.copies)
-    if photo.status is not None:
-        return [_row(ref, photo.status, photo, reason=photo.reason) for ref in refs]
-    if photo.published is not None:
-        return [_duplicate(ref, photo, photo.published, destination) for ref in refs]
-    first = _guarded(photo.ref, photo, lambda: _first(photo, cloaks, destination))
-    if first.output is None or first.output_sha256 is None:
-        rest = [_row(ref, first.status, photo, reason=first.reason) for ref in photo.copies]
+    if photo.status is None:
+        first = _guarded(photo, lambda: _first(photo, cloaks, destination))
     else:
-        made = Published(
-            first.output, first.output_sha256, photo.ref.source, photo.width, photo.height
-        )
-        rest = [_duplicate(ref, photo, made, destination) for ref in photo.copies]
-    return [first, *rest]
+        first = _row(photo, photo.status, reason=photo.reason, retry=photo.retry)
+    return replace(first, copies=tuple(_copy(ref, first, destination, how) for ref in photo.copies))
+
+
+def _copy(ref: PhotoRef, first: Written, to: Destination, how: Placing) -> Copied:
+    if first.output is None or first.output_sha256 is None:
+        return Copied(ref)
+    try:
+        place_copy(first.output, first.output_sha256, ref, to.root, to.scratch, how)
+    except OSError as error:
+        return Copied(ref, f"cannot be written: {storage.explain(error)}")
+    return Copied(ref)
 
 
 def change_map(
@@ -129,23 +142,23 @@ def face_flip(
 def _first(photo: ScannedPhoto, cloaks: Mapping[int, Cloak], destination: Destination) -> Written:
     data = storage.read_bytes(photo.ref.path)
     if hashlib.sha256(data).hexdigest() != photo.sha256:
-        return _row(photo.ref, "failed", photo, reason="the file changed while it was being read")
+        reason = "the file changed while it was being read"
+        return _row(photo, "failed", reason=reason, retry=True)
     tiny = _tiny_faces(photo)
     if not photo.faces:
         status = "unchanged" if tiny else "no_face"
-        return _placed(photo.ref, status, photo, data, destination, reason=tiny)
+        return _placed(photo, status, data, destination, reason=tiny)
     original = codecs.decode(data, photo.width * photo.height).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]
     encoded = codecs.encode(data, change_map(chosen, photo.faces, photo.height, photo.width))
     # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
     written = codecs.decode(encoded.data, photo.width * photo.height).pixels
     if written.shape != original.shape:
-        return _row(photo.ref, "failed", photo, reason="the cloaked file has another size")
+        return _row(photo, "failed", reason="the cloaked file has another size")
     matrices = [face_to_crop(face.landmarks) for face in photo.faces]
     return _placed(
-        photo.ref,
-        "cloaked",
         photo,
+        "cloaked",
         encoded.data,
         destination,
         reason=tiny,
@@ -164,28 +177,12 @@ def _tiny_faces(photo: ScannedPhoto) -> str | None:
     return f"{photo.tiny_faces} faces too small for a recogniser (detector.min_face) left as is"
 
 
-def _duplicate(
-    ref: PhotoRef, photo: ScannedPhoto, published: Published, destination: Destination
-) -> Written:
-    def place() -> Written:
-        data = storage.read_bytes(storage.join(destination.root, published.output))
-        if hashlib.sha256(data).hexdigest() != published.output_sha256:
-            reason = f"its cloaked form, {printable(published.output)}, was changed by someone else"
-            return _row(ref, "failed", photo, reason=reason)
-        source = published.source
-        return _placed(ref, "duplicate", photo, data, destination, duplicate_of=source)
-
-    return _guarded(ref, photo, place)
-
-
-def _placed(
-    ref: PhotoRef, status: str, photo: ScannedPhoto, data: bytes, to: Destination, **more
-) -> Written:
+def _placed(photo: ScannedPhoto, status: str, data: bytes, to: Destination, **more) -> Written:
+    ref = photo.ref
     storage.write_atomic(storage.join(to.root, ref.relative), data, to.scratch, ref.mtime)
     return _row(
-        ref,
-        status,
         photo,
+        status,
         output=ref.relative,
         output_sha256=hashlib.sha256(data).hexdigest(),
         output_size=len(data),
@@ -193,18 +190,19 @@ def _placed(
     )
 
 
-def _guarded(ref: PhotoRef, photo: ScannedPhoto, work) -> Written:
+def _guarded(photo: ScannedPhoto, work: Callable[[], Written]) -> Written:
     try:
         return work()
     except codecs.UnsupportedFormat as error:
-        return _row(ref, "unsupported", photo, reason=str(error))
+        return _row(photo, "unsupported", reason=str(error))
     except codecs.CodecError as error:
-        return _row(ref, "failed", photo, reason=str(error))
+        return _row(photo, "failed", reason=str(error))
     except OSError as error:
-        return _row(ref, "failed", photo, reason=f"cannot be written: {storage.explain(error)}")
+        reason = f"cannot be written: {storage.explain(error)}"
+        return _row(photo, "failed", reason=reason, retry=True)
     except MemoryError:
-        return _row(ref, "failed", photo, reason="not enough memory to cloak it")
+        return _row(photo, "failed", reason="not enough memory to cloak it", retry=True)
 
 
-def _row(ref: PhotoRef, status: str, photo: ScannedPhoto, **more) -> Written:
-    return Written(ref, status, photo, finished=time.time(), **more)
+def _row(photo: ScannedPhoto, status: str, **more) -> Written:
+    return Written(photo.ref, status, photo, finished=time.time(), **more)

@@ -10,7 +10,6 @@ import numpy as np
 
 from transforms.cloak.faces import AlignedFace
 from transforms.discover import PhotoRef
-from transforms.duplicates import ContentGroup, Published
 from transforms.faces.align import CROP_SIZE, crop_face, face_to_crop
 from transforms.faces.detect import Face
 from transforms.fingerprint import ReadPhoto
@@ -24,11 +23,11 @@ def _no_crops() -> np.ndarray:
 class ScannedPhoto:
     """A photo without its pixels.
 
-    status, reason: as in `ReadPhoto`; None for a photo that can be cloaked or copied.
+    status, reason, retry: as in `ReadPhoto`; no status for a photo that can be cloaked or copied.
     width, height: pixels, upright; 0 when it was not decoded.
     faces: those to cloak. crops: uint8 (n, 112, 112, 3), their aligned crops.
     tiny_faces: how many more were found that are too small for any recogniser.
-    copies, published: as in `ContentGroup`.
+    copies: its exact duplicates.
     """
 
     ref: PhotoRef
@@ -41,8 +40,8 @@ class ScannedPhoto:
     tiny_faces: int = 0
     status: str | None = None
     reason: str | None = None
+    retry: bool = False
     copies: tuple[PhotoRef, ...] = ()
-    published: Published | None = None
 
 
 def unreadable(photo: ReadPhoto, copies: tuple[PhotoRef, ...] = ()) -> ScannedPhoto:
@@ -53,21 +52,8 @@ def unreadable(photo: ReadPhoto, copies: tuple[PhotoRef, ...] = ()) -> ScannedPh
         photo.format,
         status=photo.status,
         reason=photo.reason,
+        retry=photo.retry,
         copies=copies,
-    )
-
-
-def known(group: ContentGroup) -> ScannedPhoto:
-    """The scan of bytes whose cloaked form exists already."""
-    assert group.published is not None
-    return ScannedPhoto(
-        group.ref,
-        group.sha256,
-        group.format,
-        group.published.width,
-        group.published.height,
-        copies=group.copies,
-        published=group.published,
     )
 
 

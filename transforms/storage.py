@@ -14,7 +14,7 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from apache_beam.io.filesystem import CompressionTypes
@@ -146,6 +146,28 @@ def write_atomic(path: str, data: bytes, scratch: str, mtime: float | None = Non
     _sync_folder(os.path.dirname(path))
 
 
+def link_atomic(source: str, target: str, scratch: str) -> None:
+    """Make `target` a second name of the local file `source`, over what is there.
+
+    Where the file system has no hard links, `target` becomes a copy.
+
+    Raises:
+        OSError: neither works.
+    """
+    unfinished = join(scratch, uuid.uuid4().hex)
+    os.makedirs(scratch, exist_ok=True)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    try:
+        os.link(source, unfinished)
+    except OSError:
+        write_atomic(target, read_bytes(source), scratch, os.stat(source).st_mtime)
+        return
+    os.replace(unfinished, target)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(unfinished)  # POSIX rename does nothing when both are one file already
+    _sync_folder(os.path.dirname(target))
+
+
 def move(source: str, target: str) -> None:
     """Rename a file to a place on the same file system, over what is there.
 
@@ -175,6 +197,19 @@ def remove(paths: list[str]) -> None:
     remote = [path for path in paths if not is_local(path) and exists(path)]
     if remote:
         FileSystems.delete(remote)
+
+
+def remove_empty_folders(root: str, names: Iterable[str]) -> None:
+    """Delete the folders of these files below a local `root` that hold nothing any more."""
+    if not is_local(root):
+        return
+    for folder in {os.path.dirname(name) for name in names}:
+        while folder:
+            try:
+                os.rmdir(join(root, folder))
+            except OSError:  # something is left in it
+                break
+            folder = os.path.dirname(folder)
 
 
 def _sync_folder(folder: str) -> None:

@@ -1,0 +1,197 @@
+"""What a run does without cloaking: outputs that move, known bytes, sources that went away.
+
+Every step is safe against a crash: a new place is filled first, then the manifest says so in one
+part, then the old place is emptied, which the next run makes up for (`sweep`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import manifest
+from pipeline.library import MOVING, Library, LibraryError
+from pipeline.plan import Known, Plan
+from transforms import storage
+from transforms.discover import printable
+from transforms.duplicates import Placing, place_copy
+from transforms.publish import Copied
+
+_PART = 500  # files placed between two commits
+
+Row = dict[str, Any]
+
+
+def settle(
+    library: Library, plan: Plan, how: Placing, prune: bool, names: Iterator[str]
+) -> Iterator[list[Row]]:
+    """Carry out all of a plan but its photos to cloak.
+
+    Args:
+        how: duplicates get their files. prune: delete the outputs of sources that are gone.
+        names: of the manifest parts to write.
+
+    Yields:
+        The rows of each part, once they are committed.
+
+    Raises:
+        LibraryError: nothing of the archive is there any more and `prune` would empty the library.
+        OSError: the disk is full, or the manifest cannot be written.
+    """
+    if prune and plan.gone and not (plan.unchanged or plan.stale or plan.refs):
+        raise LibraryError(
+            f"none of the photos that were cloaked are in {library.source} any more; is the disk "
+            "there? Nothing was pruned"
+        )
+    rows = _Rows(library, plan, prune)
+    known = list(_staged(library, plan))
+    for start in range(0, len(known), _PART):
+        placed = [row for item in known[start : start + _PART] for row in rows.place(item, how)]
+        manifest.write_part(placed, library.manifest, library.scratch, next(names))
+        yield placed
+    marks = rows.marks()
+    if marks:
+        manifest.write_part(marks, library.manifest, library.scratch, next(names))
+    sweep(library)
+
+
+def sweep(library: Library) -> None:
+    """Delete the outputs that no row names any more, as rows of removed sources say."""
+    dead = [row["output"] for row in manifest.removed(library.manifest) if row["output"]]
+    if dead:
+        named = set(manifest.read(library.manifest, ["output"])["output"].to_pylist())
+        lost = _relative(library, [name for name in dead if name not in named])
+        storage.remove([storage.join(library.root, name) for name in lost])
+        storage.remove_empty_folders(library.root, lost)
+    storage.remove([storage.join(library.root, MOVING)])
+
+
+class _Rows:
+    """New rows for old, as a plan asks."""
+
+    def __init__(self, library: Library, plan: Plan, prune: bool) -> None:
+        self._library, self._plan = library, plan
+        self._moved = {item.row: item.ref for item in plan.known if item.how == "moved"}
+        self._pruned = set(plan.gone) if prune else set()
+        self._worked_on = {ref.source for ref in plan.refs}
+        restored = {item.ref.source for item in plan.known if item.how == "restored"}
+        # The bytes of these are no longer what the rows of their duplicates say.
+        self._lost = (self._worked_on - restored | self._pruned) - self._moved.keys()
+        self._rows = self._wanted()
+
+    def _wanted(self) -> dict[str, Row]:
+        """The rows that change or are copied, by source."""
+        plan = self._plan
+        sources = {item.row for item in plan.known}
+        sources.update(plan.newly_gone, plan.back, plan.dropped, self._pruned)
+        links = manifest.read(self._library.manifest, ["source", "duplicate_of"])
+        touched = pa.array([*self._lost, *self._moved], pa.string())
+        referring = links.filter(pc.is_in(links["duplicate_of"], touched))["source"].to_pylist()
+        self._referring = [name for name in referring if name not in self._worked_on]
+        sources.update(self._referring)
+        if not sources:
+            return {}
+        table = manifest.read(self._library.manifest)
+        found = table.filter(pc.is_in(table["source"], pa.array(list(sources), pa.string())))
+        return {row["source"]: row for row in found.to_pylist()}
+
+    def place(self, item: Known, how: Placing) -> list[Row]:
+        """Put a known file in its place; its new row, and what becomes of the old one."""
+        row = self._rows[item.row]
+        try:
+            _place(self._library, item, row, how)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            reason = f"cannot be written: {storage.explain(error)}"
+            return [manifest.copy_row(row, Copied(item.ref, reason))]
+        if item.how == "duplicate":
+            if item.row in self._moved:
+                row = manifest.moved_row(row, self._moved[item.row])
+            return [manifest.copy_row(self._renamed(row), Copied(item.ref))]
+        new = [manifest.moved_row(self._renamed(row), item.ref)]
+        if item.how == "moved" and item.row not in self._worked_on:
+            new.append(manifest.removed_row(row))
+        return new
+
+    def marks(self) -> list[Row]:
+        """Rows of sources that went away or came back, and of duplicates that lost their twin."""
+        plan, now = self._plan, manifest.utc(dt.datetime.now(dt.UTC).timestamp())
+        new = {name: {**self._rows[name], "gone": now} for name in plan.newly_gone}
+        new |= {name: {**self._rows[name], "gone": None} for name in plan.back}
+        heirs: dict[str, str] = {}
+        for name in self._referring:
+            if name in self._pruned:
+                continue
+            row = new.get(name, self._rows[name])
+            twin = row["duplicate_of"]
+            if twin in self._moved:
+                row = self._renamed(row)
+            else:
+                heir = heirs.setdefault(twin, name)
+                tiny = "unchanged" if row["reason"] else "no_face"
+                status = "cloaked" if row["faces"] else tiny
+                row = (
+                    {**row, "status": status, "duplicate_of": None}
+                    if heir == name
+                    else {**row, "duplicate_of": heir}
+                )
+            new[name] = row
+        for name in (*plan.dropped, *self._pruned):
+            new[name] = manifest.removed_row(self._rows[name])
+        return list(new.values())
+
+    def _renamed(self, row: Row) -> Row:
+        twin = self._moved.get(row["duplicate_of"])
+        return row if twin is None else {**row, "duplicate_of": twin.source}
+
+
+def _staged(library: Library, plan: Plan) -> Iterator[Known]:
+    """The known files, what they are made of being safe from being written over."""
+    written = {ref.relative for ref in plan.refs}
+    if not any(item.output in written for item in plan.known):
+        yield from plan.known
+        return
+    table = manifest.read(library.manifest, ["source", "output_sha256"])
+    hashes: Mapping[str, str] = dict(zip(*(column.to_pylist() for column in table), strict=True))
+    for item in plan.known:
+        if item.output in written and item.output != item.ref.relative:
+            aside = f"{MOVING}/{hashes[item.row]}"
+            source, target = (storage.join(library.root, name) for name in (item.output, aside))
+            _link(library, source, target)
+            item = replace(item, output=aside)
+        yield item
+
+
+def _place(library: Library, item: Known, row: Mapping[str, Any], how: Placing) -> None:
+    target = storage.join(library.root, item.ref.relative)
+    if item.how == "duplicate" or (item.how == "restored" and item.output != item.ref.relative):
+        root, scratch = library.root, library.scratch
+        place_copy(item.output, row["output_sha256"], item.ref, root, scratch, how)
+        return
+    if item.output != item.ref.relative:
+        _link(library, storage.join(library.root, item.output), target)
+    if storage.is_local(target):
+        os.utime(target, (item.ref.mtime, item.ref.mtime))
+
+
+def _link(library: Library, source: str, target: str) -> None:
+    if storage.is_local(library.root):
+        storage.link_atomic(source, target, library.scratch)
+    else:
+        storage.write_atomic(target, storage.read_bytes(source), library.scratch)
+
+
+def _relative(library: Library, names: list[str]) -> list[str]:
+    """Paths of outputs as the file system knows them: a manifest cannot hold every name."""
+    if not any("\\x" in name for name in names):
+        return names
+    wanted = set(names)
+    return [e.relative for e in storage.walk(library.root) if printable(e.relative) in wanted]

@@ -1,0 +1,72 @@
+"""Whole runs within the test's own process, on a small archive, at the quickest settings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline import manifest, waves
+from pipeline.library import Library, open_library
+from pipeline.plan import Plan
+from pipeline.settings import Settings
+from pipeline.waves import Outcome
+from transforms.cloak.parameters import CloakParameters
+from transforms.faces.parameters import DetectorParameters
+
+QUICK = Settings(
+    cloak=CloakParameters(steps=2, batch_size=4, surrogates=("mobilefacenet",)),
+    detector=DetectorParameters(long_sides=(256,)),
+)
+
+_opened: list[str] | None = None
+
+
+class Archive:
+    """An archive, its library and its private state, below one folder."""
+
+    def __init__(self, base: Path, settings: Settings = QUICK) -> None:
+        self.photos, self.out, self.state = base / "photos", base / "out", base / "state"
+        self.settings = settings
+
+    @property
+    def library(self) -> Library:
+        return open_library(str(self.photos), str(self.out), self.state)
+
+    def plan(self, settings: Settings | None = None, recloak: bool = False) -> Plan:
+        settings = settings or self.settings
+        return waves.plan_run(self.library, settings, waves.new_stamp(settings), recloak)
+
+    def run(self, prune: bool = False, recloak: bool = False) -> Outcome:
+        stamp = waves.new_stamp(self.settings)
+        plan = waves.plan_run(self.library, self.settings, stamp, recloak)
+        return waves.run(self.library, plan, self.settings, stamp, prune=prune)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        rows = manifest.read(self.library.manifest).to_pylist()
+        assert len({row["source"] for row in rows}) == len(rows)
+        return {row["source"]: row for row in rows}
+
+
+@contextmanager
+def opened_files() -> Iterator[list[str]]:
+    """The paths of all files that this process opens while the block runs."""
+    global _opened
+    if _hook not in _hooks:
+        sys.addaudithook(_hook)  # there is no way to take one away again
+        _hooks.append(_hook)
+    _opened = []
+    try:
+        yield _opened
+    finally:
+        _opened = None
+
+
+_hooks: list[Any] = []
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and _opened is not None and isinstance(arguments[0], str):
+        _opened.append(arguments[0])

@@ -1,0 +1,214 @@
+"""Run after run over one archive: what is new, changed, moved, gone or there twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks.make_archive import make_archive
+from pipeline.library import LibraryError
+from pipeline.settings import RunSettings
+from pipeline.waves import Outcome
+from tests.archives import QUICK, Archive, opened_files
+from tests.commands import hashes
+
+
+class Base(Archive):
+    """A generated archive after its first run."""
+
+    def __init__(self, base: Path) -> None:
+        super().__init__(base)
+        self.made = make_archive(self.photos, 24, seed=7, side=240)
+        self.first = self.run()
+
+    def of(self, kind: str) -> list[str]:
+        return [item.file for item in self.made if item.kind == kind]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return Base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def archive(base: Base, tmp_path: Path) -> Archive:
+    """The same, for a test to change."""
+    for name in ("photos", "out", "state"):
+        shutil.copytree(base.photos.parent / name, tmp_path / name)
+    return Archive(tmp_path)
+
+
+def photos_of(archive: Archive) -> dict[str, str]:
+    return {n: h for n, h in hashes(archive.out).items() if not n.startswith("_photoveil/")}
+
+
+def cloaked(archive: Archive, count: int) -> list[str]:
+    """Sources of photos with faces that have no duplicate."""
+    rows = archive.rows()
+    twins = {row["duplicate_of"] for row in rows.values()}
+    return [s for s, row in rows.items() if row["status"] == "cloaked" and s not in twins][:count]
+
+
+def nothing_cloaked(outcome: Outcome) -> bool:
+    return outcome.statuses["cloaked"] == 0
+
+
+def test_exact_duplicates_are_cloaked_once_and_say_what_their_twin_says(base: Base) -> None:
+    rows = base.rows()
+    pairs = [(item.file, item.of) for item in base.made if item.kind == "exact"]
+    assert pairs
+    for copy, original in pairs:
+        assert {rows[copy]["status"], rows[original]["status"]} <= {
+            "duplicate",
+            "cloaked",
+            "no_face",
+        }
+        assert rows[copy]["faces"] == rows[original]["faces"]
+        assert (base.out / copy).read_bytes() == (base.out / original).read_bytes()
+        assert (base.out / copy).stat().st_ino != (base.out / original).stat().st_ino
+
+
+def test_an_unchanged_archive_is_done_without_opening_any_of_it(base: Base) -> None:
+    before = hashes(base.out)
+    with opened_files() as opened:
+        outcome = base.run()
+    assert [path for path in opened if path.startswith(str(base.photos))] == []
+    assert outcome.plan.refs == []
+    assert {n: h for n, h in hashes(base.out).items() if "unfinished" not in n} == before
+
+
+def test_moved_photos_move_and_are_not_cloaked_again(archive: Archive) -> None:
+    one, two, three = cloaked(archive, 3)
+    before, rows = photos_of(archive), archive.rows()
+    (archive.photos / "new").mkdir()
+    (archive.photos / one).rename(archive.photos / "new/elsewhere.jpg")
+    (archive.photos / two).rename(archive.photos / "held.jpg")  # these two change places
+    (archive.photos / three).rename(archive.photos / two)
+    (archive.photos / "held.jpg").rename(archive.photos / three)
+    outcome = archive.run()
+    assert outcome.moved == 3
+    assert nothing_cloaked(outcome)
+    after, new = photos_of(archive), archive.rows()
+    assert after == {
+        **{name: sha for name, sha in before.items() if name != one},
+        "new/elsewhere.jpg": before[one],
+        two: before[three],
+        three: before[two],
+    }
+    assert one not in new
+    assert new["new/elsewhere.jpg"]["faces"] == rows[one]["faces"]
+    assert new[two]["source_sha256"] == rows[three]["source_sha256"]
+    assert not (archive.out / "_photoveil/moving").exists()
+    assert archive.plan().refs == []
+
+
+def test_a_moved_twin_takes_the_rows_of_its_duplicates_along(archive: Archive) -> None:
+    rows = archive.rows()
+    copy = next(source for source, row in rows.items() if row["status"] == "duplicate")
+    twin = rows[copy]["duplicate_of"]
+    (archive.photos / twin).rename(archive.photos / "renamed.jpg")
+    assert nothing_cloaked(archive.run())
+    assert archive.rows()[copy]["duplicate_of"] == "renamed.jpg"
+
+
+def test_gone_photos_are_kept_and_marked_until_pruned(archive: Archive) -> None:
+    one, two = cloaked(archive, 2)
+    kept = (archive.photos / one).read_bytes(), os.stat(archive.photos / one).st_mtime
+    (archive.photos / one).unlink()
+    (archive.photos / two).unlink()
+    assert archive.run().plan.gone == tuple(sorted((one, two)))
+    assert (archive.out / one).exists()
+    assert archive.rows()[one]["gone"] is not None
+    (archive.photos / one).write_bytes(kept[0])
+    os.utime(archive.photos / one, (kept[1], kept[1]))
+    outcome = archive.run(prune=True)
+    assert outcome.plan.back == (one,)
+    assert archive.rows()[one]["gone"] is None
+    assert two not in archive.rows()
+    assert not (archive.out / two).exists()
+
+
+def test_pruning_a_twin_leaves_its_duplicates_with_a_row_of_their_own(archive: Archive) -> None:
+    rows = archive.rows()
+    copy = next(source for source, row in rows.items() if row["status"] == "duplicate")
+    twin = rows[copy]["duplicate_of"]
+    (archive.photos / twin).unlink()
+    archive.run(prune=True)
+    assert archive.rows()[copy]["duplicate_of"] is None
+    assert archive.rows()[copy]["status"] == rows[twin]["status"]
+    assert (archive.out / copy).exists()
+
+
+def test_an_archive_that_is_not_there_is_never_pruned(archive: Archive) -> None:
+    shutil.rmtree(archive.photos)
+    archive.photos.mkdir()
+    with pytest.raises(LibraryError, match="is the disk there"):
+        archive.run(prune=True)
+    assert len(photos_of(archive)) > 10
+
+
+def test_new_changed_and_touched_photos(archive: Archive) -> None:
+    one, two, three = cloaked(archive, 3)
+    before = photos_of(archive)
+    shutil.copyfile(archive.photos / one, archive.photos / "copy.jpg")  # a duplicate, later
+    os.utime(archive.photos / two, (1e9, 1e9))  # the same bytes
+    data = (archive.photos / three).read_bytes()
+    (archive.photos / three).write_bytes(data + b"\0")  # other bytes, still a photo
+    (archive.out / cloaked(archive, 4)[3]).unlink()
+    outcome = archive.run()
+    assert outcome.plan.why == {"changed": 1, "output lost or cut": 1}
+    assert [(item.ref.source, item.how) for item in outcome.plan.known] == [
+        (two, "restored"),
+        ("copy.jpg", "duplicate"),
+    ]
+    assert outcome.statuses == {"cloaked": 2, "duplicate": 1}
+    after = photos_of(archive)
+    assert after["copy.jpg"] == after[one] == before[one]
+    assert after[two] == before[two]
+    assert os.stat(archive.out / two).st_mtime == 1e9
+    assert after.keys() == {*before, "copy.jpg"}
+    assert archive.plan().refs == []
+
+
+def test_duplicates_can_be_hard_links(archive: Archive) -> None:
+    archive.settings = QUICK.model_copy(update={"run": RunSettings(duplicates="link")})
+    (one,) = cloaked(archive, 1)
+    shutil.copyfile(archive.photos / one, archive.photos / "copy.jpg")
+    archive.run()
+    assert (archive.out / "copy.jpg").samefile(archive.out / one)
+
+
+def test_a_crash_between_moving_and_cleaning_up_is_made_up_for(archive: Archive) -> None:
+    (one,) = cloaked(archive, 1)
+    left = (archive.out / one).read_bytes()
+    (archive.photos / one).rename(archive.photos / "moved.jpg")
+    archive.run()
+    before = photos_of(archive)
+    # As if it had been killed before the old place was emptied.
+    from pipeline import manifest
+
+    row = {**archive.rows()["moved.jpg"], "source": one, "output": one}
+    library = archive.library
+    manifest.write_part([manifest.removed_row(row)], library.manifest, library.scratch, "99")
+    (archive.out / one).parent.mkdir(parents=True, exist_ok=True)
+    (archive.out / one).write_bytes(left)
+    assert archive.run().plan.refs == []
+    assert photos_of(archive) == before
+
+
+def test_each_run_that_changes_something_leaves_a_record(archive: Archive) -> None:
+    (one,) = cloaked(archive, 1)
+    (archive.photos / one).rename(archive.photos / "moved.jpg")
+    archive.run()
+    archive.run()  # nothing to do
+    records = [
+        json.loads(p.read_text()) for p in sorted((archive.out / "_photoveil/runs").iterdir())
+    ]
+    assert len(records) == 2
+    assert records[0]["statuses"]["cloaked"] > 5
+    assert records[0]["stopped"] is None
+    assert len(list((archive.out / "_photoveil/manifest").iterdir())) == 1
