@@ -17,7 +17,17 @@ from rich.table import Table
 from pipeline.evaluate import WORST_SHARE, Evaluation, SeenFace
 from transforms.evaluate.conditions import AS_WRITTEN
 from transforms.evaluate.metrics import Tally, bootstrap_interval
-from transforms.evaluate.tracker import FIGURES, FORWARD, RANK_1, REVERSE, Finding
+from transforms.evaluate.tracker import (
+    COSINE_SHIFT,
+    FALSE_MATCHES,
+    FIGURES,
+    FORWARD,
+    OWN_THRESHOLD,
+    RANK_1,
+    RANK_5,
+    REVERSE,
+    Finding,
+)
 from transforms.evaluate.visibility import Visibility
 
 SUFFIXES = (".json", ".parquet")
@@ -28,18 +38,19 @@ HONEST = (
     "is already published, and a published photo can never be cloaked again (Radiya-Dixit et al., "
     "Data Poisoning Won't Save You From Facial Recognition, ICLR 2022). A tracker who knows of "
     "cloaks can adapt. The surrogates' figures flatter the cloak, for it was made against them; "
-    "judges are other networks, yet a cloak carries over to each unknown one more or less well "
-    "(Cherepanova et al., LowKey, ICLR 2021). A tracker with clean photos of a person needs none "
-    "of the cloaked ones."
+    "judges are other networks, yet how well a cloak carries over to one not measured here nobody "
+    "knows: Cherepanova et al. (LowKey, ICLR 2021) found that earlier cloaks fail on full-scale "
+    "systems and commercial services. A tracker with clean photos of a person needs none of the "
+    "cloaked ones."
 )
 
 _MEASURES: tuple[tuple[str, str, Callable[[Visibility], float]], ...] = (
     ("FLIP, 0 to 1", ".3f", lambda seen: seen.flip),
-    ("CIEDE2000, mean of a face", ".2f", lambda seen: seen.delta_e),
-    ("CIEDE2000, 95th percentile of a face", ".2f", lambda seen: seen.delta_e_p95),
-    ("DSSIM (for comparison with Fawkes)", ".4f", lambda seen: seen.dssim),
-    ("PSNR in dB", ".1f", lambda seen: seen.psnr),
-    ("largest change in levels", ".0f", lambda seen: seen.max_change),
+    ("CIEDE2000, mean", ".2f", lambda seen: seen.delta_e),
+    ("CIEDE2000, 95th pc", ".2f", lambda seen: seen.delta_e_p95),
+    ("DSSIM", ".4f", lambda seen: seen.dssim),
+    ("PSNR, dB", ".1f", lambda seen: seen.psnr),
+    ("largest change", ".0f", lambda seen: seen.max_change),
 )
 
 
@@ -134,27 +145,32 @@ def _heading(found: Evaluation) -> str:
 
 
 def _findings(findings: Sequence[Finding], direction: str) -> Table:
+    chosen = [f for f in findings if f.direction == direction and f.condition == AS_WRITTEN]
+    figures = [name for name in FIGURES if any(f.figure == name for f in chosen)]
     table = Table(
         "recogniser",
-        "",
-        *FIGURES,
+        *(_HEADINGS[name] for name in figures),
         title=f"{direction.capitalize()}: share found, 95 % interval over people",
         title_justify="left",
     )
-    chosen = [f for f in findings if f.direction == direction and f.condition == AS_WRITTEN]
     for name in _in_order(finding.recogniser for finding in chosen):
         by_figure = {f.figure: f for f in chosen if f.recogniser == name}
-        for label, tally_of in (
-            ("cloaked", lambda finding: finding.cloaked),
-            ("uncloaked", lambda finding: finding.uncloaked),
-        ):
-            cells = [
-                _with_interval(tally_of(by_figure[figure])) if figure in by_figure else "—"
-                for figure in FIGURES
-            ]
-            first = _named(next(iter(by_figure.values()))) if label == "cloaked" else ""
-            table.add_row(first, label, *cells, end_section=label == "uncloaked")
+        cloaked, uncloaked = (
+            [_with_interval(tally_of(by_figure[f])) if f in by_figure else "—" for f in figures]
+            for tally_of in (lambda finding: finding.cloaked, lambda finding: finding.uncloaked)
+        )
+        table.add_row(_named(next(iter(by_figure.values()))), *cloaked)
+        table.add_row("  uncloaked", *uncloaked, end_section=True)
     return table
+
+
+_HEADINGS = {
+    RANK_1: RANK_1,
+    RANK_5: RANK_5,
+    **dict(zip(FALSE_MATCHES, ("verified,\n1 % false", "verified,\n0.1 % false"), strict=True)),
+    OWN_THRESHOLD: "verified,\nits own\nthreshold",
+    COSINE_SHIFT: "cosine\nshift",
+}
 
 
 def _conditions(findings: Sequence[Finding], way: str, conditions: Sequence[str]) -> Table:
@@ -196,9 +212,9 @@ def _by_person(findings: Sequence[Finding]) -> Table:
 
 def _visibility(faces: Sequence[SeenFace]) -> Table:
     table = Table(
-        f"{len(faces)} faces",
-        *(f"{size}: {what}" for size in ("own size", "viewing size") for what in _SUMMARY),
-        title="How visible the cloaks are on the face, in the file as written",
+        "",
+        *(f"{size}\n{what}" for size in ("own size", "viewing") for what in _SUMMARY),
+        title=f"How visible the cloaks are on {len(faces)} faces, in the files as written",
         title_justify="left",
     )
     for name, form, measure in _MEASURES:
@@ -234,14 +250,18 @@ def _worst(faces: Sequence[SeenFace]) -> str:
 
 
 def _named(finding: Finding) -> str:
-    return finding.recogniser + (" (white box)" if finding.white_box else " (judge)")
+    return finding.recogniser + ("\n(white box)" if finding.white_box else "\n(judge)")
 
 
 def _with_interval(tally: Tally) -> str:
     if np.isnan(tally.mean):
         return "—"
     low, high = bootstrap_interval(tally)
-    return f"{tally.mean:.2f}" + ("" if np.isnan(low) else f"\n{low:.2f} to {high:.2f}")
+    return _number(tally.mean) + ("" if np.isnan(low) else f"\n{_number(low)}…{_number(high)}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-0.00", "0.00")
 
 
 def _one(tally: Tally, index: int) -> str:
