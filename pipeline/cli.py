@@ -173,6 +173,9 @@ def evaluate(
         str | None, typer.Option(metavar="DIR", help="Photos of strangers, to fill the gallery.")
     ] = None,
     recogniser: Annotated[list[str] | None, typer.Option(help="Several times; all.")] = None,
+    per_person: Annotated[
+        int, typer.Option(min=1, help="Look at most at so many published photos of each person.")
+    ] = 20,
     quick: Annotated[bool, typer.Option("--quick", help="Only the files as written.")] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the figures, .json or .parquet.")
@@ -200,16 +203,17 @@ def evaluate(
     try:
         evaluate_job(
             Request(
-                output,
-                originals,
-                people,
-                probes,
-                others,
-                tuple(recogniser or ()),
-                quick,
-                report,
-                sheet,
-                state,
+                root=output,
+                originals=originals,
+                people=people,
+                probes=probes,
+                others=others,
+                recognisers=tuple(recogniser or ()),
+                per_person=per_person,
+                quick=quick,
+                report=report,
+                sheet=sheet,
+                state=state,
             ),
             console,
         )
@@ -217,6 +221,40 @@ def evaluate(
         _stop(errors, error, BAD_INPUT)
     except (AssetError, MissingPackage, OSError) as error:
         _stop(errors, error, STOPPED)
+
+
+@app.command()
+def verify(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")],
+    originals: Annotated[str, typer.Option(metavar="IN", help="The folder it was made from.")],
+    leaks: Annotated[
+        bool,
+        typer.Option(
+            "--leaks", help="Look for uncloaked faces in thumbnails, previews and the like."
+        ),
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Look into every file of a library for faces that were not cloaked.
+
+    Exit status: 0 none found; 1 stopped by an error; 2 wrong usage or input; 3 some found.
+    """
+    _set_logs(verbose)
+    console, errors = _consoles()
+    if not leaks:
+        _stop(errors, ValueError("say what to look for: --leaks"), BAD_INPUT)
+    _load_tensorflow(verbose, console)
+    from pipeline.leak_job import leak_job
+    from pipeline.library import LibraryError
+    from transforms.assets import AssetError
+
+    try:
+        report = leak_job(output, originals, console)
+    except LibraryError as error:
+        _stop(errors, error, BAD_INPUT)
+    except (AssetError, OSError) as error:
+        _stop(errors, error, STOPPED)
+    raise typer.Exit(SOME_FAILED if report.found else 0)
 
 
 @app.command()

@@ -144,7 +144,8 @@ def test_other_formats(shared_data: Path) -> None:
             continue
         before = codecs.decode(data, NO_LIMIT).pixels.astype(int)
         change = np.zeros(before.shape[:2], np.float32)
-        box = tuple(slice(side // 3, side // 3 + 64) for side in change.shape)
+        top, left = (side // 3 for side in before.shape[:2])
+        box = (slice(top, top + 64), slice(left, left + 64))
         change[box] = np.where(before[box].mean(axis=2) < 128, 30, -30)
         after = codecs.decode(codecs.encode(data, change).data, NO_LIMIT).pixels
         difference = after - before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from transforms.codecs.errors import DAMAGE, CodecError
 
@@ -30,7 +30,7 @@ class Item:
     """A picture or a block of metadata.
 
     kind: "hvc1", "grid", "Exif", "mime" ... entry: what follows the kind in its infe box (name,
-    content type). spans: where its data lies in the file; empty where it lies in the meta box.
+    content type).
     """
 
     kind: bytes
@@ -38,7 +38,6 @@ class Item:
     data: bytes = b""
     properties: tuple[Property, ...] = ()
     hidden: bool = False
-    spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,16 +51,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class HeifFile:
-    """ftyp: that box, whole. primary: number of the main picture. primary_at: where in the file
-    that number is written, and in how many bytes. others: further top-level boxes, whole."""
+    """ftyp: that box, whole. primary: number of the main picture. others: further top-level boxes
+    (kind, whole)."""
 
     ftyp: bytes
     primary: int
     items: dict[int, Item]
     references: tuple[Reference, ...]
     handler: bytes
-    primary_at: tuple[int, int] = (0, 2)
-    others: tuple[tuple[bytes, bytes], ...] = field(default=())
+    others: tuple[tuple[bytes, bytes], ...] = ()
 
     def derived_from(self, number: int) -> set[int]:
         """The item and all that it is made of: tiles, and the auxiliary alpha plane."""
@@ -136,8 +134,7 @@ def _parse(data: bytes) -> HeifFile:
     _, meta, end = top[kinds.index(b"meta")]
     inside = {kind: (start, stop) for kind, start, stop in boxes(data, meta + 4, end)}
     start, _ = inside[b"pitm"]
-    primary_at = (start + 4, 4 if data[start] else 2)
-    primary = int.from_bytes(data[start + 4 : start + 4 + primary_at[1]], "big")
+    primary = int.from_bytes(data[start + 4 : start + (8 if data[start] else 6)], "big")
     idat = inside.get(b"idat", (0, 0))
     places = _locations(data, *inside[b"iloc"])
     properties = _properties(data, *inside[b"iprp"])
@@ -154,16 +151,13 @@ def _parse(data: bytes) -> HeifFile:
             b"".join(data[at : at + length] for at, length in spans),
             tuple(properties.get(number, ())),
             hidden,
-            tuple(spans) if method == 0 else (),
         )
     if primary not in items:
         raise CodecError("damaged or cut off (no main picture)")
     start, stop = inside[b"hdlr"]
     others = tuple((kind, data[body - 8 : stop]) for kind, body, stop in top if kind == b"uuid")
     references = tuple(_references(data, *inside[b"iref"])) if b"iref" in inside else ()
-    return HeifFile(
-        data[: top[0][2]], primary, items, references, data[start - 8 : stop], primary_at, others
-    )
+    return HeifFile(data[: top[0][2]], primary, items, references, data[start - 8 : stop], others)
 
 
 def _locations(data: bytes, at: int, end: int) -> dict[int, tuple[int, list[tuple[int, int]]]]:

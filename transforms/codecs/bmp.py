@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import carve
 from transforms.codecs.errors import CodecError
 from transforms.codecs.photo import (
     NO_LIMIT,
@@ -62,12 +61,10 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     changed = with_change(pixels, change)
     changed = changed if layout.top_down else changed[::-1]
     rows[:, : layout.width * layout.size] = changed.reshape(layout.height, -1)
-    end, notes = max(layout.end, _profile_end(data)), []
-    if data[end:].strip(b"\0"):
-        notes.append("data after the end of the image removed")
-    head, found = carve.blanked(data[: layout.start])
-    notes += ["picture in the header removed"] if found else []
-    return EncodedPhoto(head + rows.tobytes() + data[layout.end : end], tuple(notes))
+    end = max(layout.end, _profile_end(data))
+    left_over = data[end:].strip(b"\0")
+    notes = ("data after the end of the image removed",) if left_over else ()
+    return EncodedPhoto(data[: layout.start] + rows.tobytes() + data[layout.end : end], notes)
 
 
 def _layout(data: bytes) -> _Layout | None:

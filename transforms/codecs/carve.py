@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from transforms.codecs import segments
+from transforms.codecs import bmff, segments
 from transforms.codecs.errors import DAMAGE, CodecError
 
 # A JPEG whatever its first byte: some cameras (Minolta, Konica) alter that of a preview.
@@ -22,7 +22,10 @@ _BEGINNINGS = re.compile(
     rb"[\x00-\xff]\xd8\xff[\xc0-\xc4\xdb\xdd\xe0-\xef\xfe]"
     rb"|\x89PNG\r\n\x1a\n"
     rb"|RIFF[\x00-\xff]{4}WEBP"
-    rb"|GIF8[79]a",
+    rb"|GIF8[79]a"
+    rb"|BM[\x00-\xff]{4}\0{4}[\x00-\xff]{4}[\x28\x6c\x7c]\0\0\0"
+    rb"|\0\0\0\x0cjP  \r\n\x87\n"
+    rb"|\0\0\0[\x10-\xff]ftyp(?:hei[cxms]|mif1|avif)",
     re.DOTALL,
 )
 # Long enough for the smallest picture; line breaks may be XML's character references.
@@ -42,7 +45,8 @@ class Found:
 
 
 def pictures(data: bytes) -> Iterator[Found]:
-    """Every JPEG, PNG, WebP and GIF that begins in `data` and whose header can be read.
+    """Every JPEG, PNG, WebP, GIF, BMP, JPEG 2000, HEIC and AVIF that begins in `data` and whose
+    header can be read.
 
     A picture inside a picture (a thumbnail in a preview's EXIF) is part of the outer one.
     """
@@ -95,6 +99,10 @@ def _length(picture: bytes) -> int:
             return picture.find(segments.EOI) + 2 if segments.EOI in picture else len(picture)
     if picture.startswith(b"RIFF"):
         return min(len(picture), 8 + int.from_bytes(picture[4:8], "little"))
+    if picture.startswith(b"BM"):
+        return min(len(picture), int.from_bytes(picture[2:6], "little"))
+    if picture.startswith(b"\0\0\0"):  # boxes
+        return max((end for _, _, end in bmff.boxes(picture)), default=0)
     if picture.startswith(b"GIF8"):
         return picture.find(b"\0;") + 2 if b"\0;" in picture else len(picture)
     end = picture.find(b"IEND")
@@ -103,6 +111,8 @@ def _length(picture: bytes) -> int:
 
 def _opens(picture: bytes) -> bool:
     try:
+        if picture[4:8] == b"ftyp":
+            return bool(bmff.parse(picture).items)
         with Image.open(io.BytesIO(picture)):
             return True
     except DAMAGE:

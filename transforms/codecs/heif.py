@@ -240,6 +240,7 @@ def _spliced(file: HeifFile, new: HeifFile, made: Iterable[int], notes: list[str
     references = [r for r in new.references if r.kind in (b"dimg", b"auxl") and r.source in items]
     items[new.primary] = _as_shown(file.items[file.primary], items[new.primary])
     old_made = file.derived_from(file.primary)
+    described = {r.source: r.targets for r in file.references if r.kind == b"cdsc"}
     fresh = max(items) + 1
     for number, item in file.items.items():
         if number in old_made:
@@ -247,6 +248,8 @@ def _spliced(file: HeifFile, new: HeifFile, made: Iterable[int], notes: list[str
         if item.kind not in (b"Exif", b"mime", b"uri "):
             notes.append("thumbnails and auxiliary pictures removed")
             continue
+        if not old_made & set(described.get(number, (file.primary,))):
+            continue  # it describes a picture that is removed
         items[fresh] = replace(item, data=_cleaned(item, notes), properties=())
         references.append(Reference(b"cdsc", fresh, (new.primary,)))
         fresh += 1

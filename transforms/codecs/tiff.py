@@ -7,6 +7,7 @@ one below the other. Reduced copies of a page are removed, and Photoshop's layer
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from transforms.codecs.orientation import as_stored, upright
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+# What it finds wrong with a file becomes that file's reason, and no line on the screen.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _ORIENTATION, _SUB_IFDS, _XMP, _PHOTOSHOP, _LAYERS = 274, 330, 700, 34377, 37724
 _DNG_VERSION, _MAKE = 50706, 271
@@ -46,7 +50,7 @@ _PACKERS = {
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
     with _opened(data, max_pixels) as file:
-        pages = [_upright_rgb(page) for page in _photos(file)]
+        pages = [upright_rgb(page) for page in _photos(file)]
         orientation = _orientation(_photos(file)[0])
     width = max(page.shape[1] for page in pages)
     padded = [np.pad(p, [(0, 0), (0, width - p.shape[1]), (0, 0)]) for p in pages]
@@ -162,7 +166,7 @@ def _samples(page: tifffile.TiffPage) -> np.ndarray:
     return pixels.reshape(page.imagelength, page.imagewidth, -1)
 
 
-def _upright_rgb(page: tifffile.TiffPage) -> np.ndarray:
+def upright_rgb(page: tifffile.TiffPage) -> np.ndarray:
     """uint8 (H, W, 3), as seen."""
     pixels, kind = _samples(page), int(page.photometric)
     if kind == _PALETTE:

@@ -1,0 +1,326 @@
+"""The leak scanner finds each kind of hidden clean face, and none in what the codecs write."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import piexif
+import pytest
+import tifffile
+from PIL import Image
+from typer.testing import CliRunner
+
+from pipeline import cli
+from pipeline.leak_job import load_judges
+from tests.commands import photoveil
+from transforms import codecs, leaks
+from transforms.codecs import bmff, riff, segments
+from transforms.codecs.segments import APP0, APP1, APP2, APP13, COM, Segment
+from transforms.faces.detect import Face
+
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
+EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+PHOTOSHOP = b"Photoshop 3.0\0"
+SMALL = (120, 150)
+
+# From the photo and the picture to hide in it, to a file.
+Builder = Callable[[Image.Image, Image.Image], bytes]
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def jpeg(image: Image.Image, **options: Any) -> bytes:
+    return saved(image, "JPEG", **{"quality": 95, "subsampling": 0, **options})
+
+
+def small_jpeg(image: Image.Image) -> bytes:
+    return jpeg(image.resize(SMALL), quality=90)
+
+
+def with_segments(data: bytes, *extra: Segment) -> bytes:
+    original, _ = segments.split(data)
+    return segments.join([original[0], *extra, *original[1:]])
+
+
+def with_chunk(data: bytes, name: bytes, body: bytes) -> bytes:
+    check = zlib.crc32(name + body)
+    return (
+        data[:33]
+        + struct.pack(">I", len(body))
+        + name
+        + body
+        + struct.pack(">I", check)
+        + data[33:]
+    )
+
+
+def resource(number: int, body: bytes) -> bytes:
+    head = b"8BIM" + number.to_bytes(2, "big") + b"\0\0" + len(body).to_bytes(4, "big")
+    return head + body + b"\0" * (len(body) % 2)
+
+
+def exif_block(thumbnail: bytes | None = None, maker_note: bytes = b"") -> bytes:
+    tags: dict[str, Any] = {"0th": {271: b"Maker"}, "Exif": {}}
+    if maker_note:
+        tags["Exif"][piexif.ExifIFD.MakerNote] = maker_note
+    if thumbnail:
+        tags |= {"thumbnail": thumbnail, "1st": {259: 6}}
+    return piexif.dump(tags)
+
+
+def extended_xmp(data: bytes, packet: bytes) -> bytes:
+    guid = hashlib.md5(packet).hexdigest().upper().encode()
+    size = 9_000
+    parts = [
+        Segment(
+            APP1,
+            EXTENDED_XMP + guid + struct.pack(">II", len(packet), at) + packet[at : at + size],
+        )
+        for at in range(0, len(packet), size)
+    ]
+    main = Segment(APP1, XMP + b'<a xmpNote:HasExtendedXMP="' + guid + b'"/>')
+    return with_segments(data, main, *parts)
+
+
+def png_profile(image: Image.Image, clean: Image.Image) -> bytes:
+    block = exif_block(small_jpeg(clean))
+    text = b"\nexif\n%8d\n%b\n" % (len(block), block.hex().encode())
+    body = b"Raw profile type exif\0\0" + zlib.compress(text)
+    return with_chunk(saved(image, "PNG"), b"zTXt", body)
+
+
+def png_xmp(image: Image.Image, clean: Image.Image) -> bytes:
+    packet = b'<a xmpGImg:image="%b"/>' % base64.b64encode(small_jpeg(clean))
+    body = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet)
+    return with_chunk(saved(image, "PNG"), b"iTXt", body)
+
+
+def tiff_sub_image(image: Image.Image, clean: Image.Image) -> bytes:
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        writer.write(np.asarray(image), photometric="rgb", subifds=1, compression="lzw")
+        writer.write(np.asarray(clean.resize(SMALL)), photometric="rgb", subfiletype=1)
+    return out.getvalue()
+
+
+def tiff_page(image: Image.Image, clean: Image.Image) -> bytes:
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        writer.write(np.asarray(image), photometric="rgb")
+        writer.write(np.asarray(clean.resize(SMALL)), photometric="rgb", subfiletype=1)
+    return out.getvalue()
+
+
+def jfxx(image: Image.Image, clean: Image.Image) -> bytes:
+    small = clean.resize((60, 75))
+    body = b"JFXX\0\x13" + bytes(small.size) + small.tobytes()
+    return with_segments(jpeg(image), Segment(APP0, body))
+
+
+def heic(image: Image.Image, clean: Image.Image, role: bytes) -> bytes:
+    """A HEIC with a second picture in it: a thumbnail ("thmb") or an auxiliary one ("auxl")."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    files = []
+    for one in (image, clean.resize(SMALL)):
+        out = io.BytesIO()
+        pillow_heif.from_pillow(one).save(out, quality=90)
+        files.append(bmff.parse(out.getvalue()))
+    main, other = files
+    number = max(main.items) + 1
+    item = other.items[other.primary]
+    # What a depth map says of itself.
+    body = bytes(4) + b"urn:mpeg:hevc:2015:auxid:2\0"
+    box = (8 + len(body)).to_bytes(4, "big") + b"auxC" + body
+    if role == b"auxl":
+        item = replace(item, properties=(*item.properties, bmff.Property(box, False)))
+    return bmff.build(
+        bmff.HeifFile(
+            main.ftyp,
+            main.primary,
+            {**main.items, number: item},
+            (*main.references, bmff.Reference(role, number, (main.primary,))),
+            main.handler,
+        )
+    )
+
+
+def _cut(clean: Image.Image) -> Image.Image:
+    """Another framing, as an earlier version of the photo may have had."""
+    width, height = clean.size
+    return clean.crop((width // 8, 0, width - width // 8, height * 3 // 4))
+
+
+BUILDERS: dict[str, Builder] = {
+    "EXIF thumbnail": lambda i, c: jpeg(i, exif=exif_block(small_jpeg(c))),
+    "MakerNote preview": lambda i, c: jpeg(i, exif=exif_block(None, b"M\0" + small_jpeg(c))),
+    "MakerNote preview, first byte altered": lambda i, c: jpeg(
+        i, exif=exif_block(None, b"M\0\2" + small_jpeg(c)[1:] + b"more")
+    ),
+    "MPF preview": lambda i, c: saved(i, "MPO", save_all=True, append_images=[c], quality=95),
+    "Ultra-HDR gain map": lambda i, c: jpeg(i) + jpeg(c.convert("L").convert("RGB")),
+    "Photoshop thumbnail": lambda i, c: with_segments(
+        jpeg(i), Segment(APP13, PHOTOSHOP + resource(0x040C, bytes(28) + small_jpeg(c)))
+    ),
+    "XMP in a Photoshop resource": lambda i, c: with_segments(
+        jpeg(i),
+        Segment(
+            APP13,
+            PHOTOSHOP
+            + resource(0x0424, b'<a photo="%b"/>' % base64.b64encode(small_jpeg(c)))
+            + resource(0x0404, b"caption"),
+        ),
+    ),
+    "IPTC preview": lambda i, c: with_segments(
+        jpeg(i),
+        Segment(APP13, PHOTOSHOP + resource(0x0404, b"\x1c\2\xca\x80\4" + small_jpeg(c))),
+    ),
+    "XMP thumbnail": lambda i, c: with_segments(
+        jpeg(i),
+        Segment(
+            APP1,
+            XMP + b"<xmpGImg:image>%b</xmpGImg:image>" % base64.encodebytes(small_jpeg(c)),
+        ),
+    ),
+    "original in extended XMP": lambda i, c: extended_xmp(
+        jpeg(i), b'<a GImage:Data="%b"/>' % base64.b64encode(jpeg(_cut(c)))
+    ),
+    "JFXX thumbnail": jfxx,
+    "unknown segment": lambda i, c: with_segments(
+        jpeg(i), Segment(0xEB, b"JP\0\1" + small_jpeg(c))
+    ),
+    "comment": lambda i, c: with_segments(jpeg(i), Segment(COM, small_jpeg(c))),
+    "ICC-like segment": lambda i, c: with_segments(
+        jpeg(i), Segment(APP2, b"own\0" + small_jpeg(c))
+    ),
+    "after the end of a JPEG": lambda i, c: jpeg(i) + b"PK" + saved(_cut(c), "PNG"),
+    "WebP after the end": lambda i, c: jpeg(i) + saved(c, "WEBP", quality=90),
+    "HEIC after the end": lambda i, c: jpeg(i) + heic(c, c, b"thmb"),
+    "TIFF after the end": lambda i, c: jpeg(i) + saved(c, "TIFF"),
+    "video": lambda i, c: jpeg(i) + b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(99),
+    "PNG private chunk": lambda i, c: with_chunk(saved(i, "PNG"), b"caBX", small_jpeg(c)),
+    "PNG EXIF": lambda i, c: with_chunk(
+        saved(i, "PNG"), b"eXIf", exif_block(small_jpeg(c))[len(b"Exif\0\0") :]
+    ),
+    "PNG profile in hex": png_profile,
+    "PNG compressed XMP": png_xmp,
+    "after the end of a PNG": lambda i, c: saved(i, "PNG") + saved(_cut(c), "PNG"),
+    "TIFF sub-image": tiff_sub_image,
+    "TIFF reduced page": tiff_page,
+    "WebP EXIF": lambda i, c: saved(
+        i, "WEBP", lossless=True, exif=exif_block(small_jpeg(c))[len(b"Exif\0\0") :]
+    ),
+    "WebP left-over chunk": lambda i, c: riff.join(
+        [*riff.split(saved(i, "WEBP", lossless=True))[0], (b"prev", small_jpeg(c))]
+    ),
+    "after the end of a BMP": lambda i, c: saved(i, "BMP") + small_jpeg(c),
+    "HEIC thumbnail": lambda i, c: heic(i, c, b"thmb"),
+    "HEIC auxiliary picture": lambda i, c: heic(i, c, b"auxl"),
+}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory, demo_photo: Callable[[str], Path]) -> Path:
+    """A folder with a portrait in `in`, and in `out` what the command made of it."""
+    base = tmp_path_factory.mktemp("leaks")
+    (base / "in").mkdir()
+    with Image.open(demo_photo("obama.jpg")) as image:
+        image.resize((480, 600)).save(base / "in" / "portrait.png")
+    config = base / "quick.yaml"
+    config.write_text("cloak: {steps: 30, batch_size: 1, surrogates: [mobilefacenet]}\n")
+    done = photoveil(
+        "run", base / "in", base / "out", "--state", base / "state", "--config", config
+    )
+    assert done.returncode == 0, done.stderr
+    return base
+
+
+@pytest.fixture(scope="module")
+def photos(library: Path) -> tuple[Image.Image, Image.Image]:
+    """The portrait before and after."""
+    pair = [
+        Image.open(library / folder / "portrait.png").convert("RGB") for folder in ("in", "out")
+    ]
+    return pair[0], pair[1]
+
+
+@cache
+def faces_in(picture: bytes, size: tuple[int, int]) -> list[Face]:
+    return load_judges()[0](np.asarray(Image.frombytes("RGB", size, picture)))
+
+
+def scan(data: bytes, clean: Image.Image) -> list[leaks.Leak]:
+    original = codecs.DecodedPhoto("PNG", np.asarray(clean), 1)
+    return leaks.leaks(data, original, faces_in(clean.tobytes(), clean.size), *load_judges())
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_leak_is_found_and_the_codec_leaves_none(
+    kind: str, photos: tuple[Image.Image, Image.Image]
+) -> None:
+    clean, cloaked = photos
+    build = BUILDERS[kind]
+    careless = build(cloaked, clean)  # what a program writes that knows of the main picture alone
+    found = scan(careless, clean)
+    assert {leak.what for leak in found} == {"video" if kind == "video" else "clean face"}
+    difference = np.asarray(cloaked).astype(np.float32) - np.asarray(clean)
+    written = codecs.encode(build(clean, clean), difference.mean(axis=2)).data
+    assert scan(written, clean) == []
+
+
+def test_stranger_in_a_hidden_picture_is_told(
+    photos: tuple[Image.Image, Image.Image], demo_photo: Callable[[str], Path]
+) -> None:
+    clean, cloaked = photos
+    with Image.open(demo_photo("biden.jpg")) as image:
+        other = image.convert("RGB").resize((300, 375))
+    (found,) = scan(jpeg(cloaked) + jpeg(other), clean)
+    assert found.what == "other face"
+
+
+def test_turned_thumbnail_is_seen(photos: tuple[Image.Image, Image.Image]) -> None:
+    clean, cloaked = photos
+    tags = {"0th": {274: 6}, "1st": {259: 6}}
+    stored = [one.rotate(90, expand=True) for one in photos]
+    small = jpeg(stored[0].resize((150, 120)))
+    block = piexif.dump({**tags, "thumbnail": small})
+    careless = jpeg(stored[1], exif=block)
+    original = codecs.decode(jpeg(stored[0], exif=block), 10**9)
+    faces, judges = faces_in(clean.tobytes(), clean.size), load_judges()
+    assert [x.what for x in leaks.leaks(careless, original, faces, *judges)] == ["clean face"]
+    change = np.asarray(cloaked).astype(np.float32) - np.asarray(clean)
+    written = codecs.encode(jpeg(stored[0], exif=block), change.mean(axis=2)).data
+    assert leaks.leaks(written, original, faces, *judges) == []
+
+
+def verified(library: Path) -> tuple[int, str]:
+    arguments = ["verify", library / "out", "--originals", library / "in", "--leaks"]
+    done = CliRunner().invoke(cli.app, [str(one) for one in arguments])
+    return done.exit_code, done.output
+
+
+def test_command_says_what_it_found(library: Path, photos: tuple[Image.Image, Image.Image]) -> None:
+    assert verified(library) == (0, "1 files looked into.\nNo clean face hides in them.\n")
+    clean, cloaked = photos
+    output = library / "out" / "portrait.png"
+    output.write_bytes(BUILDERS["PNG private chunk"](cloaked, clean))
+    code, said = verified(library)
+    assert code == 3
+    assert "1 of them hold what they should not:" in said
+    assert "portrait.png: an uncloaked face in the JPEG at byte 41" in said
+    (library / "in" / "portrait.png").unlink()
+    code, said = verified(library)
+    assert (code, "portrait.png: it or its original is gone" in said) == (0, True)
