@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,10 @@ from transforms.faces.parameters import DetectorParameters
 from transforms.recognisers import load_recogniser
 
 LABELS = "people.csv"
+_HOW_LABELLED = (
+    f"whose photo is which is told by a table ({LABELS}, columns file and person) or by the first "
+    "folder that it lies in"
+)
 _MAX_PIXELS = 250_000_000
 _SHEET_FACES = 16
 WORST_SHARE = 0.05
@@ -58,8 +62,8 @@ class SeenFace:
 class Evaluation:
     """What `evaluate_library` found.
 
-    study: who was looked for where. published: photos by manifest status. thresholds: the
-        recognisers' own, by name. unreadable: reason by path of files that could not be decoded.
+    study: who was looked for where. published: photos by manifest status.
+    unreadable: reason by path of files that could not be decoded.
     """
 
     study: Study
@@ -112,6 +116,7 @@ def study_library(
     labels: Mapping[str, str],
     probes: Sequence[tuple[str, str]] = (),
     padding: Sequence[tuple[str, str]] = (),
+    per_person: int | None = None,
 ) -> Study:
     """The photos of labelled people in a library, each with its original.
 
@@ -119,38 +124,33 @@ def study_library(
         root: of the library. originals: the folder it was made from.
         labels: person by path below `originals`.
         probes, padding: see `Study`.
+        per_person: at most so many published photos of each, spread evenly in order of name.
 
     Raises:
         LibraryError: nothing to evaluate; the message says what is missing.
     """
-    rows = manifest.read(storage.join(root, f"{FOLDER}/manifest")).to_pylist()
+    rows = _manifest(root)
     if not rows:
         raise LibraryError(f"{root} is no library of cloaked photos: it has no manifest")
-    real_names = _real_names(originals)
-    outputs = _real_names(root)
+    sources, outputs = _real_names(originals), _real_names(root)
+    by_person: dict[str, list[Published]] = defaultdict(list)
     person_of = {printable(name): person for name, person in labels.items()}
-    published = [
-        Published(
-            person_of[row["source"]],
-            storage.join(originals, real_names[row["source"]]),
-            storage.join(root, outputs[row["output"]]),
-        )
-        for row in rows
-        if row["source"] in person_of and row["source"] in real_names and row["output"] in outputs
-    ]
-    photos = Counter(photo.person for photo in published)
-    asked = {person for person, _ in probes} or {p for p, count in photos.items() if count > 1}
-    if not asked & set(photos):
-        raise LibraryError(
-            f"nobody in {root} can be looked for: "
-            + (
-                "no person of the probes has a photo there"
-                if probes
-                else "no person has two photos there"
+    for row in rows:
+        source, output = row["source"], row["output"]
+        if source in person_of and source in sources and output in outputs:
+            person = person_of[source]
+            photo = Published(
+                person,
+                storage.join(originals, sources[source]),
+                storage.join(root, outputs[output]),
             )
-            + f". Photos are told by a table ({LABELS}, columns file and person) or by the first "
-            f"folder below {originals}"
-        )
+            by_person[person].append(photo)
+    wanted = {person for person, _ in probes}
+    if probes and not wanted & set(by_person):
+        raise LibraryError(f"no person of the probes has a photo in {root}; {_HOW_LABELLED}")
+    if not probes and not any(len(photos) > 1 for photos in by_person.values()):
+        raise LibraryError(f"no person has two photos in {root} to search in; {_HOW_LABELLED}")
+    published = [photo for photos in by_person.values() for photo in _spread(photos, per_person)]
     return Study(tuple(published), tuple(probes), tuple(padding))
 
 
@@ -187,12 +187,11 @@ def evaluate_library(
     findings = track(study, embedder, wanted)
     if cache is not None:
         embedder.save(cache)
-    rows = manifest.read(storage.join(root, f"{FOLDER}/manifest")).to_pylist()
     written = {photo.written: photo for photo in study.published}
     outputs = _real_names(root)
     in_study = [
         (row, written[path])
-        for row in rows
+        for row in _manifest(root)
         if row["output"] in outputs
         and (path := storage.join(root, outputs[row["output"]])) in written
     ]
@@ -256,6 +255,17 @@ def _shown(face: SeenFace) -> Shown:
 
 def _pixels(path: str) -> np.ndarray:
     return codecs.decode(storage.read_bytes(path), _MAX_PIXELS).pixels
+
+
+def _manifest(root: str) -> list[dict[str, Any]]:
+    return manifest.read(storage.join(root, f"{FOLDER}/manifest")).to_pylist()
+
+
+def _spread(photos: Sequence[Published], most: int | None) -> Sequence[Published]:
+    """At most so many, evenly over the whole."""
+    if most is None or len(photos) <= most:
+        return photos
+    return [photos[index * len(photos) // most] for index in range(most)]
 
 
 def _real_names(root: str) -> dict[str, str]:

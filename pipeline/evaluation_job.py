@@ -38,6 +38,7 @@ class Request:
     probes: str | None = None
     others: str | None = None
     recognisers: tuple[str, ...] = ()
+    per_person: int = 20
     quick: bool = False
     report: Path | None = None
     sheet: Path | None = None
@@ -61,7 +62,7 @@ def evaluate_job(request: Request, console: Console) -> Evaluation:
     labels = read_labels(request.originals, request.people)
     probes = _photos(request.probes) if request.probes else []
     padding = _strangers(request.others) if request.others else []
-    study = study_library(root, request.originals, labels, probes, padding)
+    study = study_library(root, request.originals, labels, probes, padding, request.per_person)
     conditions = [AS_WRITTEN] if request.quick else list(CONDITIONS)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("looking at photos", total=looks(study, conditions))

@@ -44,6 +44,8 @@ HONEST = (
     "cloaked ones."
 )
 
+_FEW_PEOPLE = 15
+
 _MEASURES: tuple[tuple[str, str, Callable[[Visibility], float]], ...] = (
     ("FLIP, 0 to 1", ".3f", lambda seen: seen.flip),
     ("CIEDE2000, mean", ".2f", lambda seen: seen.delta_e),
@@ -133,14 +135,18 @@ def _figures(cloaked: Tally, uncloaked: Tally) -> dict[str, Any]:
 
 def _heading(found: Evaluation) -> str:
     study = found.study
-    count = ", ".join(f"{number} {status}" for status, number in found.published.most_common())
+    states = ", ".join(f"{number} {status}" for status, number in found.published.most_common())
+    probes = f"{len(study.probes)} clean probes" if study.probes else "their originals as probes"
+    gallery = len({*study.people, *(person for person, _ in study.padding)})
     lines = [
-        f"{len(study.people)} people, {len(study.published)} published photos ({count}), "
-        + (f"{len(study.probes)} clean probes" if study.probes else "originals as probes")
-        + f", {len(study.padding)} clean photos of other people in every gallery.",
+        f"Published photos of {len(study.people)} people: {len(study.published)} ({states}); "
+        f"{probes}; {gallery} people in the gallery."
     ]
-    for path, reason in sorted(found.unreadable.items()):
-        lines.append(f"Not read: {path}: {reason}")
+    if gallery < _FEW_PEOPLE:
+        lines.append(
+            "Among so few people anyone is easily found by chance; --others fills the gallery."
+        )
+    lines += [f"Not read: {path}: {why}" for path, why in sorted(found.unreadable.items())]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from pipeline.evaluate import read_labels
+from pipeline.evaluate import read_labels, study_library
 from pipeline.evaluation_job import Request, evaluate_job
 from pipeline.job import run_job
 from pipeline.library import LibraryError, open_library
@@ -116,6 +116,13 @@ def test_leave_one_out_and_a_sheet_in_the_private_state(library: Library) -> Non
     assert library.state.stat().st_mode & 0o077 == 0
 
 
+def test_no_more_photos_of_a_person_than_asked_for_are_looked_at(library: Library) -> None:
+    labels = read_labels(str(library.photos))
+    probes = [("obama", str(library.base / "probes/obama/obama3.jpg"))]
+    study = study_library(str(library.out), str(library.photos), labels, probes, per_person=1)
+    assert [photo.person for photo in study.published] == ["joe", "obama"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -126,7 +133,7 @@ def test_leave_one_out_and_a_sheet_in_the_private_state(library: Library) -> Non
         ({"sheet": Path("out/sheet.png")}, "choose another place"),
         ({"people": "quick.yaml"}, "columns file and person"),
         ({"root": "photos"}, "has no manifest"),
-        ({"probes": "strangers"}, "no person of the probes has a photo there"),
+        ({"probes": "strangers"}, "no person of the probes has a photo in"),
     ],
 )
 def test_wrong_input_is_refused(

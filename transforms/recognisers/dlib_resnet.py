@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from transforms.recognisers.recogniser import (
     MissingPackage,
@@ -17,6 +18,8 @@ from transforms.recognisers.recogniser import (
     SeenPhoto,
     euclidean_distance,
 )
+
+_DETECTED_SIDE = 1600  # pixels: its time grows with the photo, and it wants 80 px of a face
 
 
 def load() -> Recogniser:
@@ -41,12 +44,17 @@ def load() -> Recogniser:
     )
 
     def align(photo: SeenPhoto) -> np.ndarray | None:
-        boxes = list(detect(photo.pixels, 0))
-        if not boxes and photo.largest is not None:
-            boxes = [dlib.rectangle(*(round(value) for value in photo.largest.box))]
-        if not boxes:
+        image = Image.fromarray(photo.pixels)
+        image.thumbnail((_DETECTED_SIDE, _DETECTED_SIDE), Image.Resampling.LANCZOS)
+        scale = photo.pixels.shape[1] / image.width
+        found = max(detect(np.asarray(image), 0), key=lambda box: box.area(), default=None)
+        if found is not None:
+            sides = [scale * s for s in (found.left(), found.top(), found.right(), found.bottom())]
+        elif photo.largest is not None:
+            sides = list(photo.largest.box)
+        else:
             return None
-        box = max(boxes, key=lambda box: box.area())
+        box = dlib.rectangle(*(round(side) for side in sides))
         return dlib.get_face_chip(photo.pixels, landmarks(photo.pixels, box), 150, 0.25)
 
     def embed(chips: np.ndarray) -> np.ndarray:
