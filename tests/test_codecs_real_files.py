@@ -47,11 +47,6 @@ def tags(data: bytes) -> dict[str, Any]:
     }
 
 
-def tables(image: JpegImagePlugin.JpegImageFile) -> list[list[int]]:
-    """The quantisation table of each component; a table that none uses is lost, and no matter."""
-    return [image.quantization[component[3]] for component in image.layer]
-
-
 def pictures_inside(data: bytes) -> int:
     """How many JPEGs begin in the metadata of a JPEG and can be opened."""
     count = 0
@@ -96,7 +91,7 @@ def faults(path: Path, data: bytes) -> tuple[list[str], float]:
     old, new = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(coded.data))
     assert isinstance(old, JpegImagePlugin.JpegImageFile)
     assert isinstance(new, JpegImagePlugin.JpegImageFile)
-    if tables(new) != tables(old):
+    if new.quantization != old.quantization:
         wrong.append("quantisation tables differ")
     if JpegImagePlugin.get_sampling(new) != JpegImagePlugin.get_sampling(old):
         wrong.append("subsampling differs")
@@ -116,8 +111,8 @@ def check(files: list[Path]) -> None:
             wrong[path.name] = found
     assert wrong == {}
     assert refused == {name: why for name, why in CANNOT_BE_WRITTEN.items() if name in refused}
-    print(f"{len(ratios)} written, size ratio {np.median(ratios):.3f}, at most {max(ratios):.3f}")
-    assert 0.95 < np.median(ratios) < 1.05
+    print(f"{len(ratios)} written, size ratio {np.mean(ratios):.3f}, at most {max(ratios):.3f}")
+    assert 0.9 < np.mean(ratios) < 1.02
     assert max(ratios) < 1.3
 
 

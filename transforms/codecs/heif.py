@@ -29,6 +29,7 @@ _TURNED = {b"irot", b"imir"}
 _QUALITIES = (60, 70, 80, 90)
 _CHROMA = {0: "400", 1: "420", 2: "422", 3: "444"}
 _CICP_DEFAULT = (1, 13, 6)  # sRGB, as libheif takes a picture that does not say
+_CICP_BY_PROFILE = (2, 2, 6, 1)  # the ICC profile says primaries and transfer
 _CICP_NAMES = (
     "color_primaries",
     "transfer_characteristics",
@@ -178,11 +179,19 @@ def _cicp(file: HeifFile) -> tuple[int, int, int, int] | None:
     return None
 
 
+def _has_profile(file: HeifFile) -> bool:
+    kinds = {p.box[8:12] for p in file.items[file.primary].properties if p.kind == b"colr"}
+    return bool(kinds & {b"prof", b"rICC"})
+
+
 def _heic(pixels: np.ndarray, depth: int, quality: int, file: HeifFile) -> bytes:
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels] + (";16" if depth > 8 else "")
     options: dict[str, Any] = {"chroma": _chroma(file)} if channels > 2 else {}
-    if cicp := _cicp(file):
+    cicp = _cicp(file)
+    if cicp is None and _has_profile(file):
+        cicp = _CICP_BY_PROFILE
+    if cicp:
         options |= dict(zip(_CICP_NAMES, cicp, strict=True))
     out = io.BytesIO()
     try:

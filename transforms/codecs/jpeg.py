@@ -1,8 +1,8 @@
 """JPEG: only the luminance coefficients under the cloak change, the rest of the file stays.
 
 The change is added to the luminance blocks themselves, with the file's own quantisation table:
-decoded pixels outside those blocks are the original's bit for bit, and chroma is untouched.
-Colour spaces without a luminance plane (RGB, CMYK) are encoded anew with the original's tables.
+decoded pixels outside those blocks are the original's bit for bit, and chroma is untouched. Where
+there is no luminance (RGB, CMYK) each colour takes the change.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 import jpeglib
 import mozjpeg_lossless_optimization
 import numpy as np
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 from scipy.fft import dctn, idctn
 
 from transforms.codecs import exif, names, photoshop, segments, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
-from transforms.codecs.photo import DecodedPhoto, EncodedPhoto, decoded, open_image
+from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, open_image
 from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
 
 MAGIC = segments.MAGIC
@@ -31,6 +31,8 @@ _FORMATS = ("JPEG", "MPO")
 _BLOCK = 8
 _FRAMES = {0xC0, 0xC1, 0xC2}
 _PROGRESSIVE = {0xC2}
+_DQT = 0xDB
+_YCCK = b"\2"  # colour transform in an Adobe segment
 _LOSSLESS_OR_ARITHMETIC = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -53,19 +55,13 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     original, end = segments.split(data)
     if any(segment.marker in _LOSSLESS_OR_ARITHMETIC for segment in original):
         raise UnsupportedFormat("arithmetic or lossless JPEG")
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        orientation, mode = read_orientation(image), image.mode
-    stored_change = as_stored(change, orientation)
-    if _has_luminance_plane(original, mode):
-        coded = _spliced(original, stored_change)
-    else:
-        coded = _encoded_anew(data, stored_change)
+    image = open_image(data, _FORMATS, NO_LIMIT)
+    changes = _component_changes(image, original, as_stored(change, read_orientation(image)))
+    coded = _spliced(original, changes)
     body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
-    body = _with_component_ids(body, original)
-    if mode == "CMYK":  # Pillow may code the four inks another way than the original did
-        original = [s for s in original if s.marker != APP14]
-        body = [s for s in segments.split(coded)[0] if s.marker == APP14] + body
-    with Image.open(io.BytesIO(coded)) as cloaked:
+    body = _with_tables(_with_component_ids(body, original), original)
+    shown = [s for s in original if s.marker in (APP0, APP14)] + body
+    with Image.open(io.BytesIO(segments.join(shown))) as cloaked:
         cloaked.draft("RGB", (512, 512))  # all a thumbnail needs
         metadata, notes = _without_pictures(
             [segment for segment in original if segment.is_metadata],
@@ -97,23 +93,45 @@ def without_names(data: bytes) -> tuple[bytes, int]:
     return (segments.join(parts) + data[end:], count) if count else (data, 0)
 
 
-def _has_luminance_plane(original: list[Segment], mode: str) -> bool:
-    if mode != "RGB":
-        return mode == "L"
+def _component_changes(
+    image: Image.Image, original: list[Segment], change: np.ndarray
+) -> list[np.ndarray]:
+    """What to add to the first components, in levels of each.
+
+    A luminance component takes all of the change; red, green and blue take it each; so do the
+    inks of CMYK, of which less is lighter, the more so the less black lies over it.
+    """
+    adobe = next((s.payload for s in original if _is_adobe(s)), b"")
+    if image.mode == "CMYK":
+        # Red is (255 - C)(255 - K) / 255, and so on.
+        black = np.asarray(image.getchannel("K"), np.float32)
+        ink = -change * 255 / np.maximum(255 - black, 32)
+        if adobe[11:12] == _YCCK:  # whose luminance is that of the inks
+            return [ink]
+        return [-ink] * 3  # the inks themselves are stored the other way round
+    if image.mode == "L" or _has_luminance_plane(original, adobe):
+        return [change]
+    return [change] * 3
+
+
+def _has_luminance_plane(original: list[Segment], adobe: bytes) -> bool:
     # The order in which libjpeg believes them.
     if any(s.marker == APP0 and s.payload.startswith(b"JFIF\0") for s in original):
         return True
-    for segment in original:
-        if segment.marker == APP14 and segment.payload.startswith(b"Adobe"):
-            return segment.payload[11:12] != b"\0"
+    if adobe:
+        return adobe[11:12] != b"\0"
     frame = next((s.payload for s in original if s.marker in _FRAMES), b"")
     return frame[6::3] != b"RGB"
 
 
-def _spliced(original: list[Segment], change: np.ndarray) -> bytes:
-    """The image with the change added to its luminance coefficients, without metadata.
+def _is_adobe(segment: Segment) -> bool:
+    return segment.marker == APP14 and segment.payload.startswith(b"Adobe")
 
-    change: float32 (H, W) in stored orientation.
+
+def _spliced(original: list[Segment], changes: list[np.ndarray]) -> bytes:
+    """The image with changes added to the coefficients of its first components, no metadata.
+
+    changes: float32 (H, W) each, in stored orientation.
     """
     # libjpeg reads the colour space off these two; all else could only confuse it.
     bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
@@ -122,17 +140,32 @@ def _spliced(original: list[Segment], change: np.ndarray) -> bytes:
         source.write_bytes(segments.join(bare))
         try:
             coefficients = jpeglib.read_dct(source)
-            blocks = coefficients.Y
-            table = coefficients.qt[coefficients.quant_tbl_no[0]].astype(np.float32)
-            _add_to_blocks(blocks, table, change)
+            components = (coefficients.Y, coefficients.Cb, coefficients.Cr)
+            for number, change in enumerate(changes):
+                blocks, table = components[number], coefficients.quant_tbl_no[number]
+                if blocks.shape != coefficients.Y.shape:
+                    raise UnsupportedFormat("RGB or CMYK JPEG with subsampled colours")
+                _add_to_blocks(blocks, coefficients.qt[table].astype(np.float32), change)
             # The original's Huffman tables may lack a code for a new coefficient.
             coefficients.write_dct(target, flags=["+OPTIMIZE_CODING"])
+        except CodecError:
+            raise
         except DAMAGE as error:
             raise CodecError(f"the JPEG cannot be rewritten ({error})") from error
         coded = target.read_bytes()
     if any(segment.marker in _PROGRESSIVE for segment in original):
         coded = mozjpeg_lossless_optimization.optimize(coded)
     return coded
+
+
+def _with_tables(coded: list[Segment], original: list[Segment]) -> list[Segment]:
+    """The original's quantisation tables in place of the same ones written anew: a table that no
+    component uses would be missing."""
+    tables = [s for s in original if s.marker == _DQT]
+    frames = [[s.payload for s in found if s.marker in _FRAMES] for found in (coded, original)]
+    if frames[0] != frames[1]:
+        return coded
+    return tables + [s for s in coded if s.marker != _DQT]
 
 
 def _with_component_ids(coded: list[Segment], original: list[Segment]) -> list[Segment]:
@@ -170,31 +203,6 @@ def _add_to_blocks(blocks: np.ndarray, table: np.ndarray, change: np.ndarray) ->
     levels = idctn(blocks[touched].astype(np.float32) * table, axes=(1, 2), norm="ortho") + 128
     changed = np.clip(levels + tiles[touched], 0, 255) - 128
     blocks[touched] = np.rint(dctn(changed, axes=(1, 2), norm="ortho") / table).astype(np.int16)
-
-
-def _encoded_anew(data: bytes, change: np.ndarray) -> bytes:
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        assert isinstance(image, JpegImagePlugin.JpegImageFile)
-        pixels = np.asarray(image).astype(np.float32)
-        if image.mode == "CMYK":
-            # Red is (255 - C)(255 - K) / 255, and so on: less ink is lighter, the more so the
-            # less black lies over it.
-            paper = np.maximum(255 - pixels[..., 3:], 32) / 255
-            pixels[..., :3] -= change[..., np.newaxis] / paper
-        else:
-            pixels += change[..., np.newaxis]
-        changed = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8), image.mode)
-        out = io.BytesIO()
-        changed.save(
-            out,
-            "JPEG",
-            qtables=image.quantization,
-            subsampling=max(0, JpegImagePlugin.get_sampling(image)),
-            progressive=bool(image.info.get("progressive")),
-            optimize=True,
-            keep_rgb=image.mode == "RGB",
-        )
-    return out.getvalue()
 
 
 def _without_pictures(
