@@ -19,6 +19,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 from rich.console import Console
+from rich.progress import Progress
 
 from pipeline import chatter
 
@@ -65,7 +66,7 @@ def main() -> None:
     chatter.import_tensorflow()
     # Only now, or TensorFlow would have said its lines already.
     from pipeline import evaluation_report
-    from pipeline.evaluate import draw_sheet, evaluate_library, read_labels, study_library
+    from pipeline.evaluate import draw_sheet, evaluate_library, looks, read_labels, study_library
     from pipeline.job import run_job
     from pipeline.library import open_library
     from pipeline.settings import load_settings
@@ -100,13 +101,17 @@ def main() -> None:
             f"{seconds:.0f} s, {seconds / outcome.faces:.1f} s each (reading and compiling counted)"
         )
         study = study_library(library.root, library.source, labels, probes, padding)
-        found = evaluate_library(
-            library.root,
-            study,
-            given.recogniser or names(),
-            [AS_WRITTEN] if given.quick else list(CONDITIONS),
-            cache=given.cache,
-        )
+        conditions = [AS_WRITTEN] if given.quick else list(CONDITIONS)
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("looking at photos", total=looks(study, conditions))
+            found = evaluate_library(
+                library.root,
+                study,
+                given.recogniser or names(),
+                conditions,
+                cache=given.cache,
+                tick=lambda: bar.advance(task),
+            )
         sheet = draw_sheet(found.faces) if given.sheet else None
     console.print(evaluation_report.tables(found))
     if sheet is not None:

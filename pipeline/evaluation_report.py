@@ -18,6 +18,7 @@ from pipeline.evaluate import WORST_SHARE, Evaluation, SeenFace
 from transforms.evaluate.conditions import AS_WRITTEN
 from transforms.evaluate.metrics import Tally, bootstrap_interval
 from transforms.evaluate.tracker import (
+    AT_1_PERCENT,
     COSINE_SHIFT,
     FALSE_MATCHES,
     FIGURES,
@@ -66,7 +67,11 @@ def tables(found: Evaluation, people: bool = True) -> RenderableType:
     parts += [_findings(found.findings, direction) for direction in (FORWARD, REVERSE)]
     conditions = _in_order(finding.condition for finding in found.findings)
     if len(conditions) > 1:
-        parts += [_conditions(found.findings, way, conditions) for way in (FORWARD, REVERSE)]
+        parts += [
+            _conditions(found.findings, way, figure, conditions)
+            for way, figure in ((FORWARD, RANK_1), (FORWARD, AT_1_PERCENT), (REVERSE, RANK_1))
+            if any(finding.figure == figure for finding in found.findings)
+        ]
     if people:
         parts.append(_by_person(found.findings))
     if found.faces:
@@ -179,21 +184,22 @@ _HEADINGS = {
 }
 
 
-def _conditions(findings: Sequence[Finding], way: str, conditions: Sequence[str]) -> Table:
+def _conditions(
+    findings: Sequence[Finding], way: str, figure: str, conditions: Sequence[str]
+) -> Table:
+    chosen = [f for f in findings if f.direction == way and f.figure == figure]
+    recognisers = {f.recogniser: _named(f) for f in chosen}
     table = Table(
-        "recogniser",
-        *conditions,
-        title=f"{way.capitalize()}: rank-1 after what happens to a photo, cloaked / uncloaked",
+        "condition",
+        *recognisers.values(),
+        title=f"{way.capitalize()}: {figure} after what happens to a photo, cloaked / uncloaked",
         title_justify="left",
     )
-    chosen = [f for f in findings if f.direction == way and f.figure == RANK_1]
-    for name in _in_order(finding.recogniser for finding in chosen):
-        by_condition = {f.condition: f for f in chosen if f.recogniser == name}
-        cells = [
-            f"{by_condition[c].cloaked.mean:.2f} / {by_condition[c].uncloaked.mean:.2f}"
-            for c in conditions
-        ]
-        table.add_row(_named(next(iter(by_condition.values()))), *cells)
+    found = {(f.condition, f.recogniser): f for f in chosen}
+    for condition in conditions:
+        pairs = [found[condition, name] for name in recognisers]
+        cells = [f"{f.cloaked.mean:.2f} / {f.uncloaked.mean:.2f}" for f in pairs]
+        table.add_row(condition, *cells)
     return table
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from benchmarks.protection import people_of_half
 from pipeline.evaluate import read_labels, study_library
 from pipeline.evaluation_job import Request, evaluate_job
 from pipeline.job import run_job
@@ -159,3 +160,9 @@ def test_labels_come_from_a_table_or_from_folders(tmp_path: Path) -> None:
     other.write_text("name\nx\n")
     with pytest.raises(LibraryError, match="columns file and person"):
         read_labels(str(tmp_path), str(other))
+
+
+def test_the_benchmarks_halves_share_nobody_and_leave_out_who_has_one_photo() -> None:
+    photos = {name: [f"{name}1", f"{name}2"] for name in "abcde"} | {"single": ["x"]}
+    first, second = (people_of_half(photos, half) for half in "ab")
+    assert sorted([*first, *second]) == people_of_half(photos, "all") == list("abcde")

@@ -24,7 +24,9 @@ from transforms.recognisers.recogniser import unit
 FORWARD, REVERSE = "clean photos searched in cloaked ones", "cloaked photos searched in clean ones"
 
 RANK_1, RANK_5 = "rank-1", "rank-5"
-FALSE_MATCHES = {"verified at 1 % false matches": 0.01, "verified at 0.1 % false matches": 0.001}
+AT_1_PERCENT = "verified at 1 % false matches"
+AT_01_PERCENT = "verified at 0.1 % false matches"
+FALSE_MATCHES = {AT_1_PERCENT: 0.01, AT_01_PERCENT: 0.001}
 OWN_THRESHOLD = "verified at its own threshold"
 COSINE_SHIFT = "cosine shift"
 FIGURES = (RANK_1, RANK_5, *FALSE_MATCHES, OWN_THRESHOLD, COSINE_SHIFT)
