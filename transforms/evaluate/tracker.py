@@ -113,23 +113,24 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Search:
-    """Who is who, with people as numbers.
+    """Probes and the gallery that they are searched for in.
 
-    distances: float (P, G). comparable: bool (P, G), False for a photo and itself.
+    probes: int (P,), gallery: int (G,) person of each. comparable: bool (P, G), False for a photo
+    and itself. mates: bool (P, G), the pairs of one person that are verified.
     """
 
     probes: np.ndarray
     gallery: np.ndarray
     comparable: np.ndarray
+    mates: np.ndarray
 
     def figures(
         self, distances: np.ndarray, thresholds: Mapping[str, float], people: int
     ) -> dict[str, Tally]:
         """Tallies by figure. A face that was not found neither matches nor is found."""
         places = metrics.ranks(distances, self.probes, self.gallery, self.comparable)
-        same = self.probes[:, np.newaxis] == self.gallery
-        owner, mate = np.nonzero(same & self.comparable)
-        genuine, owners = distances[owner, mate], self.probes[owner]
+        probe, mate = np.nonzero(self.mates)
+        genuine, owners = distances[probe, mate], self.probes[probe]
         return {
             RANK_1: metrics.tally(places <= 1, self.probes, people),
             RANK_5: metrics.tally(places <= 5, self.probes, people),
@@ -141,37 +142,41 @@ class _Search:
 
 
 def _compared(study: Study, recogniser: Recogniser, condition: str, seen: _Seen) -> list[Finding]:
-    names = tuple(
-        sorted({*study.people, *(p for p, _ in study.probes), *(p for p, _ in study.padding)})
-    )
-    owners = _numbers([photo.person for photo in study.published], names)
-    pads = _numbers([person for person, _ in study.padding], names)
-    if study.probes:
-        outside, outside_owners = seen.probes, _numbers([p for p, _ in study.probes], names)
-        same = np.zeros((len(outside), len(owners)), bool)
-    else:
-        # Leave one out: a photo is never searched for in itself, nor in a duplicate of it.
-        outside, outside_owners = seen.clean, owners
-        same = (seen.clean[:, np.newaxis] == seen.clean).all(axis=2)
+    probe_people = [person for person, _ in study.probes]
+    pad_people = [person for person, _ in study.padding]
+    names = tuple(sorted({*study.people, *probe_people, *pad_people}))
+    owners, pads = _numbers([p.person for p in study.published], names), _numbers(pad_people, names)
+    probe_owners = _numbers(probe_people, names)
     thresholds = _thresholds(
         recogniser,
         np.concatenate([seen.clean, seen.probes, seen.padding]),
-        np.concatenate([owners, _numbers([p for p, _ in study.probes], names), pads]),
+        np.concatenate([owners, probe_owners, pads]),
     )
+    if study.probes:
+        outside, outside_owners = seen.probes, probe_owners
+        comparable = np.ones((len(outside), len(owners)), bool)
+    else:
+        # Leave one out: a photo is never searched for in itself, nor in a duplicate of it.
+        outside, outside_owners = seen.clean, owners
+        _, content = np.unique(seen.clean, axis=0, return_inverse=True)
+        content = content.reshape(-1)  # NumPy 2.0 gives a column
+        comparable = content[:, np.newaxis] != content
     # A probe counts when it has a mate that is found while uncloaked. A cloaked face that is not
     # found then counts for the cloak.
-    mates = (outside_owners[:, np.newaxis] == owners) & ~same
+    mates = comparable & (outside_owners[:, np.newaxis] == owners)
     mates &= np.outer(_faces(outside), _faces(seen.clean))
     there, asked = mates.any(axis=1), mates.any(axis=0)
     forward = _Search(
         outside_owners[there],
         np.concatenate([owners, pads]),
-        _and_padding(~same, len(pads))[there],
+        _padded(comparable, len(pads), True)[there],
+        _padded(mates, len(pads), False)[there],
     )
     reverse = _Search(
         owners[asked],
         np.concatenate([outside_owners, pads]),
-        _and_padding(~same.T, len(pads))[asked],
+        _padded(comparable.T, len(pads), True)[asked],
+        _padded(mates.T, len(pads), False)[asked],
     )
 
     def results(files: np.ndarray) -> dict[tuple[str, str], Tally]:
@@ -209,8 +214,8 @@ def _compared(study: Study, recogniser: Recogniser, condition: str, seen: _Seen)
 
 
 def _thresholds(recogniser: Recogniser, clean: np.ndarray, owners: np.ndarray) -> dict[str, float]:
-    """By figure. A tracker sets them on clean faces, once; NaN, at which nothing matches, where
-    there are too few pairs of different people to tell such a rate."""
+    """By figure. A tracker sets them on clean faces, once. A rate that there are too few pairs of
+    different people to tell is left out."""
     distances = recogniser.distance(clean, clean)
     first, second = np.triu_indices(len(clean), 1)
     pairs = distances[first, second]
@@ -234,5 +239,5 @@ def _faces(embeddings: np.ndarray) -> np.ndarray:
     return np.isfinite(embeddings).all(axis=1)
 
 
-def _and_padding(comparable: np.ndarray, padding: int) -> np.ndarray:
-    return np.pad(comparable, [(0, 0), (0, padding)], constant_values=True)
+def _padded(pairs: np.ndarray, padding: int, value: bool) -> np.ndarray:
+    return np.pad(pairs, [(0, 0), (0, padding)], constant_values=value)
