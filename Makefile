@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 
 PEOPLE ?= ../shared/data/people
 
-.PHONY: demo test bench-protection bench-detector install clean
+.PHONY: demo test test-kill bench-protection bench-detector install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -14,6 +14,9 @@ test: install  ## Linter, type checker and the default test suite
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-kill: install  ## Kill a real run at many random points; KILLS=how many
+	PHOTOVEIL_KILLS=$(or $(KILLS),20) $(BIN)/pytest tests/test_kill.py -k killed
 
 bench-protection: install  ## Do unseen recognisers find people in written files? PEOPLE=folder with people.csv or a folder a person; ARGS="--mode low --half b"
 	$(BIN)/pip install --quiet --editable '.[evaluate]'

@@ -1,6 +1,7 @@
-"""Both Beam pipelines, on one page.
+"""The Beam pipelines, on one page.
 
     scan:   references -> read -> find faces -> align -> scans
+    alike:  hashes -> bands -> buckets -> compare -> look -> pairs of near duplicates
     cloak:  scans -> faces -> batched optimiser -> group by photo -> publish -> measure -> manifest
 
 Only references, crops of 112 pixels and changes of that size cross a shuffle. Pixels of a whole
@@ -16,15 +17,18 @@ import apache_beam as beam
 from apache_beam.io.parquetio import WriteToParquet
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
-from pipeline import manifest, scans
+from pipeline import likes, manifest, scans
 from pipeline.manifest import RunStamp, manifest_rows
 from pipeline.progress import tick
 from pipeline.settings import Settings
 from transforms.cloak.handler import CloakHandler
 from transforms.cloak.measure import MeasureHandler
+from transforms.cloak.remember import Remembered
+from transforms.discover import PhotoRef
 from transforms.duplicates import ContentGroup
 from transforms.faces.handler import FaceDetectorHandler
 from transforms.fingerprint import read_photo
+from transforms.near_duplicates import Hashed, Pair, bands, candidate_pairs, look_alike
 from transforms.publish import Destination, publish
 from transforms.scan import ScannedPhoto, aligned_faces, scanned, unreadable
 
@@ -35,12 +39,16 @@ class Wave:
 
     destination: of the photos.
     scans: path prefix, in the private state, of the scan's results.
+    pairs: likewise, of the near duplicates that were found.
+    cloaks: folder, in the private state, of finished batches of cloaks.
     manifest: path prefix of the wave's unfinished manifest part.
     progress: file for `tick`; None where no one watches.
     """
 
     destination: Destination
     scans: str
+    pairs: str
+    cloaks: str
     manifest: str
     stamp: RunStamp
     progress: str | None
@@ -83,6 +91,23 @@ def scan(
     )
 
 
+def alike(pipeline: beam.Pipeline, photos: list[Hashed], settings: Settings, wave: Wave) -> None:
+    """From hashes to the pairs of near duplicates."""
+    parameters = settings.near_duplicates
+    _ = (
+        pipeline
+        | "Hashes" >> beam.Create(photos)
+        | "Bands" >> beam.FlatMap(lambda photo: [(band, photo) for band in bands(photo.pdq)])
+        | "Buckets" >> beam.GroupByKey()
+        | "Compare"
+        >> beam.FlatMapTuple(lambda _, found: candidate_pairs(found, parameters.max_distance))
+        | "Distinct" >> beam.Distinct()
+        | "Look" >> beam.Filter(_look_alike, settings)
+        | "Pair" >> beam.Map(likes.to_row)
+        | WriteToParquet(wave.pairs, likes.PAIRS, file_name_suffix=".parquet", num_shards=1)
+    )
+
+
 def cloak(
     pipeline: beam.Pipeline, photos: list[ScannedPhoto], settings: Settings, wave: Wave
 ) -> None:
@@ -92,15 +117,21 @@ def cloak(
         | "Scans" >> beam.Create(photos)
         | "By photo" >> beam.WithKeys(lambda photo: photo.ref.key)
     )
-    cloaks = (
+    handler: Remembered = Remembered(CloakHandler(settings.cloak), wave.cloaks)
+    cloaked, uncloaked = (
         by_photo
         | "Faces" >> beam.FlatMapTuple(lambda key, p: [(key, face) for face in aligned_faces(p)])
-        | "Cloak" >> RunInference(KeyedModelHandler(CloakHandler(settings.cloak)))
+        | "Cloak" >> RunInference(KeyedModelHandler(handler)).with_exception_handling()
+    )
+    cloaks = (
+        cloaked
         | "Cloaked" >> beam.Map(tick, "face", wave.progress)
         | "Change" >> beam.MapTuple(lambda key, done: (key, (done.example.index, done.inference)))
     )
+    errors = uncloaked.failed_inferences | "Uncloaked" >> beam.FlatMap(_uncloaked)
+    photo = by_photo | "Strip" >> beam.MapTuple(_without_crops)
     _ = (
-        {"photo": by_photo | "Strip" >> beam.MapTuple(_without_crops), "cloaks": cloaks}
+        {"photo": photo, "cloaks": cloaks, "errors": errors}
         | "Gather" >> beam.CoGroupByKey()
         | "Publish" >> beam.MapTuple(partial(_publish, wave.destination, settings.run.duplicates))
         | "Published" >> beam.Map(lambda p: tick(p, "published", wave.progress, 1 + len(p.copies)))
@@ -123,10 +154,27 @@ def _undetected(failure) -> list[ScannedPhoto]:
     ]
 
 
+def _look_alike(pair: Pair, settings: Settings) -> bool:
+    one, other = (
+        read_photo(PhotoRef("", photo.path, 0, 0.0), settings.limits).pixels
+        for photo in (pair.one, pair.other)
+    )
+    if one is None or other is None:
+        return False
+    return look_alike(one, other, settings.near_duplicates.max_difference)
+
+
+def _uncloaked(failure) -> list[tuple[str, str]]:
+    batch, (_, error, _) = failure
+    return [(key, f"cloaking failed: {error!r}") for key, _ in batch]
+
+
 def _without_crops(key, photo):
     return key, replace(photo, crops=photo.crops[:0])
 
 
 def _publish(destination, how, _key, grouped):
     (photo,) = grouped["photo"]
+    for reason in grouped["errors"]:
+        photo = replace(photo, status="failed", reason=reason, retry=True)
     return publish(photo, dict(grouped["cloaks"]), destination, how)

@@ -45,11 +45,13 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("retry", pa.bool_()),
         ("duplicate_of", pa.string()),
+        ("distance", pa.int32()),
         ("source_sha256", pa.string()),
         ("output_sha256", pa.string()),
         ("source_size", pa.int64()),
         ("output_size", pa.int64()),
         ("source_modified", _TIME),
+        ("pdq", pa.string()),
         ("format", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
@@ -108,12 +110,14 @@ def manifest_rows(
         "status": photo.status,
         "reason": photo.reason,
         "retry": photo.retry,
-        "duplicate_of": None,
+        "duplicate_of": scan.duplicate_of,
+        "distance": scan.distance,
         "source_sha256": scan.sha256,
         "output_sha256": photo.output_sha256,
         "source_size": ref.size,
         "output_size": photo.output_size,
         "source_modified": utc(ref.mtime),
+        "pdq": scan.pdq and scan.pdq.hex(),
         "format": scan.format,
         "width": scan.width or None,
         "height": scan.height or None,
@@ -137,13 +141,19 @@ def copy_row(row: Mapping[str, Any], copy: Copied) -> dict[str, Any]:
     if copy.reason is not None:
         return {
             **_at(row, copy.ref, None),
-            **{"status": "failed", "reason": copy.reason, "retry": True, "duplicate_of": None},
+            **{"status": "failed", "reason": copy.reason, "retry": True},
+            **{"duplicate_of": None, "distance": None},
             **{"output_sha256": None, "output_size": None, "faces": [], "notes": []},
         }
     if row["output"] is None:
         return _at(row, copy.ref, None)
     of = row["duplicate_of"] if row["status"] == "duplicate" else row["source"]
-    return {**_at(row, copy.ref, copy.ref), "status": "duplicate", "duplicate_of": of}
+    return {
+        **_at(row, copy.ref, copy.ref),
+        "status": "duplicate",
+        "duplicate_of": of,
+        "distance": 0,
+    }
 
 
 def moved_row(row: Mapping[str, Any], ref: PhotoRef) -> dict[str, Any]:

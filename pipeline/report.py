@@ -55,10 +55,12 @@ def summary(outcome: Outcome, library: Library) -> str:
     lines = (
         [f"{_number(sum(counts.values()), 'file')} looked at in {duration(outcome.seconds)}."]
         if plan.refs
-        else ["Nothing new."]
+        else []
     )
     lines += _counted(
         (counts["cloaked"], f"cloaked ({_number(outcome.faces, 'face')}{_visibility(outcome)})"),
+        (outcome.near, "of them near duplicates: got the cloak of the photo that they are like"),
+        (counts["skipped"], "near duplicates, left out as the settings say"),
         (counts["no_face"], "without a face: copied as they are"),
         (counts["unchanged"], "with tiny faces only: copied as they are"),
         (counts["duplicate"], "duplicates: got the same cloaked file as their twin"),
@@ -66,8 +68,6 @@ def summary(outcome: Outcome, library: Library) -> str:
         (outcome.pruned, "pruned: their originals are gone"),
         (counts["unsupported"], "left out, not copied"),
         (counts["failed"], "failed, not copied"),
-        (plan.unchanged, "done by an earlier run"),
-        (sum(plan.stale.values()), "done by an earlier run with other settings: left so"),
     )
     if outcome.left_out:
         lines += ["", "Left out:"]

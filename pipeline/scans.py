@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +45,8 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("retry", pa.bool_()),
         ("copies", pa.list_(_REF)),
+        ("pdq", pa.binary()),
+        ("origins", pa.list_(pa.string())),
     ]
 )
 
@@ -67,12 +68,14 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
         "reason": photo.reason,
         "retry": photo.retry,
         "copies": [_ref_to_row(ref) for ref in photo.copies],
+        "pdq": photo.pdq,
+        "origins": list(photo.origins),
     }
 
 
-def read_scans(folder: Path) -> Iterator[ScannedPhoto]:
+def read_scans(file: str) -> Iterator[ScannedPhoto]:
     """The scanned photos of one wave, in the order of their names."""
-    rows = pq.read_table(folder, schema=SCHEMA).to_pylist()
+    rows = pq.read_table(file, schema=SCHEMA).to_pylist()
     return (_from_row(row) for row in sorted(rows, key=lambda row: row["ref"]["relative"]))
 
 
@@ -95,6 +98,8 @@ def _from_row(row: dict[str, Any]) -> ScannedPhoto:
         row["reason"],
         row["retry"],
         tuple(_ref_from_row(ref) for ref in row["copies"]),
+        row["pdq"],
+        origins=tuple(row["origins"]),
     )
 
 

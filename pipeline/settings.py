@@ -17,6 +17,7 @@ from transforms.cloak.parameters import CloakParameters
 from transforms.duplicates import Placing
 from transforms.faces.parameters import DetectorParameters
 from transforms.fingerprint import ReadLimits
+from transforms.near_duplicates import NearDuplicateParameters
 
 Mode = Literal["low", "mid", "high"]
 
@@ -47,12 +48,14 @@ class Settings(BaseModel):
     detector: DetectorParameters = DetectorParameters()
     cloak: CloakParameters = CloakParameters()
     limits: ReadLimits = ReadLimits()
+    near_duplicates: NearDuplicateParameters = NearDuplicateParameters()
     run: RunSettings = RunSettings()
 
     @property
     def hash(self) -> str:
         """16 hex digits over all that decides how an output looks."""
-        decisive = [self.mode, asdict(self.detector), asdict(self.cloak), asdict(self.limits)]
+        parts = (self.detector, self.cloak, self.limits, self.near_duplicates)
+        decisive = [self.mode, *(asdict(part) for part in parts)]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 

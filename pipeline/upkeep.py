@@ -139,7 +139,7 @@ class _Rows:
                 tiny = "unchanged" if row["reason"] else "no_face"
                 status = "cloaked" if row["faces"] else tiny
                 row = (
-                    {**row, "status": status, "duplicate_of": None}
+                    {**row, "status": status, "duplicate_of": None, "distance": None}
                     if heir == name
                     else {**row, "duplicate_of": heir}
                 )

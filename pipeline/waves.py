@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import errno
+import hashlib
 import itertools
 import secrets
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 
 from pipeline import graph, history, manifest, upkeep
 from pipeline.library import Library
+from pipeline.likes import Likes
 from pipeline.manifest import RunStamp
 from pipeline.plan import COLUMNS, Plan, make_plan
 from pipeline.runners import run_locally
@@ -30,8 +32,10 @@ from transforms.cloak.surrogates import SURROGATES
 from transforms.discover import PhotoRef, discover
 from transforms.duplicates import ContentGroup
 from transforms.fingerprint import ReadLimits, fingerprint
+from transforms.near_duplicates import Hashed
 from transforms.publish import NO_SPACE
 
+_ONE_SHARD = "-00000-of-00001.parquet"  # how WriteToParquet ends the name of its only file
 _READERS = 8  # files hashed at once while planning: disks and networks like a queue
 
 
@@ -40,8 +44,10 @@ class Outcome:
     """What a run did.
 
     statuses: files by manifest status. moved: files that have a new name, their output with them.
+    pruned: files whose outputs were deleted.
     failed: (source, reason). left_out: reasons and how often. faces: cloaked faces. flips: mean
-    FLIP of each. seconds: wall-clock time. interrupted: it stopped before all was done.
+    FLIP of each. near: near duplicates among them. seconds: wall-clock time. interrupted: it
+    stopped before all was done.
     """
 
     plan: Plan
@@ -52,6 +58,7 @@ class Outcome:
     left_out: Counter[str] = field(default_factory=Counter)
     faces: int = 0
     flips: list[float] = field(default_factory=list)
+    near: int = 0
     seconds: float = 0.0
     interrupted: bool = False
 
@@ -61,6 +68,7 @@ class Outcome:
             self.statuses[row["status"]] += 1
             if row["status"] == "cloaked":
                 self.faces += len(row["faces"])
+                self.near += row["distance"] is not None
                 self.flips += [face["flip"] for face in row["faces"]]
             elif row["status"] == "failed":
                 self.failed.append((row["source"], row["reason"]))
@@ -161,49 +169,89 @@ def _carry_out_plan(
         outcome.add(row for row in placed if row["status"] in ("duplicate", "failed"))
     outcome.moved = plan.moved
     outcome.pruned = len(plan.gone) if prune else 0
+    likes = Likes(library, settings)
     for groups in _waves(plan.todo, settings.run.wave_photos):
         if stop():
             outcome.interrupted = True
             return
-        rows = _run_wave(library, groups, settings, stamp, next(names), progress)
+        rows = _run_wave(library, groups, likes, settings, stamp, next(names), progress)
         outcome.add(rows)
         if any(row["reason"] == NO_SPACE for row in rows):
-            raise OSError(
-                errno.ENOSPC,
-                f"no space left on the disk of {library.root}. What is done is kept; make room "
-                "and run the same command again",
-            )
+            raise _full(library)
 
 
 def _run_wave(
     library: Library,
     groups: Sequence[ContentGroup],
+    likes: Likes,
     settings: Settings,
     stamp: RunStamp,
     name: str,
     progress: Path | None,
 ) -> list[dict[str, Any]]:
-    scans = library.state / "scans" / name
-    scans.mkdir(parents=True)
+    folder = _wave_folder(library, groups, stamp)
     wave = graph.Wave(
         library.destination,
-        str(scans / "scan"),
+        str(folder / "scan"),
+        str(folder / "pairs"),
+        str(folder / "cloaks"),
         storage.join(library.scratch, name),
         stamp,
         None if progress is None else str(progress),
     )
-    _run(partial(graph.scan, groups=list(groups)), settings, wave)
-    photos = list(read_scans(scans))
-    _run(partial(graph.cloak, photos=photos), settings, wave)
-    shutil.rmtree(scans)
-    part = f"{wave.manifest}-00000-of-00001.parquet"  # the name that WriteToParquet gave it
-    rows = manifest.read_part(part).select(["source", "status", "reason", "faces"]).to_pylist()
-    storage.move(part, storage.join(library.manifest, f"{name}.parquet"))
-    return rows
+    scanned = str(folder / "scanned.parquet")
+    if not storage.exists(scanned):
+        _run(partial(graph.scan, groups=list(groups)), settings, wave, library)
+        _keep(f"{wave.scans}{_ONE_SHARD}", scanned, str(folder))
+
+    def find(hashes: list[Hashed]) -> str:
+        _run(partial(graph.alike, photos=hashes), settings, wave, library)
+        return f"{wave.pairs}{_ONE_SHARD}"
+
+    photos = likes.mirrored(list(read_scans(scanned)), find)
+    _run(partial(graph.cloak, photos=photos), settings, wave, library)
+    part = storage.join(library.manifest, f"{name}.parquet")
+    _keep(f"{wave.manifest}{_ONE_SHARD}", part, library.scratch)
+    shutil.rmtree(folder)
+    columns = ["source", "status", "reason", "distance", "faces"]
+    return manifest.read_part(part).select(columns).to_pylist()
 
 
-def _run(build: Callable[..., None], settings: Settings, wave: graph.Wave) -> None:
-    run_locally(partial(build, settings=settings, wave=wave), settings.run)
+def _keep(written: str, target: str, scratch: str) -> None:
+    """Put what Beam wrote in its place, safe from a power cut, which Beam does not see to."""
+    storage.write_atomic(target, storage.read_bytes(written), scratch)
+    storage.remove([written])
+
+
+def _wave_folder(library: Library, groups: Sequence[ContentGroup], stamp: RunStamp) -> Path:
+    """The private folder of a wave; one that was interrupted finds its own again."""
+    content = repr((stamp.settings_hash, stamp.assets_hash, stamp.version, *groups)).encode()
+    waves = library.state / "waves"
+    folder = waves / hashlib.sha256(content).hexdigest()[:32]
+    if waves.exists():
+        for other in waves.iterdir():
+            if other != folder:
+                shutil.rmtree(other)
+    (folder / "cloaks").mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _run(
+    build: Callable[..., None], settings: Settings, wave: graph.Wave, library: Library
+) -> None:
+    try:
+        run_locally(partial(build, settings=settings, wave=wave), settings.run)
+    except RuntimeError as error:  # Beam hands errors of its workers over as text
+        if f"[Errno {errno.ENOSPC}]" in str(error) or f"[Errno {errno.EDQUOT}]" in str(error):
+            raise _full(library) from error
+        raise
+
+
+def _full(library: Library) -> OSError:
+    return OSError(
+        f"no space left on the disk of {library.root}. What is done is kept; make room and run "
+        "the same command again"
+    )
 
 
 def _waves(groups: Sequence[ContentGroup], size: int) -> Iterator[Sequence[ContentGroup]]:
@@ -218,8 +266,7 @@ def _hash_files(refs: Sequence[PhotoRef], limits: ReadLimits) -> dict[PhotoRef, 
 
 
 def _sweep(library: Library) -> None:
-    """Delete what an interrupted run left behind."""
-    shutil.rmtree(library.state / "scans", ignore_errors=True)
+    """Delete the unfinished files that an interrupted run left behind."""
     if storage.exists(library.scratch):
         leftovers = [entry.relative for entry in storage.walk(library.scratch)]
         storage.remove([storage.join(library.scratch, name) for name in leftovers])

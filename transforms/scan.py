@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from transforms import near_duplicates
 from transforms.cloak.faces import AlignedFace
 from transforms.discover import PhotoRef
 from transforms.faces.align import CROP_SIZE, crop_face, face_to_crop
@@ -28,6 +29,9 @@ class ScannedPhoto:
     faces: those to cloak. crops: uint8 (n, 112, 112, 3), their aligned crops.
     tiny_faces: how many more were found that are too small for any recogniser.
     copies: its exact duplicates.
+    pdq: 32 bytes, see `near_duplicates`; None where it is not looked for or shows too little.
+    duplicate_of, distance: source of the photo that it is a near duplicate of, and how near.
+    origins: per face, what its cloak comes from: photo and index, the same for near duplicates.
     """
 
     ref: PhotoRef
@@ -42,6 +46,10 @@ class ScannedPhoto:
     reason: str | None = None
     retry: bool = False
     copies: tuple[PhotoRef, ...] = ()
+    pdq: bytes | None = None
+    duplicate_of: str | None = None
+    distance: int | None = None
+    origins: tuple[str, ...] = ()
 
 
 def unreadable(photo: ReadPhoto, copies: tuple[PhotoRef, ...] = ()) -> ScannedPhoto:
@@ -80,14 +88,21 @@ def scanned(
         np.stack(crops) if crops else _no_crops(),
         tiny_faces=len(faces) - len(usable),
         copies=copies,
+        pdq=near_duplicates.pdq(pixels),
+        origins=tuple(origin(photo.sha256, index) for index in range(len(usable))),
     )
+
+
+def origin(sha256: str | None, index: int) -> str:
+    """The name of a face of a photo."""
+    return f"{sha256} {index}"
 
 
 def aligned_faces(photo: ScannedPhoto) -> list[AlignedFace]:
     """The photo's faces as the optimiser takes them."""
     return [
-        AlignedFace(index, crop, _seed(f"{photo.sha256} {index}"))
-        for index, crop in enumerate(photo.crops)
+        AlignedFace(index, crop, _seed(origin))
+        for index, (crop, origin) in enumerate(zip(photo.crops, photo.origins, strict=True))
     ]
 
 

@@ -1,0 +1,153 @@
+"""Near duplicates of a wave: found by hash in the wave and the library, looked at, mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import manifest
+from pipeline.library import Library
+from pipeline.settings import Settings
+from transforms import near_duplicates, storage
+from transforms.discover import PhotoRef
+from transforms.faces.align import crop_face, face_to_crop
+from transforms.faces.detect import Face
+from transforms.fingerprint import read_photo
+from transforms.mirror import Canonical, canonical, mirror
+from transforms.near_duplicates import Hashed, Pair
+from transforms.scan import ScannedPhoto, origin
+
+PAIRS = pa.schema([("one", pa.string()), ("other", pa.string()), ("distance", pa.int32())])
+
+# Finds the pairs among photos, as `graph.alike` does, and gives the file that they are in.
+Finder = Callable[[list[Hashed]], str]
+
+
+def to_row(pair: Pair) -> dict[str, Any]:
+    """A pair as a dict that fits `PAIRS`."""
+    return {"one": pair.one.key, "other": pair.other.key, "distance": pair.distance}
+
+
+class Likes:
+    """Knows the hashes of a library, and finds what is like them."""
+
+    def __init__(self, library: Library, settings: Settings) -> None:
+        self._library, self._settings = library, settings
+        table = manifest.read(library.manifest, ["source", "pdq", "gone"])
+        # A photo that is gone cannot be looked at any more, nor its faces be cut out again.
+        there = table.filter(pc.and_(pc.is_valid(table["pdq"]), pc.is_null(table["gone"])))
+        self._hashes: dict[str, bytes] = {
+            source: bytes.fromhex(text)
+            for source, text in zip(
+                there["source"].to_pylist(), there["pdq"].to_pylist(), strict=True
+            )
+        }
+
+    def mirrored(self, photos: Sequence[ScannedPhoto], find: Finder) -> list[ScannedPhoto]:
+        """The photos of a wave, near duplicates with the faces of the photo that they are like."""
+        parameters = self._settings.near_duplicates
+        if parameters.policy == "off":
+            return list(photos)
+        mine = {p.ref.source: p for p in photos if p.status is None and p.pdq is not None}
+        compared = self._comparable(mine)
+        distances: dict[tuple[str, str], int] = {}
+        if compared:
+            rows = pq.read_table(find(compared)).to_pylist()
+            distances = {(row["one"], row["other"]): row["distance"] for row in rows}
+        changed: dict[str, ScannedPhoto] = {}
+        for group in near_duplicates.groups(distances):
+            changed |= self._group(group, mine, distances)
+        self._hashes |= {source: p.pdq for source, p in mine.items() if p.pdq is not None}
+        return [changed.get(photo.ref.source, photo) for photo in photos]
+
+    def _comparable(self, mine: Mapping[str, ScannedPhoto]) -> list[Hashed]:
+        known = {source: value for source, value in self._hashes.items() if source not in mine}
+        new = {source: photo.pdq for source, photo in mine.items() if photo.pdq is not None}
+        if not new:
+            return []
+        in_new, in_known = near_duplicates.sharing_a_band(
+            near_duplicates.as_array(list(new.values())),
+            near_duplicates.as_array(list(known.values())),
+        )
+        return [
+            Hashed(source, value, self._path(source, mine), is_known)
+            for hashes, mask, is_known in ((new, in_new, False), (known, in_known, True))
+            for (source, value), shares in zip(hashes.items(), mask, strict=True)
+            if shares
+        ]
+
+    def _path(self, source: str, mine: Mapping[str, ScannedPhoto]) -> str:
+        if source in mine:
+            return mine[source].ref.path
+        return storage.join(self._library.source, source)
+
+    def _group(
+        self,
+        group: set[str],
+        mine: Mapping[str, ScannedPhoto],
+        distances: Mapping[tuple[str, str], int],
+    ) -> dict[str, ScannedPhoto]:
+        """The group's photos of this wave that change."""
+        like = self._known(sorted(group - mine.keys()))
+        if like is None:
+            largest = min(
+                (mine[key] for key in group if key in mine),
+                key=lambda p: (-p.width * p.height, -p.ref.size, p.ref.source),
+            )
+            like = canonical(largest)
+        changed = {}
+        for key in group & mine.keys() - {like.source}:
+            bits = min(bits for pair, bits in distances.items() if key in pair)
+            photo = mirror(mine[key], like, bits, self._settings.detector.min_face)
+            if self._settings.near_duplicates.policy == "skip":
+                reason = f"near duplicate of {like.source} (near_duplicates.policy)"
+                photo = replace(photo, status="skipped", reason=reason)
+            changed[key] = photo
+        return changed
+
+    def _known(self, sources: Sequence[str]) -> Canonical | None:
+        """The photo of the library that a group is to be like; None when none can be read."""
+        if not sources:
+            return None
+        table = manifest.read(self._library.manifest)
+        links = dict(
+            zip(table["source"].to_pylist(), table["duplicate_of"].to_pylist(), strict=True)
+        )
+        for source in sources:
+            while links.get(source) is not None:
+                source = links[source]
+            for row in table.filter(pc.equal(table["source"], source)).to_pylist():
+                found = self._canonical(row)
+                if found is not None:
+                    return found
+        return None
+
+    def _canonical(self, row: Mapping[str, Any]) -> Canonical | None:
+        ref = PhotoRef(self._library.source, row["source"], row["source_size"], 0.0)
+        photo = read_photo(ref, self._settings.limits)
+        if photo.pixels is None or photo.sha256 != row["source_sha256"]:
+            return None
+        faces = [
+            Face(
+                (box["left"], box["top"], box["right"], box["bottom"]),
+                tuple((point["x"], point["y"]) for point in face["landmarks"]),
+                face["detector_score"],
+            )
+            for face in row["faces"]
+            for box in (face["box"],)
+        ]
+        crops = [crop_face(photo.pixels, face_to_crop(face.landmarks)) for face in faces]
+        return Canonical(
+            row["source"],
+            row["width"],
+            row["height"],
+            faces,
+            np.stack(crops) if crops else np.zeros((0, 0, 0, 3), np.uint8),
+            [origin(row["source_sha256"], index) for index in range(len(faces))],
+        )

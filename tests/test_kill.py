@@ -1,0 +1,178 @@
+"""A run that is killed at any moment, and taken up again, ends like one that was not.
+
+`make test-kill` kills many; the default suite one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pytest
+
+from benchmarks.make_archive import make_archive
+from pipeline import graph, manifest
+from pipeline.runners import run_locally
+from pipeline.settings import RunSettings
+from pipeline.waves import new_stamp
+from tests.archives import QUICK, Archive
+from tests.commands import hashes
+from transforms.discover import discover
+from transforms.faces.detect import Face
+from transforms.scan import ScannedPhoto
+
+KILLS = int(os.environ.get("PHOTOVEIL_KILLS", "1"))
+SETTINGS = QUICK.model_copy(update={"run": RunSettings(wave_photos=4)})
+
+
+def start(archive: Archive) -> subprocess.Popen[bytes]:
+    config = archive.photos.parent / "quick.yaml"
+    config.write_text(archive.settings.model_dump_json())
+    return subprocess.Popen(
+        [
+            *(Path(sys.executable).with_name("photoveil"), "run", archive.photos, archive.out),
+            *("--state", archive.state, "--config", config),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def wait_for_events(archive: Archive, run: subprocess.Popen[bytes], count: int) -> None:
+    """Until the run has reported so many scanned photos, cloaked faces and written photos."""
+    progress = archive.state / "progress"
+    while run.poll() is None:
+        if progress.exists() and progress.read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.01)
+
+
+def photos_of(archive: Archive) -> dict[str, str]:
+    return {n: h for n, h in hashes(archive.out).items() if not n.startswith("_photoveil/")}
+
+
+def rows_of(archive: Archive) -> dict[str, dict[str, Any]]:
+    """The manifest without what tells one run from another: its name, its time, the rounding of
+    what it measured."""
+    rows = archive.rows()
+    for row in rows.values():
+        del row["run_id"], row["finished"]
+        for face in row["faces"]:
+            face["dssim"] = round(face["dssim"], 4)
+            face["flip"] = round(face["flip"], 4)
+            face["cosine_shift"] = [
+                (pair["surrogate"], round(pair["shift"], 3)) for pair in face["cosine_shift"]
+            ]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """An archive after a run that nothing disturbed."""
+    archive = Archive(tmp_path_factory.mktemp("whole"), SETTINGS)
+    make_archive(archive.photos, 14, seed=7, side=200)
+    archive.run()
+    return archive
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_a_killed_run_that_goes_on_ends_byte_for_byte_like_a_whole_one(
+    whole: Archive, tmp_path: Path, seed: int
+) -> None:
+    archive = Archive(tmp_path, SETTINGS)
+    archive.photos.symlink_to(whole.photos, target_is_directory=True)
+    before = hashes(whole.photos)
+    rng = random.Random(seed)
+    run = start(archive)
+    wait_for_events(archive, run, rng.randrange(60))
+    time.sleep(rng.uniform(0, 0.3))
+    run.kill()
+    run.communicate()
+    for name, sha256 in photos_of(archive).items():
+        assert sha256 == photos_of(whole)[name]  # no half-written file
+    finished = archive.rows()
+    archive.run()
+    assert photos_of(archive) == photos_of(whole)
+    assert rows_of(archive) == rows_of(whole)
+    assert {s: archive.rows()[s] for s in finished} == finished  # done once
+    assert hashes(archive.out / "_photoveil/unfinished") == {}
+    assert hashes(archive.state).keys() <= {"progress"}  # no face, no crop
+    assert hashes(whole.photos) == before
+
+
+def test_ctrl_c_finishes_the_photos_in_hand_and_says_how_to_go_on(
+    whole: Archive, tmp_path: Path
+) -> None:
+    archive = Archive(tmp_path, SETTINGS)
+    archive.photos.symlink_to(whole.photos, target_is_directory=True)
+    run = start(archive)
+    wait_for_events(archive, run, 5)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate()[0].decode()
+    assert run.returncode == 130
+    assert "Stopping after the photos in hand" in said
+    assert "to go: the same command goes on." in said
+    assert 0 < len(archive.rows()) < len(whole.rows())
+    archive.run()
+    assert photos_of(archive) == photos_of(whole)
+
+
+def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
+    whole: Archive, tmp_path: Path
+) -> None:
+    refs = [ref for ref in discover(str(whole.photos)) if ref.source in whole.rows()]
+    good = next(ref for ref in refs if whole.rows()[ref.source]["status"] == "cloaked")
+    row = whole.rows()[good.source]
+    bad = replace(good, root=str(tmp_path), relative="bad.jpg")
+    shutil.copyfile(good.path, bad.path)
+    box = tuple(row["faces"][0]["box"].values())
+    landmarks = tuple((point["x"], point["y"]) for point in row["faces"][0]["landmarks"])
+    face = Face(box, landmarks, 1.0)
+    size = row["width"], row["height"]
+    photos = [
+        ScannedPhoto(
+            ref,
+            row["source_sha256"],
+            "JPEG",
+            *size,
+            (face,),
+            crops,
+            origins=("x",),
+        )
+        for ref, crops in (
+            (bad, np.zeros((1, 112, 112, 7), np.uint8)),  # no picture of a face
+            (good, np.full((1, 112, 112, 3), 99, np.uint8)),
+        )
+    ]
+    out = whole.out / "_photoveil/test"
+    (out / "cloaks").mkdir(parents=True)
+    settings = SETTINGS.model_copy(
+        update={"cloak": type(SETTINGS.cloak)(**{**vars(SETTINGS.cloak), "batch_size": 1})}
+    )
+    wave = graph.Wave(
+        type(whole.library.destination)(str(out), str(out / "unfinished")),
+        *(str(out / "scan"), str(out / "pairs"), str(out / "cloaks"), str(out / "part")),
+        new_stamp(settings),
+        None,
+    )
+
+    def build(pipeline: beam.Pipeline) -> None:
+        graph.cloak(pipeline, photos, settings, wave)
+
+    run_locally(build, settings.run)
+    rows = manifest.read_part(str(out / "part-00000-of-00001.parquet")).to_pylist()
+    by_source = {row["source"]: row for row in rows}
+    assert by_source[good.source]["status"] == "cloaked"
+    assert by_source[bad.source]["status"] == "failed"
+    assert by_source[bad.source]["retry"]
+    assert by_source[bad.source]["reason"].startswith("cloaking failed: ")

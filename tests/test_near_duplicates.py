@@ -1,0 +1,153 @@
+"""Near duplicates: which photos are, and that all copies of one carry the same cloak."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.settings import Settings
+from tests.archives import QUICK, Archive
+from transforms.near_duplicates import (
+    Hashed,
+    NearDuplicateParameters,
+    as_array,
+    bands,
+    candidate_pairs,
+    distance,
+    groups,
+    look_alike,
+    pdq,
+    sharing_a_band,
+)
+
+Photo = Callable[[str], Path]
+MOST = NearDuplicateParameters().max_difference
+
+
+@pytest.fixture(scope="session")
+def portrait(demo_photo: Photo) -> Image.Image:
+    with Image.open(demo_photo("biden.jpg")) as image:
+        image.thumbnail((900, 900))
+        return image.convert("RGB")
+
+
+def saved(image: Image.Image, quality: int, side: int | None = None) -> bytes:
+    if side is not None:
+        image = image.copy()
+        image.thumbnail((side, side))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+@pytest.mark.parametrize(("quality", "side"), [(40, None), (90, 600), (75, 300), (95, 160)])
+def test_resized_and_recompressed_copies_are_alike(
+    portrait: Image.Image, quality: int, side: int | None
+) -> None:
+    one, other = np.asarray(portrait), pixels(saved(portrait, quality, side))
+    hashes = pdq(one), pdq(other)
+    assert hashes[0] is not None and hashes[1] is not None
+    assert distance(*hashes) <= 15  # type: ignore[arg-type]
+    assert look_alike(one, other, MOST)
+
+
+@pytest.mark.parametrize(("turn", "shift"), [(0.6, 0), (0.0, 6)])
+def test_the_next_shot_of_a_burst_is_another_photo(
+    portrait: Image.Image, turn: float, shift: int
+) -> None:
+    width, height = portrait.size
+    frame = (20, 20, width - 20, height - 20)
+    first = np.asarray(portrait.crop(frame))
+    moved = portrait.rotate(turn, Image.Resampling.BICUBIC)
+    second = np.asarray(moved.crop(tuple(side + shift for side in frame)))  # type: ignore[arg-type]
+    assert not look_alike(first, second, MOST)
+
+
+def test_a_burst_where_only_the_face_moves_is_not_alike(portrait: Image.Image) -> None:
+    first = np.asarray(portrait)
+    second = first.copy()
+    second[150:290, 130:260] = np.roll(first, 8, axis=1)[150:290, 130:260]
+    assert not look_alike(first, second, MOST)
+
+
+def test_a_picture_that_shows_nothing_has_no_hash() -> None:
+    assert pdq(np.full((300, 300, 3), 128, np.uint8)) is None
+
+
+def test_hashes_that_differ_in_at_most_15_bits_share_a_band() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        bits = rng.integers(0, 2, 256)
+        other = bits.copy()
+        other[rng.choice(256, 15, replace=False)] ^= 1
+        one, two = (np.packbits(value).tobytes() for value in (bits, other))
+        assert distance(one, two) == 15
+        assert set(bands(one)) & set(bands(two))
+        in_new, in_known = sharing_a_band(as_array([one]), as_array([two]))
+        assert in_new.all() and in_known.all()
+        in_new, _ = sharing_a_band(as_array([one, two]), as_array([]))
+        assert in_new.all()
+
+
+def test_pairs_of_two_known_photos_are_not_looked_at_again() -> None:
+    photos = [Hashed(key, bytes(32), key, known=key != "c") for key in "abc"]
+    found = [(pair.one.key, pair.other.key) for pair in candidate_pairs(photos, 15)]
+    assert found == [("a", "c"), ("b", "c")]
+    assert [sorted(group) for group in groups(found)] == [["a", "b", "c"]]
+
+
+def change(archive: Archive, name: str) -> np.ndarray:
+    """What the cloak did to the brightness of a photo, at 300 pixels: float (H, W)."""
+    pair = []
+    for root in (archive.photos, archive.out):
+        with Image.open(root / name) as image:
+            pair.append(np.asarray(image.convert("L").resize((225, 300)), np.float32))
+    return pair[1] - pair[0]
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+@pytest.mark.parametrize("policy", ["mirror", "off", "skip"])
+def test_copies_carry_one_cloak_in_one_run_and_in_the_next(
+    tmp_path: Path, portrait: Image.Image, policy: str
+) -> None:
+    near = NearDuplicateParameters(policy=policy)  # type: ignore[arg-type]
+    cloak = {**vars(QUICK.cloak), "steps": 6}
+    settings = Settings(
+        cloak=type(QUICK.cloak)(**cloak), detector=QUICK.detector, near_duplicates=near
+    )
+    archive = Archive(tmp_path, settings)
+    archive.photos.mkdir()
+    (archive.photos / "a_small.jpg").write_bytes(saved(portrait, 90, 600))
+    (archive.photos / "original.jpg").write_bytes(saved(portrait, 95))
+    archive.run()
+    (archive.photos / "later.jpg").write_bytes(saved(portrait, 85, 700))
+    archive.run()
+    rows = archive.rows()
+    if policy == "skip":
+        assert rows["later.jpg"]["status"] == rows["a_small.jpg"]["status"] == "skipped"
+        assert sorted(os.listdir(archive.out)) == ["_photoveil", "original.jpg"]
+        assert archive.plan().refs == []
+        return
+    original = change(archive, "original.jpg")
+    alike = [likeness(original, change(archive, name)) for name in ("a_small.jpg", "later.jpg")]
+    if policy == "mirror":
+        assert rows["later.jpg"]["duplicate_of"] == "original.jpg"
+        assert rows["a_small.jpg"]["duplicate_of"] == "original.jpg"
+        assert rows["a_small.jpg"]["distance"] <= 15
+        assert min(alike) > 0.8
+    else:
+        assert rows["later.jpg"]["duplicate_of"] is None
+        assert max(alike) < 0.7

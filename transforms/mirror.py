@@ -1,0 +1,82 @@
+"""One cloak for all near duplicates of a photo, so that their average shows no more than one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from transforms.faces.detect import Face
+from transforms.scan import ScannedPhoto
+
+# Landmarks of one face in two copies lie this near, as a share of the face's size.
+_SAME_FACE = 0.2
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """The photo whose cloaks its near duplicates get.
+
+    source: its name in the manifest. width, height: pixels, upright.
+    faces: in its pixels. crops: uint8 (n, 112, 112, 3). origins: as in `ScannedPhoto`.
+    """
+
+    source: str
+    width: int
+    height: int
+    faces: Sequence[Face]
+    crops: np.ndarray
+    origins: Sequence[str]
+
+
+def canonical(photo: ScannedPhoto) -> Canonical:
+    """A scanned photo as the one to mirror."""
+    return Canonical(
+        photo.ref.source, photo.width, photo.height, photo.faces, photo.crops, photo.origins
+    )
+
+
+def mirror(photo: ScannedPhoto, like: Canonical, distance: int, min_face: float) -> ScannedPhoto:
+    """The photo with the canonical one's faces in place of its own.
+
+    The cloak is then optimised on the same crop from the same seed, and laid on with the same
+    landmarks, scaled: the detector's own differ by a pixel or so from copy to copy, enough to
+    shift the cloak's texture against itself. Faces that only one of the two shows are cloaked too.
+
+    Args:
+        distance: of their hashes. min_face: least size in pixels of a face worth cloaking.
+    """
+    scale = np.array([photo.width / like.width, photo.height / like.height])
+    faces, crops, origins = [], [], []
+    for face, crop, origin in zip(like.faces, like.crops, like.origins, strict=True):
+        scaled = _scaled(face, scale)
+        if scaled.size >= min_face:
+            faces.append(scaled)
+            crops.append(crop)
+            origins.append(origin)
+    taken = len(faces)
+    for face, crop, origin in zip(photo.faces, photo.crops, photo.origins, strict=True):
+        if not any(_same(face, other) for other in faces[:taken]):
+            faces.append(face)
+            crops.append(crop)
+            origins.append(origin)
+    return replace(
+        photo,
+        faces=tuple(faces),
+        crops=np.stack(crops) if crops else photo.crops[:0],
+        origins=tuple(origins),
+        duplicate_of=like.source,
+        distance=distance,
+    )
+
+
+def _scaled(face: Face, scale: np.ndarray) -> Face:
+    left, top, right, bottom = (float(v) for v in np.asarray(face.box) * np.tile(scale, 2))
+    points = tuple((float(x), float(y)) for x, y in np.asarray(face.landmarks) * scale)
+    return Face((left, top, right, bottom), points, face.score)
+
+
+def _same(one: Face, other: Face) -> bool:
+    apart = np.asarray(one.landmarks) - np.asarray(other.landmarks)
+    return float(np.linalg.norm(apart, axis=1).mean()) < _SAME_FACE * other.size

@@ -1,0 +1,153 @@
+"""Near duplicates: the same picture resized, recompressed or tagged anew.
+
+Pictures are compared by PDQ (Facebook 2019, "The TMK+PDQF Video-Hashing Algorithm and the PDQ
+Image-Hashing Algorithm"), 256 bits of a picture's low frequencies. The bits are cut into 16 bands:
+two hashes that differ in at most 15 bits agree in one band at least, so only photos that share a
+band are compared, and the work grows with the archive and not with its square. What passes is
+looked at: two shots of a burst have like hashes, but some part of the picture differs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import pdqhash
+from PIL import Image
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as validated
+
+PDQ_BYTES = 32
+_BANDS = 16
+_SIDE = 256  # pixels: a hash of 16 x 16 frequencies needs no more, and costs a tenth
+_LOOK = 32  # cells a side in which two pictures are compared by eye, as it were
+
+
+@validated(frozen=True, config=ConfigDict(extra="forbid"))
+class NearDuplicateParameters:
+    """What becomes of near duplicates."""
+
+    policy: Literal["mirror", "skip", "off"] = "mirror"
+    """mirror: they get the cloak of the photo they are like, so that the average of the copies
+    shows no more than one; skip: they are left out of the output; off: not looked for."""
+    max_distance: Annotated[int, Field(ge=0, le=15)] = 15
+    """Most bits of 256 that may differ."""
+    max_difference: Annotated[float, Field(gt=0, le=255)] = 5.0
+    """Most levels that any cell of 32 x 32 may differ in brightness."""
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """A photo to compare. key: its name. pdq: 32 bytes. path: where to read it. known: it is in
+    the library already."""
+
+    key: str
+    pdq: bytes
+    path: str
+    known: bool = False
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two photos with like hashes; the key of `one` sorts first. distance: bits that differ."""
+
+    one: Hashed
+    other: Hashed
+    distance: int
+
+
+def pdq(pixels: np.ndarray) -> bytes | None:
+    """The hash of an upright photo, uint8 (H, W, 3) RGB; None for one that shows too little.
+
+    PDQ gives a quality, 0 to 100, and its authors advise against hashes below 50: a plain wall is
+    like any other plain wall.
+    """
+    # reducing_gap lets Pillow halve a large photo before the costly filter.
+    image = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, None, 2.0)
+    bits, quality = pdqhash.compute(np.asarray(image))
+    return np.packbits(bits).tobytes() if quality >= 50 else None
+
+
+def bands(value: bytes) -> list[bytes]:
+    """The 16 bands of a hash, each with its number in front."""
+    width = PDQ_BYTES // _BANDS
+    return [bytes([n]) + value[n * width : (n + 1) * width] for n in range(_BANDS)]
+
+
+def distance(one: bytes, other: bytes) -> int:
+    """Bits that differ."""
+    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()
+
+
+def sharing_a_band(new: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which hashes can be like a new one, told by their bands: bool (m,) and (n,).
+
+    Args:
+        new: uint8 (m, 32), compared with each other and with `known`: uint8 (n, 32).
+    """
+    in_new, in_known = np.zeros(len(new), bool), np.zeros(len(known), bool)
+    for start in range(0, PDQ_BYTES, PDQ_BYTES // _BANDS):
+        one, other = (
+            np.ascontiguousarray(hashes[:, start : start + 2]).view(np.uint16)[:, 0]
+            for hashes in (new, known)
+        )
+        values, counts = np.unique(one, return_counts=True)
+        in_new |= np.isin(one, values[counts > 1]) | np.isin(one, other)
+        in_known |= np.isin(other, values)
+    return in_new, in_known
+
+
+def look_alike(one: np.ndarray, other: np.ndarray, most: float) -> bool:
+    """True when two upright photos, uint8 (H, W, 3), show the same at the same places.
+
+    Args:
+        most: levels that the mean brightness of any cell of 32 x 32 may differ.
+    """
+    (height, width), (other_height, other_width) = one.shape[:2], other.shape[:2]
+    # Rounding of the sides may change the shape of a thumbnail by a pixel.
+    slack = 1 / min(height, width) + 1 / min(other_height, other_width)
+    if abs(np.log(height / width * other_width / other_height)) > slack:
+        return False
+    cells = [
+        np.asarray(
+            Image.fromarray(pixels).convert("L").resize((_LOOK, _LOOK), Image.Resampling.LANCZOS),
+            np.float32,
+        )
+        for pixels in (one, other)
+    ]
+    return float(np.abs(cells[0] - cells[1]).max()) <= most
+
+
+def groups(pairs: Iterable[tuple[str, str]]) -> Iterator[set[str]]:
+    """The connected groups of the pairs of keys."""
+    leaders: dict[str, str] = {}
+
+    def leader(key: str) -> str:
+        while leaders.setdefault(key, key) != key:
+            leaders[key] = leaders[leaders[key]]
+            key = leaders[key]
+        return key
+
+    for one, other in pairs:
+        leaders[leader(one)] = leader(other)
+    members: defaultdict[str, set[str]] = defaultdict(set)
+    for key in leaders:
+        members[leader(key)].add(key)
+    return iter(members.values())
+
+
+def candidate_pairs(photos: Iterable[Hashed], most: int) -> Iterator[Pair]:
+    """The pairs within one bucket that are near enough, those of two known photos left out."""
+    for a, b in itertools.combinations(sorted(photos, key=lambda photo: photo.key), 2):
+        bits = distance(a.pdq, b.pdq)
+        if bits <= most and not (a.known and b.known):
+            yield Pair(a, b, bits)
+
+
+def as_array(hashes: Sequence[bytes]) -> np.ndarray:
+    """uint8 (n, 32)."""
+    return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, PDQ_BYTES)
