@@ -66,10 +66,11 @@ def main() -> None:
     chatter.import_tensorflow()
     # Only now, or TensorFlow would have said its lines already.
     from pipeline import evaluation_report
-    from pipeline.evaluate import draw_sheet, evaluate_library, looks, read_labels, study_library
+    from pipeline.evaluate import draw_sheet, evaluate_library, looks
     from pipeline.job import run_job
     from pipeline.library import open_library
     from pipeline.settings import load_settings
+    from pipeline.study import read_labels, study_library
     from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
     from transforms.recognisers import names
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +12,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline import manifest
-from pipeline.library import FOLDER, LibraryError
+from pipeline.study import manifest_folder, real_names
 from transforms import assets, codecs, storage
-from transforms.discover import printable
 from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
 from transforms.evaluate.contact_sheet import Shown, contact_sheet
 from transforms.evaluate.embedding import Embedder
@@ -32,11 +29,6 @@ from transforms.faces.detect import load_retinaface
 from transforms.faces.parameters import DetectorParameters
 from transforms.recognisers import load_recogniser
 
-LABELS = "people.csv"
-_HOW_LABELLED = (
-    f"whose photo is which is told by a table ({LABELS}, columns file and person) or by the first "
-    "folder that it lies in"
-)
 _MAX_PIXELS = 250_000_000
 _SHEET_FACES = 16
 WORST_SHARE = 0.05
@@ -79,81 +71,6 @@ class Evaluation:
         return ordered[: int(np.ceil(WORST_SHARE * len(ordered)))]
 
 
-def read_labels(root: str, table: str | None = None) -> dict[str, str]:
-    """Whose photo each file below `root` is, by its relative path.
-
-    Args:
-        table: CSV file with the columns file (below `root`) and person; an empty person is nobody
-            in particular. Without one, `people.csv` in `root`; without that, the first folder
-            below `root` is the person.
-
-    Raises:
-        LibraryError: the table cannot be read or lacks a column.
-        OSError: `root` cannot be listed.
-    """
-    beside = storage.join(root, LABELS)
-    if table is None and not storage.exists(beside):
-        found = (entry.relative for entry in storage.walk(root) if not entry.problem)
-        return {
-            name: name.split("/")[0]
-            for name in found
-            if "/" in name and not name.startswith(f"{FOLDER}/")
-        }
-    try:
-        text = storage.read_bytes(table or beside).decode("utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-        return {row["file"]: row["person"] for row in rows if row["person"]}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise LibraryError(
-            f"{table or beside} cannot be used ({error!r}); it must be a CSV file in UTF-8 with "
-            "the columns file and person"
-        ) from error
-
-
-def study_library(
-    root: str,
-    originals: str,
-    labels: Mapping[str, str],
-    probes: Sequence[tuple[str, str]] = (),
-    padding: Sequence[tuple[str, str]] = (),
-    per_person: int | None = None,
-) -> Study:
-    """The photos of labelled people in a library, each with its original.
-
-    Args:
-        root: of the library. originals: the folder it was made from.
-        labels: person by path below `originals`.
-        probes, padding: see `Study`.
-        per_person: at most so many published photos of each, spread evenly in order of name.
-
-    Raises:
-        LibraryError: nothing to evaluate; the message says what is missing.
-    """
-    rows = _manifest(root)
-    if not rows:
-        raise LibraryError(f"{root} is no library of cloaked photos: it has no manifest")
-    sources, outputs = _real_names(originals), _real_names(root)
-    by_person: dict[str, list[Published]] = defaultdict(list)
-    person_of = {printable(name): person for name, person in labels.items()}
-    for row in rows:
-        source, output = row["source"], row["output"]
-        if source in person_of and source in sources and output in outputs:
-            person = person_of[source]
-            photo = Published(
-                person,
-                storage.join(originals, sources[source]),
-                storage.join(root, outputs[output]),
-            )
-            by_person[person].append(photo)
-    wanted = {person for person, _ in probes}
-    if probes and not wanted & set(by_person):
-        raise LibraryError(f"no person of the probes has a photo in {root}; {_HOW_LABELLED}")
-    if not probes and not any(len(photos) > 1 for photos in by_person.values()):
-        raise LibraryError(f"no person has two photos in {root} to search in; {_HOW_LABELLED}")
-    published = [photo for photos in by_person.values() for photo in _spread(photos, per_person)]
-    return Study(tuple(published), tuple(probes), tuple(padding))
-
-
 def evaluate_library(
     root: str,
     study: Study,
@@ -166,7 +83,7 @@ def evaluate_library(
     """All figures of a library.
 
     Args:
-        study: from `study_library`. recognisers: names from `transforms.recognisers`.
+        study: from `pipeline.study`. recognisers: names from `transforms.recognisers`.
         conditions: keys of `CONDITIONS`; `AS_WRITTEN` is always among them.
         cache: file to keep embeddings in between runs; private, for it holds biometric data.
         tick: called `looks(study, conditions)` times on the way.
@@ -187,24 +104,20 @@ def evaluate_library(
     findings = track(study, embedder, wanted)
     if cache is not None:
         embedder.save(cache)
-    written = {photo.written: photo for photo in study.published}
-    outputs = _real_names(root)
-    in_study = [
-        (row, written[path])
-        for row in _manifest(root)
-        if row["output"] in outputs
-        and (path := storage.join(root, outputs[row["output"]])) in written
-    ]
-    faces = []
-    for row, photo in in_study:
-        faces += list(_visible(row, photo))
+    faces, problems = [], dict(embedder.unreadable)
+    rows = _rows(root, study)
+    for row, photo in rows:
+        try:
+            faces += list(_visible(row, photo))
+        except (OSError, codecs.CodecError) as error:
+            problems[photo.written] = str(error)
         tick()
     return Evaluation(
         study,
-        Counter(row["status"] for row, _ in in_study),
+        Counter(row["status"] for row, _ in rows),
         findings,
         faces,
-        embedder.unreadable,
+        problems,
     )
 
 
@@ -224,10 +137,29 @@ def draw_sheet(faces: Sequence[SeenFace]) -> Image.Image:
     return contact_sheet([_shown(face) for face in [*worst, *(rest[place] for place in places)]])
 
 
+def _rows(root: str, study: Study) -> list[tuple[Mapping[str, Any], Published]]:
+    """Each published photo with its row of the manifest."""
+    photos = {photo.written: photo for photo in study.published}
+    outputs = real_names(root)
+    return [
+        (row, photos[path])
+        for row in manifest.read(manifest_folder(root)).to_pylist()
+        if row["output"] in outputs
+        and (path := storage.join(root, outputs[row["output"]])) in photos
+    ]
+
+
 def _visible(row: Mapping[str, Any], photo: Published) -> Iterator[SeenFace]:
+    """The faces of a photo.
+
+    Raises:
+        OSError, codecs.CodecError: one of the two files cannot be read.
+    """
     if not row["faces"]:
         return
     clean, written = (_pixels(path) for path in (photo.original, photo.written))
+    if clean.shape != written.shape:
+        raise codecs.CodecError("the original is of another size by now, so it shows no cloak")
     for number, face in enumerate(row["faces"], 1):
         sides = face["box"]
         box = (sides["left"], sides["top"], sides["right"], sides["bottom"])
@@ -255,20 +187,3 @@ def _shown(face: SeenFace) -> Shown:
 
 def _pixels(path: str) -> np.ndarray:
     return codecs.decode(storage.read_bytes(path), _MAX_PIXELS).pixels
-
-
-def _manifest(root: str) -> list[dict[str, Any]]:
-    return manifest.read(storage.join(root, f"{FOLDER}/manifest")).to_pylist()
-
-
-def _spread(photos: Sequence[Published], most: int | None) -> Sequence[Published]:
-    """At most so many, evenly over the whole."""
-    if most is None or len(photos) <= most:
-        return photos
-    return [photos[index * len(photos) // most] for index in range(most)]
-
-
-def _real_names(root: str) -> dict[str, str]:
-    """Paths below a root by the form that the manifest has of them."""
-    found = (entry.relative for entry in storage.walk(root) if not entry.problem)
-    return {printable(name): name for name in found}

@@ -16,10 +16,9 @@ from pipeline.evaluate import (
     draw_sheet,
     evaluate_library,
     looks,
-    read_labels,
-    study_library,
 )
 from pipeline.library import LibraryError, default_state
+from pipeline.study import read_labels, study_library
 from transforms import storage
 from transforms.discover import printable
 from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS

@@ -16,11 +16,12 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks.protection import people_of_half
-from pipeline.evaluate import read_labels, study_library
+from pipeline.evaluate import evaluate_library
 from pipeline.evaluation_job import Request, evaluate_job
 from pipeline.job import run_job
 from pipeline.library import LibraryError, open_library
 from pipeline.settings import load_settings
+from pipeline.study import read_labels, study_library
 from tests.commands import hashes, photoveil
 
 
@@ -122,6 +123,18 @@ def test_no_more_photos_of_a_person_than_asked_for_are_looked_at(library: Librar
     probes = [("obama", str(library.base / "probes/obama/obama3.jpg"))]
     study = study_library(str(library.out), str(library.photos), labels, probes, per_person=1)
     assert [photo.person for photo in study.published] == ["joe", "obama"]
+
+
+def test_an_original_that_was_changed_since_is_named(library: Library, tmp_path: Path) -> None:
+    originals = tmp_path / "photos"
+    shutil.copytree(library.photos, originals)
+    with Image.open(originals / "joe/biden.jpg") as image:
+        image.resize((300, 400)).save(originals / "joe/biden.jpg")
+    labels = read_labels(str(originals))
+    study = study_library(str(library.out), str(originals), labels)
+    found = evaluate_library(str(library.out), study, [], [])
+    assert len(found.faces) == 2
+    assert list(found.unreadable) == [str(library.out / "joe/biden.jpg")]
 
 
 @pytest.mark.parametrize(
