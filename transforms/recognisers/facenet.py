@@ -41,8 +41,7 @@ def load() -> Recogniser:
         about="FaceNet, Inception-ResNet-v1 of 2018",
         white_box=False,
         dimension=512,
-        # Squared distance 1.1.
-        threshold=1.04,
+        threshold=1.1**0.5,  # the paper's distances are squared
         threshold_source="the FaceNet paper, figure 1",
         distance=euclidean_distance,
         align=_align,
