@@ -71,6 +71,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Processes; one uses every core already.")
     ] = None,
+    strip_names: Annotated[
+        bool, typer.Option("--strip-names", help="Leave out who is in a photo, as XMP says it.")
+    ] = False,
     recloak: Annotated[
         bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
     ] = False,
@@ -93,7 +96,9 @@ def run(
 
     console, errors = _consoles()
     try:
-        settings = load_settings(config, mode=mode and mode.value, workers=workers)
+        settings = load_settings(
+            config, mode=mode and mode.value, workers=workers, strip_names=strip_names or None
+        )
         library = open_library(source, output, state)
         with locked(library):
             _load_tensorflow(verbose, console)
@@ -124,6 +129,9 @@ def plan(
     state: Annotated[
         Path | None, typer.Option(help="Private folder; by default in your state folder.")
     ] = None,
+    strip_names: Annotated[
+        bool, typer.Option("--strip-names", help="Leave out who is in a photo, as XMP says it.")
+    ] = False,
     recloak: Annotated[
         bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
     ] = False,
@@ -136,7 +144,7 @@ def plan(
 
     console, errors = _consoles()
     try:
-        settings = load_settings(config, mode=mode and mode.value)
+        settings = load_settings(config, mode=mode and mode.value, strip_names=strip_names or None)
         library = open_library(source, output, state, make=False)
         _load_tensorflow(verbose, console)
         from pipeline.job import make_and_show_plan

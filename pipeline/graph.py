@@ -133,7 +133,10 @@ def cloak(
     _ = (
         {"photo": photo, "cloaks": cloaks, "errors": errors}
         | "Gather" >> beam.CoGroupByKey()
-        | "Publish" >> beam.MapTuple(partial(_publish, wave.destination, settings.run.duplicates))
+        | "Publish"
+        >> beam.MapTuple(
+            partial(_publish, wave.destination, settings.run.duplicates, settings.metadata)
+        )
         | "Published" >> beam.Map(lambda p: tick(p, "published", wave.progress, 1 + len(p.copies)))
         | "Measure"
         >> RunInference(MeasureHandler(settings.cloak.surrogates, settings.cloak.batch_size))
@@ -173,8 +176,8 @@ def _without_crops(key, photo):
     return key, replace(photo, crops=photo.crops[:0])
 
 
-def _publish(destination, how, _key, grouped):
+def _publish(destination, how, metadata, _key, grouped):
     (photo,) = grouped["photo"]
     for reason in grouped["errors"]:
         photo = replace(photo, status="failed", reason=reason, retry=True)
-    return publish(photo, dict(grouped["cloaks"]), destination, how)
+    return publish(photo, dict(grouped["cloaks"]), destination, how, metadata)

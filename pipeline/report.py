@@ -66,6 +66,7 @@ def summary(outcome: Outcome, library: Library) -> str:
         (counts["duplicate"], "duplicates: got the same cloaked file as their twin"),
         (outcome.moved, "moved with their originals"),
         (outcome.pruned, "pruned: their originals are gone"),
+        (counts["companion"], "sidecars and other files of photos: copied"),
         (counts["unsupported"], "left out, not copied"),
         (counts["failed"], "failed, not copied"),
     )

@@ -17,6 +17,7 @@ from transforms.cloak.parameters import CloakParameters
 from transforms.duplicates import Placing
 from transforms.faces.parameters import DetectorParameters
 from transforms.fingerprint import ReadLimits
+from transforms.metadata import MetadataParameters
 from transforms.near_duplicates import NearDuplicateParameters
 
 Mode = Literal["low", "mid", "high"]
@@ -48,13 +49,14 @@ class Settings(BaseModel):
     detector: DetectorParameters = DetectorParameters()
     cloak: CloakParameters = CloakParameters()
     limits: ReadLimits = ReadLimits()
+    metadata: MetadataParameters = MetadataParameters()
     near_duplicates: NearDuplicateParameters = NearDuplicateParameters()
     run: RunSettings = RunSettings()
 
     @property
     def hash(self) -> str:
         """16 hex digits over all that decides how an output looks."""
-        parts = (self.detector, self.cloak, self.limits, self.near_duplicates)
+        parts = (self.detector, self.cloak, self.limits, self.near_duplicates, self.metadata)
         decisive = [self.mode, *(asdict(part) for part in parts)]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -64,7 +66,8 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
 
     Args:
         config: the user's YAML file, if any.
-        flags: `mode` and the fields of `run`, where given on the command line (not None).
+        flags: `mode`, `strip_names` and the fields of `run`, where given on the command line
+            (not None).
 
     Raises:
         SettingsError: the file cannot be read, or a key or value is wrong.
@@ -75,6 +78,8 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
     if mode not in Mode.__args__:  # type: ignore[attr-defined]
         raise SettingsError(f"mode: {mode!r} is none of low, mid, high")
     values = _merge(_preset(mode), user)
+    if (strip_names := given.pop("strip_names", None)) is not None:
+        values = _merge(values, {"metadata": {"strip_names": strip_names}})
     values = _merge(values, {"mode": mode, "run": given})
     try:
         return Settings.model_validate(values)

@@ -89,7 +89,7 @@ EXPECTED = {
     "bomb.png": ("failed", "more than the limit of 250 megapixels"),
     _LONG: ("duplicate", None),
     r"caf\xe9.jpg": ("cloaked", None),
-    "folder.jpg/movie.mp4": ("unsupported", "not a photo"),
+    "folder.jpg/movie.mp4": ("unsupported", "video: left out"),
     "loop.jpg": ("failed", "the link points to itself"),
     "around": ("failed", "link to a folder: not followed"),
     "pipe.jpg": ("failed", "not a regular file"),

@@ -35,7 +35,7 @@ ABOUT_THE_FILE = re.compile(r"System:|ExifTool:.*ExifToolVersion|SourceFile")
 
 def dump(folder: Path) -> dict[str, dict[str, Any]]:
     """Every tag of every file, by file name."""
-    command = ["exiftool", "-json", "-a", "-u", "-G1:3:4", "-n", "-q", folder]
+    command = ["exiftool", "-json", "-a", "-u", "-G1:3:4", "-n", "-q", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return {Path(tags["SourceFile"]).name: tags for tags in json.loads(done.stdout)}
 

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as validated
 
-from transforms import codecs, storage
+from transforms import codecs, companions, storage
 from transforms.discover import PhotoRef
 
 _MEGA = 1_000_000
@@ -53,7 +53,8 @@ class ReadPhoto:
     """A file that was read.
 
     status: None for a sound photo; else "unsupported" (no photo that this version writes) or
-        "failed", with the reason. retry: another try may fare better with the same file.
+        "failed", with the reason; or "sidecar" or "video", see `transforms.companions`.
+    retry: another try may fare better with the same file.
     sha256: hex, of the file's bytes; None when they could not be read.
     format: by its first bytes. pixels: uint8 (H, W, 3) RGB, upright; None unless decoded.
     """
@@ -101,13 +102,24 @@ def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
     try:
         head = storage.read_bytes(ref.path, _HEAD)
         found = codecs.sniff(head)
-        if found is None:
+        companion = None if found else _companion(ref, head)
+        if found is None and companion is None:
             return ReadPhoto(ref, **_not_a_photo(ref, head)), b""
         data = storage.read_bytes(ref.path)
     except OSError as error:
         reason = f"cannot be read: {storage.explain(error)}"
         return ReadPhoto(ref, status="failed", reason=reason, retry=True), b""
-    return ReadPhoto(ref, hashlib.sha256(data).hexdigest(), found), data
+    digest = hashlib.sha256(data).hexdigest()
+    if companion == "sidecar" and not companions.is_sidecar(ref.relative, data):
+        return ReadPhoto(ref, **_not_a_photo(ref, head)), b""
+    return ReadPhoto(ref, digest, found, status=companion), data
+
+
+def _companion(ref: PhotoRef, head: bytes) -> companions.Kind | None:
+    is_other_picture = any(head[at:].startswith(magic) for at, magic, _ in _OTHER_PICTURES)
+    if is_other_picture or not head or _named_as_photo(ref):
+        return None
+    return companions.kind(ref.relative, head)
 
 
 def _named_as_photo(ref: PhotoRef) -> bool:

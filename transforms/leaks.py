@@ -31,11 +31,6 @@ _SMALLEST_SIDE = 16  # pixels of a picture, and of a face in it, below which nob
 _MOST_PIXELS = 1 << 28
 
 _TIFF_HEADS = re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+")
-_VIDEO = re.compile(
-    rb"\0\0\0[\x08-\xff]ftyp(?!hei[cxms]|mif1|msf1|avif|avis|crx )[ -~]{4}"
-    rb"|RIFF[\x00-\xff]{4}AVI |\x1aE\xdf\xa3",
-    re.DOTALL,
-)
 _HEX_PROFILE = re.compile(rb"\n\w+\n *\d+\n([0-9a-fA-F\n]{40,})")
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _HEADS = {_EXTENDED_XMP: 75, b"Photoshop 3.0\0": 14, b"Exif\0\0": 6}
@@ -240,7 +235,7 @@ def _hidden(data: bytes) -> Iterator[Hidden]:
 
 def _in_bytes(data: bytes, start: int, inside: str, depth: int) -> Iterator[Hidden]:
     """Pictures at any offset from `start` on, in the clear and as base64."""
-    for match in _VIDEO.finditer(data, start):
+    for match in carve.VIDEO.finditer(data, start):
         yield Hidden(f"byte {match.start():,}{inside}", None, "video")
     for way, pictures in (
         ("", carve.pictures(data[start:])),

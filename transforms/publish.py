@@ -12,12 +12,13 @@ import flip_evaluator
 import numpy as np
 from PIL import Image
 
-from transforms import codecs, storage
+from transforms import codecs, companions, storage
 from transforms.cloak.faces import Cloak
 from transforms.discover import PhotoRef
 from transforms.duplicates import Placing, place_copy
 from transforms.faces.align import crop_face, face_to_crop, lay_back
 from transforms.faces.detect import Face
+from transforms.metadata import MetadataParameters
 from transforms.scan import ScannedPhoto
 
 _FLIP_MAX_SIDE = 300  # pixels: a face at the size it is looked at
@@ -75,15 +76,22 @@ class Written:
 
 
 def publish(
-    photo: ScannedPhoto, cloaks: Mapping[int, Cloak], destination: Destination, how: Placing
+    photo: ScannedPhoto,
+    cloaks: Mapping[int, Cloak],
+    destination: Destination,
+    how: Placing,
+    metadata: MetadataParameters,
 ) -> Written:
     """Write the photo and its exact duplicates; whatever goes wrong becomes status and reason.
 
     Args:
         cloaks: by index of the face in `photo.faces`. how: duplicates get their files.
+        metadata: what is carried over beside the pixels.
     """
     if photo.status is None:
-        first = _guarded(photo, lambda: _first(photo, cloaks, destination))
+        first = _guarded(photo, lambda: _first(photo, cloaks, destination, metadata))
+    elif photo.status in ("sidecar", "video"):
+        first = _guarded(photo, lambda: _companion(photo, destination, metadata))
     else:
         first = _row(photo, photo.status, reason=photo.reason, retry=photo.retry)
     return replace(first, copies=tuple(_copy(ref, first, destination, how) for ref in photo.copies))
@@ -139,7 +147,25 @@ def face_flip(
     return float(mean)
 
 
-def _first(photo: ScannedPhoto, cloaks: Mapping[int, Cloak], destination: Destination) -> Written:
+def _companion(photo: ScannedPhoto, to: Destination, metadata: MetadataParameters) -> Written:
+    kind: companions.Kind = "video" if photo.status == "video" else "sidecar"
+    wanted = metadata.videos if kind == "video" else metadata.sidecars
+    if wanted == "leave":
+        return _row(photo, "unsupported", reason=companions.LEFT_OUT[kind])
+    data = storage.read_bytes(photo.ref.path)
+    notes: tuple[str, ...] = ()
+    if kind == "sidecar":
+        name = photo.ref.relative
+        data, notes = companions.cleaned(name, data, metadata.strip_names)
+    return _placed(photo, "companion", data, to, notes=notes)
+
+
+def _first(
+    photo: ScannedPhoto,
+    cloaks: Mapping[int, Cloak],
+    destination: Destination,
+    metadata: MetadataParameters,
+) -> Written:
     data = storage.read_bytes(photo.ref.path)
     if hashlib.sha256(data).hexdigest() != photo.sha256:
         reason = "the file changed while it was being read"
@@ -147,28 +173,40 @@ def _first(photo: ScannedPhoto, cloaks: Mapping[int, Cloak], destination: Destin
     tiny = _tiny_faces(photo)
     if not photo.faces:
         status = "unchanged" if tiny else "no_face"
-        return _placed(photo, status, data, destination, reason=tiny)
+        data, without_video = codecs.without_video(data)
+        data, people = _people(data, metadata)
+        return _placed(
+            photo, status, data, destination, reason=tiny, notes=(*without_video, *people)
+        )
     original = codecs.decode(data, photo.width * photo.height).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]
-    encoded = codecs.encode(data, change_map(chosen, photo.faces, photo.height, photo.width))
+    change = change_map(chosen, photo.faces, photo.height, photo.width)
+    encoded = codecs.encode(data, change, metadata.thumbnails == "rebuild")
+    cloaked, people = _people(encoded.data, metadata)
     # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
-    written = codecs.decode(encoded.data, photo.width * photo.height).pixels
+    written = codecs.decode(cloaked, photo.width * photo.height).pixels
     if written.shape != original.shape:
         return _row(photo, "failed", reason="the cloaked file has another size")
     matrices = [face_to_crop(face.landmarks) for face in photo.faces]
     return _placed(
         photo,
         "cloaked",
-        encoded.data,
+        cloaked,
         destination,
         reason=tiny,
-        notes=encoded.notes,
+        notes=(*encoded.notes, *people),
         faces=photo.faces,
         steps=tuple(cloak.steps for cloak in chosen),
         flip=tuple(face_flip(original, written, face.box) for face in photo.faces),
         clean=np.stack([crop_face(original, matrix) for matrix in matrices]),
         written=np.stack([crop_face(written, matrix) for matrix in matrices]),
     )
+
+
+def _people(data: bytes, metadata: MetadataParameters) -> tuple[bytes, tuple[str, ...]]:
+    without, count = codecs.without_names(data)
+    notes = companions.people_notes(count, metadata.strip_names)
+    return without if metadata.strip_names else data, notes
 
 
 def _tiny_faces(photo: ScannedPhoto) -> str | None:
@@ -179,7 +217,9 @@ def _tiny_faces(photo: ScannedPhoto) -> str | None:
 
 def _placed(photo: ScannedPhoto, status: str, data: bytes, to: Destination, **more) -> Written:
     ref = photo.ref
-    storage.write_atomic(storage.join(to.root, ref.relative), data, to.scratch, ref.mtime)
+    storage.write_atomic(
+        storage.join(to.root, ref.relative), data, to.scratch, ref.mtime, like=ref.path
+    )
     return _row(
         photo,
         status,

@@ -112,13 +112,17 @@ def read_bytes(path: str, most: int = -1) -> bytes:
         return stream.read(most)
 
 
-def write_atomic(path: str, data: bytes, scratch: str, mtime: float | None = None) -> None:
+def write_atomic(
+    path: str, data: bytes, scratch: str, mtime: float | None = None, like: str | None = None
+) -> None:
     """Write a file so that `path` is at any moment the old file or the whole new one.
 
     Args:
         scratch: folder for the unfinished file, on the same file system as `path`; a leftover of
             a crash is found there, never beside the user's photos.
         mtime: modification time to set, seconds since the epoch (local files).
+        like: a file whose extended attributes and creation time the new one gets, where the
+            system lets them be set (local files).
 
     Raises:
         OSError: it cannot be written (disk full, no permission, name too long).
@@ -136,6 +140,8 @@ def write_atomic(path: str, data: bytes, scratch: str, mtime: float | None = Non
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+        if like is not None and is_local(like):
+            _carry_attributes(like, unfinished)
         if mtime is not None:
             os.utime(unfinished, (mtime, mtime))
         os.replace(unfinished, path)
@@ -144,6 +150,17 @@ def write_atomic(path: str, data: bytes, scratch: str, mtime: float | None = Non
             os.unlink(unfinished)
         raise
     _sync_folder(os.path.dirname(path))
+
+
+def _carry_attributes(source: str, target: str) -> None:
+    with contextlib.suppress(OSError):  # a file system without them
+        for name in os.listxattr(source) if hasattr(os, "listxattr") else ():
+            if name.startswith("user."):
+                os.setxattr(target, name, os.getxattr(source, name))
+    # On macOS a file is never younger than its modification time: the earlier one moves both.
+    created = getattr(os.stat(source), "st_birthtime", None)
+    if created is not None:
+        os.utime(target, (created, created))
 
 
 def link_atomic(source: str, target: str, scratch: str) -> None:

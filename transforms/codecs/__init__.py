@@ -24,6 +24,7 @@ __all__ = [
     "encode",
     "sniff",
     "without_names",
+    "without_video",
 ]
 
 # The limit that counts is the caller's `max_pixels`, checked before any pixel is decoded.
@@ -79,9 +80,20 @@ def without_names(data: bytes) -> tuple[bytes, int]:
         CodecError: damaged or cut off.
     """
     module = _sniffed(data)[1]
-    if module in (jpeg, png):  # which may split, compress or check what they carry
+    if module in (jpeg, png):  # which split, compress or check what they carry
         return module.without_names(data)
     return names.without_names(data)
+
+
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """The file without the video of a motion photo, its pixels and all else untouched; and what
+    was done.
+
+    Raises:
+        CodecError: damaged or cut off.
+    """
+    module = _sniffed(data)[1]
+    return module.without_video(data) if module in (jpeg, heif) else (data, ())
 
 
 def _sniffed(data: bytes) -> tuple[str | None, ModuleType | None]:

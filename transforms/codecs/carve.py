@@ -28,6 +28,11 @@ _BEGINNINGS = re.compile(
     rb"|\0\0\0[\x10-\xff]ftyp(?:hei[cxms]|mif1|avif)",
     re.DOTALL,
 )
+VIDEO = re.compile(
+    rb"\0\0\0[\x08-\xff]ftyp(?!hei[cxms]|mif1|msf1|avif|avis|crx )[ -~]{4}"
+    rb"|RIFF[\x00-\xff]{4}AVI |\x1aE\xdf\xa3",
+    re.DOTALL,
+)
 # Long enough for the smallest picture; line breaks may be XML's character references.
 _BASE64 = re.compile(
     rb"[A-Za-z0-9+/](?:[A-Za-z0-9+/]|[ \t\r\n]|&#(?:x[AaDd9]|10|13|9);){20,}={0,2}\s*"

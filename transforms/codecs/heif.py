@@ -88,6 +88,16 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(bmff.build(result), tuple(dict.fromkeys(notes)))
 
 
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.without_video`."""
+    position, kept = 0, []
+    for box, _, end in bmff.boxes(data):
+        kept.append(b"" if box == b"mpvd" else data[position:end])
+        position = end
+    still = b"".join(kept) + data[position:]
+    return still, ("embedded video removed",) if len(still) < len(data) else ()
+
+
 def _opened(data: bytes, max_pixels: int) -> HeifFile:
     if b"moov" in _top(data):
         raise UnsupportedFormat(f"animated {kind(data) or 'HEIF'}")

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn, idctn
 
-from transforms.codecs import exif, names, photoshop, segments, xmp
+from transforms.codecs import carve, exif, names, photoshop, segments, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, open_image
@@ -69,7 +69,24 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
         )
     if end < len(data.rstrip(b"\0")):
         notes.append("data after the end of the image removed")
+        metadata = [_without_motion(segment) for segment in metadata]
     return EncodedPhoto(segments.join(metadata + body), tuple(dict.fromkeys(notes)))
+
+
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.without_video`."""
+    parts, end = segments.split(data)
+    video = carve.VIDEO.search(data, end)
+    if video is None:
+        return data, ()
+    still = segments.join([_without_motion(part) for part in parts])
+    return still + data[end : video.start()], ("embedded video removed",)
+
+
+def _without_motion(segment: Segment) -> Segment:
+    if segment.marker != APP1 or not segment.payload.startswith(_XMP):
+        return segment
+    return Segment(APP1, xmp.without_motion(segment.payload))
 
 
 def without_names(data: bytes) -> tuple[bytes, int]:

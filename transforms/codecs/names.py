@@ -15,9 +15,7 @@ _PACKET = re.compile(rb"<(x:xmpmeta|rdf:RDF)\b.*?</\1\s*>", re.DOTALL)
 _REGIONS = re.compile(
     rb"<(mwg-rs:RegionList|MPRI:Regions|Iptc4xmpExt:ImageRegion)\b[^>]*>.*?</\1\s*>", re.DOTALL
 )
-_ITEM = re.compile(
-    rb"<rdf:li\b(?:(?!<rdf:li\b).)*?(?:/>(?=\s*<(?:rdf:li|/))|</rdf:li\s*>)", re.DOTALL
-)
+_ITEM = re.compile(rb"<rdf:li\b[^>]*/>|<rdf:li\b[^>]*>(?:(?!<rdf:li\b).)*?</rdf:li\s*>", re.DOTALL)
 _PERSON = re.compile(
     rb"mwg-rs:Type(?:=[\"']|>)\s*Face|MPReg:|Iptc4xmpExt:PersonInImage|regionType/(?:human|face)"
     rb"|imageRegion/rRole/(?:subjectArea)?face",

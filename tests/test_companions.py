@@ -1,0 +1,275 @@
+"""Sidecars, videos and people tags: what is copied, what is left out, and what is said of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import xml.etree.ElementTree as ET
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from transforms import codecs
+from transforms.codecs import bmff, names, segments
+from transforms.codecs.segments import APP1, Segment
+from transforms.discover import discover
+from transforms.fingerprint import ReadLimits, read_photo
+from transforms.metadata import MetadataParameters
+from transforms.publish import Destination, Written, publish
+from transforms.scan import scanned, unreadable
+
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
+NAMESPACES = (
+    'xmlns:x="adobe:ns:meta/" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+    'xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    'xmlns:mwg-rs="http://www.metadataworkinggroup.com/schemas/regions/" '
+    'xmlns:stArea="http://ns.adobe.com/xmp/sType/Area#" '
+    'xmlns:MP="http://ns.microsoft.com/photo/1.2/" '
+    'xmlns:MPRI="http://ns.microsoft.com/photo/1.2/t/RegionInfo#" '
+    'xmlns:MPReg="http://ns.microsoft.com/photo/1.2/t/Region#" '
+    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    'xmlns:apple-fi="http://ns.apple.com/faceinfo/1.0/"'
+)
+TITLE = "<dc:title>Summer</dc:title>"
+FOCUS = '<rdf:li><rdf:Description mwg-rs:Type="Focus" stArea:x="0.5"/></rdf:li>'
+
+TAGS = {
+    "mwg-rs as Lightroom and Picasa write it": (
+        '<mwg-rs:Regions rdf:parseType="Resource"><mwg-rs:RegionList><rdf:Bag>'
+        '<rdf:li><rdf:Description mwg-rs:Name="Ada Byron" mwg-rs:Type="Face">'
+        '<mwg-rs:Area stArea:x="0.5"/></rdf:Description></rdf:li>'
+        f"{FOCUS}</rdf:Bag></mwg-rs:RegionList></mwg-rs:Regions>"
+    ),
+    "mwg-rs as Apple and digiKam write it": (
+        '<mwg-rs:Regions rdf:parseType="Resource"><mwg-rs:RegionList><rdf:Seq>'
+        '<rdf:li rdf:parseType="Resource"><mwg-rs:Area rdf:parseType="Resource">'
+        "<stArea:x>0.5</stArea:x></mwg-rs:Area><mwg-rs:Type>Face</mwg-rs:Type>"
+        "<mwg-rs:Name>Ada Byron</mwg-rs:Name><mwg-rs:Extensions apple-fi:FaceID='7'/></rdf:li>"
+        f"{FOCUS}</rdf:Seq></mwg-rs:RegionList></mwg-rs:Regions>"
+    ),
+    "Microsoft": (
+        '<MP:RegionInfo rdf:parseType="Resource"><MPRI:Regions><rdf:Bag>'
+        '<rdf:li MPReg:Rectangle="0.1, 0.1, 0.2, 0.2" MPReg:PersonDisplayName="Ada Byron"/>'
+        "</rdf:Bag></MPRI:Regions></MP:RegionInfo>"
+    ),
+    "IPTC": (
+        "<Iptc4xmpExt:PersonInImage><rdf:Bag><rdf:li>Ada Byron</rdf:li></rdf:Bag>"
+        "</Iptc4xmpExt:PersonInImage>"
+    ),
+}
+
+
+def packet(tags: str) -> bytes:
+    body = (
+        f'<x:xmpmeta {NAMESPACES}><rdf:RDF><rdf:Description rdf:about="">{TITLE}{tags}'
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+    return body.encode()
+
+
+@pytest.mark.parametrize("kind", TAGS)
+def test_people_go_and_nothing_else(kind: str) -> None:
+    before = packet(TAGS[kind])
+    after, count = names.without_names(before)
+    assert count == 1
+    assert len(after) == len(before)
+    ET.fromstring(after)
+    assert b"Byron" not in after
+    assert TITLE.encode() in after
+    assert (FOCUS.encode() in after) == (FOCUS.encode() in before)
+    assert names.without_names(after) == (after, 0)
+
+
+def test_packet_without_people_stays() -> None:
+    plain = packet("<dc:creator>Ada Byron</dc:creator>")
+    assert names.without_names(plain) == (plain, 0)
+    assert names.without_names(b"<rdf:RDF cut off mwg-rs:Name='x'") == (
+        b"<rdf:RDF cut off mwg-rs:Name='x'",
+        0,
+    )
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def file_with(kind: str, image: Image.Image, xmp: bytes) -> bytes:
+    if kind == "JPEG":
+        parts = segments.split(saved(image, "JPEG"))[0]
+        return segments.join([parts[0], Segment(APP1, XMP + xmp), *parts[1:]]) + b"trailer"
+    if kind == "JPEG, extended":
+        head = b"http://ns.adobe.com/xmp/extension/\0" + bytes(40)
+        parts = segments.split(saved(image, "JPEG"))[0]
+        cut = xmp.index(b"Byron")
+        extra = [Segment(APP1, head + part) for part in (xmp[:cut], xmp[cut:])]
+        return segments.join([parts[0], *extra, *parts[1:]])
+    if kind == "PNG, compressed":
+        data = saved(image, "PNG")
+        body = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp)
+        chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+        return data[:33] + chunk + data[33:]
+    if kind == "TIFF":
+        out = io.BytesIO()
+        tag = (700, 1, len(xmp), xmp, True)
+        tifffile.imwrite(out, np.asarray(image), photometric="rgb", extratags=[tag])
+        return out.getvalue()
+    if kind == "HEIC":
+        pillow_heif = pytest.importorskip("pillow_heif")
+        out = io.BytesIO()
+        pillow_heif.from_pillow(image).save(out, xmp=xmp)
+        return out.getvalue()
+    return saved(image, kind, xmp=xmp)
+
+
+@pytest.fixture(scope="session")
+def rocket(demo_photo: Callable[[str], Path]) -> Image.Image:
+    with Image.open(demo_photo("rocket.jpg")) as image:
+        return image.convert("RGB").resize((160, 100))
+
+
+KINDS = ["JPEG", "JPEG, extended", "PNG, compressed", "WEBP", "TIFF", "AVIF", "HEIC"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_people_go_from_every_container(kind: str, rocket: Image.Image) -> None:
+    before = file_with(kind, rocket, packet(TAGS["Microsoft"]))
+    after, count = codecs.without_names(before)
+    assert count == 1
+    assert b"Byron" not in after
+    if kind != "PNG, compressed":
+        assert len(after) == len(before)
+    one, two = (codecs.decode(data, 10**9).pixels for data in (before, after))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Destination]:
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in", Destination(str(tmp_path / "out"), str(tmp_path / "scratch"))
+
+
+Folders = tuple[Path, Destination]
+
+
+def published(
+    folders: Folders, name: str, data: bytes | None, **metadata: Any
+) -> tuple[Written, bytes | None]:
+    """What becomes of a file without faces: its row, and the bytes in the output folder.
+
+    data: None for a file that is there already.
+    """
+    folder, destination = folders
+    if data is not None:
+        (folder / name).write_bytes(data)
+    ref = next(ref for ref in discover(str(folder)) if ref.relative == name)
+    photo = read_photo(ref, ReadLimits())
+    scan = unreadable(photo) if photo.status else scanned(photo, [], 12)
+    row = publish(scan, {}, destination, "copy", MetadataParameters(**metadata))
+    output = Path(destination.root, name)
+    return row, output.read_bytes() if output.exists() else None
+
+
+TAKEOUT = json.dumps(
+    {"title": "a.jpg", "photoTakenTime": {"timestamp": "1"}, "people": [{"name": "Ada Byron"}]}
+).encode()
+AAE = b'<?xml version="1.0"?><plist><dict><key>adjustmentData</key></dict></plist>'
+SIDECARS = {"a.jpg.xmp": packet(TAGS["IPTC"]), "a.AAE": AAE, "a.jpg.json": TAKEOUT}
+
+
+@pytest.mark.parametrize("name", SIDECARS)
+def test_sidecar_is_copied_unless_told_otherwise(name: str, folders: Folders) -> None:
+    data = SIDECARS[name]
+    row, output = published(folders, name, data)
+    assert (row.status, row.output, output) == ("companion", name, data)
+    kept = () if name == "a.AAE" else ("1 people tags kept (--strip-names)",)
+    assert row.notes == kept
+
+
+@pytest.mark.parametrize("name", SIDECARS)
+def test_sidecar_is_left_out_when_told_so(name: str, folders: Folders) -> None:
+    row, output = published(folders, name, SIDECARS[name], sidecars="leave")
+    assert (row.status, output) == ("unsupported", None)
+    assert row.reason == "sidecar: left out (metadata.sidecars)"
+
+
+def test_names_go_from_sidecars(folders: Folders) -> None:
+    for name in ("a.jpg.xmp", "a.jpg.json"):
+        row, output = published(folders, name, SIDECARS[name], strip_names=True)
+        assert row.notes == ("1 people tags removed",)
+        assert output is not None
+        assert b"Byron" not in output
+    assert json.loads(output or b"") == {"title": "a.jpg", "photoTakenTime": {"timestamp": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("a.json", b'{"name": "package"}'), ("a.json", b"\xff"), ("a.xmp", b"text"), ("a.aae", b"x")],
+)
+def test_file_that_is_no_sidecar_is_no_photo(name: str, data: bytes, folders: Folders) -> None:
+    row, output = published(folders, name, data)
+    assert (row.status, row.reason, output) == ("unsupported", "not a photo", None)
+
+
+MOVIE = b"\0\0\0\x14ftypqt  \0\0\0\0qt  " + bytes(50)
+
+
+@pytest.mark.parametrize("name", ["IMG_1.MOV", "clip.mp4", "no_extension"])
+def test_video_is_left_out_and_says_why(name: str, folders: Folders) -> None:
+    row, output = published(folders, name, MOVIE)
+    assert (row.status, output) == ("unsupported", None)
+    assert row.reason == "video: left out, as the faces in it are not cloaked (metadata.videos)"
+    row, output = published(folders, name, MOVIE, videos="copy")
+    assert (row.status, output) == ("companion", MOVIE)
+
+
+def test_photo_without_a_face_is_copied_with_its_people_noted(
+    folders: Folders, rocket: Image.Image
+) -> None:
+    data = file_with("JPEG", rocket, packet(TAGS["Microsoft"]))
+    row, output = published(folders, "a.jpg", data)
+    assert (row.status, output) == ("no_face", data)
+    assert row.notes == ("1 people tags kept (--strip-names)",)
+    row, output = published(folders, "a.jpg", data, strip_names=True)
+    assert row.notes == ("1 people tags removed",)
+    assert output == codecs.without_names(data)[0]
+
+
+def test_motion_photo_without_a_face_loses_its_video(folders: Folders, rocket: Image.Image) -> None:
+    xmp = packet("").replace(b'about=""', b'about="" GCamera:MotionPhoto="1"')
+    parts = segments.split(saved(rocket, "JPEG"))[0]
+    still = segments.join([parts[0], Segment(APP1, XMP + xmp), *parts[1:]])
+    row, output = published(folders, "a.jpg", still + MOVIE)
+    assert row.notes == ("embedded video removed",)
+    assert output == still.replace(b'MotionPhoto="1"', b'MotionPhoto="0"')
+
+
+def test_motion_heic_loses_its_video(folders: Folders, rocket: Image.Image) -> None:
+    still = file_with("HEIC", rocket, packet(""))
+    box = (8 + len(MOVIE)).to_bytes(4, "big") + b"mpvd" + MOVIE
+    row, output = published(folders, "a.heic", still + box)
+    assert (row.notes, output) == (("embedded video removed",), still)
+    assert bmff.parse(still).items
+
+
+def test_extended_attributes_and_time_are_carried(folders: Folders, rocket: Image.Image) -> None:
+    folder, _ = folders
+    path = folder / "a.jpg"
+    path.write_bytes(saved(rocket, "JPEG"))
+    try:
+        os.setxattr(path, "user.xdg.tags", b"holiday")
+    except (OSError, AttributeError):
+        pytest.skip("no extended attributes here")
+    os.utime(path, (10**9, 10**9))
+    published(folders, "a.jpg", None)
+    output = Path(folders[1].root, "a.jpg")
+    assert os.getxattr(output, "user.xdg.tags") == b"holiday"
+    assert output.stat().st_mtime == 10**9

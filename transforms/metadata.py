@@ -1,0 +1,22 @@
+"""What is carried over beside the pixels, as a user may choose it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class MetadataParameters:
+    """What becomes of thumbnails, people tags, and the files beside a photo."""
+
+    thumbnails: Literal["rebuild", "remove"] = "rebuild"
+    """EXIF thumbnails are made anew from the cloaked photo, or removed."""
+    strip_names: bool = False
+    """Remove face regions and names of people from XMP and from Google Takeout's files."""
+    sidecars: Literal["copy", "leave"] = "copy"
+    """.xmp, .aae and Google Takeout's .json files."""
+    videos: Literal["copy", "leave"] = "leave"
+    """Videos, Live Photo's among them. The faces in them are not cloaked."""
