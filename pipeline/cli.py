@@ -180,7 +180,10 @@ def evaluate(
     others: Annotated[
         str | None, typer.Option(metavar="DIR", help="Photos of strangers, to fill the gallery.")
     ] = None,
-    recogniser: Annotated[list[str] | None, typer.Option(help="Several times; all.")] = None,
+    recogniser: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="May come several times; all of them unless told."),
+    ] = None,
     per_person: Annotated[
         int, typer.Option(min=1, help="Look at most at so many published photos of each person.")
     ] = 20,
@@ -198,7 +201,7 @@ def evaluate(
 ) -> None:
     """Measure how well a recogniser finds the people in a library, and how visible cloaks are.
 
-    Needs the extra: pip install 'photoveil[evaluate]'.
+    Needs the extra `evaluate`. What the figures mean: docs/evaluation.md.
     """
     _set_logs(verbose)
     console, errors = _consoles()
