@@ -291,6 +291,26 @@ def test_other_tiffs_are_read_or_named(mode: str, portrait: Image.Image) -> None
             changed(data)
 
 
+def test_pages_that_form_a_loop_are_damage(portrait: Image.Image) -> None:
+    data = bytearray(tiff_of(np.asarray(portrait), photometric="rgb"))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * entries, first)
+    with pytest.raises(codecs.CodecError, match="loop"):
+        codecs.decode(bytes(data), NO_LIMIT)
+
+
+def test_strip_beyond_the_file_is_damage(portrait: Image.Image) -> None:
+    data = tiff_of(np.asarray(portrait), photometric="rgb")
+    page = tifffile.TiffFile(io.BytesIO(data)).pages.first
+    at = page.tags["StripOffsets"].valueoffset
+    for offset in (len(data) - 9, 1 << 31):
+        broken = data[:at] + struct.pack("<I", offset) + data[at + 4 :]
+        change = np.full(portrait.size[::-1], 9, np.float32)
+        with pytest.raises(codecs.CodecError, match="damaged or cut off"):
+            codecs.encode(broken, change)
+
+
 @pytest.mark.parametrize("name", ["DNG", "CR2", "NEF", "ARW"])
 def test_raw_is_told_by_its_content(name: str) -> None:
     sensor = np.zeros((32, 48), np.uint16)

@@ -212,6 +212,16 @@ def test_picture_in_a_private_chunk_is_removed(portrait: Image.Image) -> None:
     assert b"caBX" not in chunks(coded.data)
 
 
+def test_bomb_in_a_text_chunk_is_refused_and_long_text_is_not(portrait: Image.Image) -> None:
+    head = b"XML:com.adobe.xmp\0\1\0\0\0"
+    bomb = with_chunks(saved(portrait), (b"iTXt", head + zlib.compress(bytes(1 << 27))))
+    with pytest.raises(codecs.CodecError, match="too large"):
+        changed(bomb)
+    assert codecs.without_names(bomb) == (bomb, 0)
+    long = head + zlib.compress(b"<x/>" * 1_000_000)
+    assert chunks(changed(with_chunks(saved(portrait), (b"iTXt", long))).data)[b"iTXt"] == long
+
+
 def test_data_after_the_end_is_removed(portrait: Image.Image) -> None:
     coded = changed(saved(portrait) + b"a zip, or an older picture IEND")
     assert coded.notes == ("data after the end of the image removed",)

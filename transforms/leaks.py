@@ -259,7 +259,7 @@ def _in_directories(data: bytes, inside: str, is_tiff: bool) -> Iterator[Hidden]
         own = is_tiff and match.start() == 0
         try:
             with tifffile.TiffFile(io.BytesIO(data[match.start() :])) as file:
-                for number, page in enumerate(file.pages):
+                for number, page in enumerate(tiff_codec.directories(file)):
                     where = f"TIFF directory {number} at byte {match.start():,}{inside}"
                     if not own or page.subfiletype & _REDUCED_OR_MASK:
                         yield from _in_page(page, where)

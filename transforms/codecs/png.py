@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import imagecodecs
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from transforms.codecs import carve, exif, names, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
@@ -39,6 +39,8 @@ _STANDARD = _BOUND_TO_MODE | {
     b"sPLT",
     b"tIME",
 }
+_MOST_TEXT = 1 << 26  # bytes of a text chunk, decompressed; Pillow's own limit refuses real XMP
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MOST_TEXT
 _RAW_PROFILE = b"raw profile type "
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 
@@ -184,7 +186,7 @@ def _cloaked_profile(
     """ImageMagick's way to keep a metadata block: its type, its length, and its bytes in hex."""
     keyword, _, text = body.partition(b"\0")
     if name == b"zTXt":
-        text = zlib.decompress(text[1:])
+        text = _inflated(text[1:])
     _, kind, _, digits = text.split(b"\n", 3)
     block = bytes.fromhex(digits.decode("ascii"))
     if block.startswith(exif.HEADER):
@@ -215,7 +217,15 @@ def _packet(body: bytes) -> tuple[bytes, bytes, bool]:
     language_end = body.index(b"\0", start) + 1
     at = body.index(b"\0", language_end) + 1
     compressed = body[start - 2] == 1
-    return body[:at], zlib.decompress(body[at:]) if compressed else body[at:], compressed
+    return body[:at], _inflated(body[at:]) if compressed else body[at:], compressed
+
+
+def _inflated(data: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    text = inflater.decompress(data, _MOST_TEXT)
+    if inflater.unconsumed_tail:
+        raise ValueError("a text chunk is a decompression bomb")
+    return text
 
 
 def _chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:

@@ -125,8 +125,22 @@ def _refuse_raw(file: tifffile.TiffFile, data: bytes) -> None:
         raise UnsupportedFormat(f"camera raw ({kind}): a format that Photoveil does not write")
 
 
-def _all_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
+def directories(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
+    """The pages, one after the other.
+
+    Raises:
+        CodecError: the last one links to an earlier one.
+    """
+    seen = set()
     for page in file.pages:
+        if page.offset in seen:
+            raise CodecError("damaged (its pages form a loop)")
+        seen.add(page.offset)
+        yield page
+
+
+def _all_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
+    for page in directories(file):
         yield page
         if page.subifds:
             yield from page.pages
@@ -134,7 +148,7 @@ def _all_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
 
 def _photos(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """The pages that are no reduced copy or mask of another."""
-    pages = [page for page in file.pages if not page.subfiletype & 0b101]
+    pages = [page for page in directories(file) if not page.subfiletype & 0b101]
     if not pages:
         raise CodecError("damaged or cut off (no page)")
     return pages
@@ -212,6 +226,9 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> None:
         sign = -1 if kind == _WHITE_IS_ZERO else 1
         changed = with_change(pixels, sign * change, colours, depth)
     stream = page.parent.filehandle
+    spans = zip(page.dataoffsets, page.databytecounts, strict=True)
+    if any(offset + count > stream.size for offset, count in spans):
+        raise CodecError("damaged or cut off (pixels are missing)")
     offsets, counts = list(page.dataoffsets), list(page.databytecounts)
     order = page.parent.byteorder
     for index, (plane, rows, columns) in enumerate(_segments(page)):
@@ -238,7 +255,9 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> None:
         (("TileOffsets", "StripOffsets"), offsets, page.dataoffsets),
         (("TileByteCounts", "StripByteCounts"), counts, page.databytecounts),
     ):
-        tag = next(page.tags[name] for name in names if name in page.tags)
+        tag = next((page.tags[name] for name in names if name in page.tags), None)
+        if tag is None:
+            raise CodecError("damaged or cut off (it does not say where its pixels are)")
         if tuple(values) != tuple(old):
             wide = max(values) > 0xFFFF and tag.dtype == 3
             tag.overwrite(values if len(values) > 1 else values[0], dtype=4 if wide else None)
@@ -295,7 +314,7 @@ def _remove_copies(
                 notes.append("Photoshop layers removed")
             _remove_entry(file, buffer, page.offset, code)
     last = None
-    for page in file.pages:
+    for page in directories(file):
         if page.offset in kept:
             if last is not None:
                 _link(file, buffer, last, page.offset)
