@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -149,6 +150,18 @@ def test_what_is_no_photo_says_so(
     assert found.status == status
     assert str(found.reason).startswith(reason)
     assert found.pixels is None
+
+
+def test_heic_is_tried_again_once_its_package_is_there(
+    tmp_path: Path, portrait: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    out = io.BytesIO()
+    pillow_heif.from_pillow(portrait).save(out)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    found = read(tmp_path, "a.heic", out.getvalue())
+    assert (found.status, found.format, found.retry) == ("unsupported", "HEIC", True)
+    assert found.reason == "HEIC needs an optional package: pip install 'photoveil[heif]'"
 
 
 def test_image_bomb_is_refused_by_its_header(tmp_path: Path) -> None:

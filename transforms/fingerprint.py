@@ -81,7 +81,8 @@ def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
     try:
         photo = codecs.decode(data, int(limits.max_megapixels * _MEGA))
     except codecs.UnsupportedFormat as error:
-        return replace(found, status="unsupported", reason=str(error))
+        retry = isinstance(error, codecs.MissingPackage)
+        return replace(found, status="unsupported", reason=str(error), retry=retry)
     except codecs.CodecError as error:
         return replace(found, status="failed", reason=str(error))
     except MemoryError:

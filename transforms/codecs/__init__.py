@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 
 from transforms.codecs import bmp, gif, heif, jpeg, names, png, tiff, webp
-from transforms.codecs.errors import CodecError, UnsupportedFormat
+from transforms.codecs.errors import CodecError, MissingPackage, UnsupportedFormat
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto
 
 __all__ = [
     "CodecError",
     "DecodedPhoto",
     "EncodedPhoto",
+    "MissingPackage",
     "UnsupportedFormat",
     "decode",
     "encode",

@@ -14,6 +14,10 @@ class UnsupportedFormat(CodecError):
     """A sound file of a kind that this version does not write."""
 
 
+class MissingPackage(UnsupportedFormat):
+    """A kind of file that needs an optional package; the message says which."""
+
+
 # What Pillow, piexif and struct are known to raise on damaged files.
 DAMAGE = (
     OSError,

@@ -17,7 +17,7 @@ import numpy as np
 
 from transforms.codecs import bmff, carve, exif, xmp
 from transforms.codecs.bmff import HeifFile, Item, Property, Reference
-from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
+from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
 
 _AVIF_BRANDS = {b"avif", b"avis"}
@@ -139,6 +139,8 @@ def _decoded(data: bytes, file: HeifFile) -> tuple[np.ndarray, int]:
         pixels = np.asarray(image)
         depth = 8 if pixels.dtype == np.uint8 else 16
         return np.ascontiguousarray(_turned_back(pixels, file)), depth
+    except CodecError:
+        raise
     except (*DAMAGE, RuntimeError) as error:
         raise CodecError(f"damaged or cut off ({error})") from error
 
@@ -147,7 +149,7 @@ def _pillow_heif() -> ModuleType:
     try:
         import pillow_heif
     except ModuleNotFoundError as error:
-        raise UnsupportedFormat(
+        raise MissingPackage(
             "HEIC needs an optional package: pip install 'photoveil[heif]'"
         ) from error
     return pillow_heif
