@@ -74,6 +74,14 @@ def run(
     strip_names: Annotated[
         bool, typer.Option("--strip-names", help="Leave out who is in a photo, as XMP says it.")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Cloak nobody but this person (see people); several times."),
+    ] = None,
+    spare: Annotated[
+        list[str] | None,
+        typer.Option("--except", help="Do not cloak this person; several times."),
+    ] = None,
     recloak: Annotated[
         bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
     ] = False,
@@ -97,7 +105,12 @@ def run(
     console, errors = _consoles()
     try:
         settings = load_settings(
-            config, mode=mode and mode.value, workers=workers, strip_names=strip_names or None
+            config,
+            mode=mode and mode.value,
+            workers=workers,
+            strip_names=strip_names or None,
+            only=only or None,
+            spare=spare or None,
         )
         library = open_library(source, output, state)
         with locked(library):
@@ -132,6 +145,14 @@ def plan(
     strip_names: Annotated[
         bool, typer.Option("--strip-names", help="Leave out who is in a photo, as XMP says it.")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Cloak nobody but this person (see people); several times."),
+    ] = None,
+    spare: Annotated[
+        list[str] | None,
+        typer.Option("--except", help="Do not cloak this person; several times."),
+    ] = None,
     recloak: Annotated[
         bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
     ] = False,
@@ -144,7 +165,13 @@ def plan(
 
     console, errors = _consoles()
     try:
-        settings = load_settings(config, mode=mode and mode.value, strip_names=strip_names or None)
+        settings = load_settings(
+            config,
+            mode=mode and mode.value,
+            strip_names=strip_names or None,
+            only=only or None,
+            spare=spare or None,
+        )
         library = open_library(source, output, state, make=False)
         _load_tensorflow(verbose, console)
         from pipeline.job import make_and_show_plan
@@ -266,6 +293,31 @@ def verify(
     except (AssetError, OSError) as error:
         _stop(errors, error, STOPPED)
     raise typer.Exit(SOME_FAILED if report.found else 0)
+
+
+@app.command()
+def people(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")],
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="JPG", help="Contact sheet; by default in the state.")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Private folder; by default in your state folder.")
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """List the people of a library, with a contact sheet of their faces."""
+    _set_logs(verbose)
+    console, errors = _consoles()
+    from pipeline.library import LibraryError, reopen_library
+    from pipeline.people_job import show_people
+
+    try:
+        show_people(reopen_library(output, state), console, sheet)
+    except LibraryError as error:
+        _stop(errors, error, BAD_INPUT)
+    except OSError as error:
+        _stop(errors, error, STOPPED)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """The Beam pipelines, on one page.
 
-    scan:   references -> read -> find faces -> align -> scans
+    scan:   references -> read -> find faces -> align -> embed -> scans
     alike:  hashes -> bands -> buckets -> compare -> look -> pairs of near duplicates
     cloak:  scans -> faces -> batched optimiser -> group by photo -> publish -> measure -> manifest
 
@@ -26,6 +26,7 @@ from transforms.cloak.measure import MeasureHandler
 from transforms.cloak.remember import Remembered
 from transforms.discover import PhotoRef
 from transforms.duplicates import ContentGroup
+from transforms.faces.embed import EmbedHandler
 from transforms.faces.handler import FaceDetectorHandler
 from transforms.fingerprint import read_photo
 from transforms.near_duplicates import Hashed, Pair, bands, candidate_pairs, look_alike
@@ -81,7 +82,9 @@ def scan(
             | "Align"
             >> beam.MapTuple(
                 lambda group, done: scanned(done.example, done.inference, min_face, group.copies)
-            ),
+            )
+            | "Embed" >> RunInference(EmbedHandler())
+            | "Who" >> beam.Map(lambda done: replace(done.example, embeddings=done.inference)),
         )
         | beam.Flatten()
         | "Found" >> beam.Map(lambda p: tick(p, "found", wave.progress, len(p.faces)))
@@ -173,7 +176,7 @@ def _uncloaked(failure) -> list[tuple[str, str]]:
 
 
 def _without_crops(key, photo):
-    return key, replace(photo, crops=photo.crops[:0])
+    return key, replace(photo, crops=photo.crops[:0], embeddings=photo.embeddings[:0])
 
 
 def _publish(destination, how, metadata, _key, grouped):

@@ -11,7 +11,8 @@ from types import FrameType
 from rich.console import Console
 
 from pipeline import history, waves
-from pipeline.library import Library
+from pipeline.library import Library, LibraryError
+from pipeline.people import People
 from pipeline.plan import Plan
 from pipeline.report import plan_summary
 from pipeline.screen import watched
@@ -26,8 +27,16 @@ def make_and_show_plan(
     """What a run would do, printed.
 
     Raises:
+        LibraryError: the settings name people that are not known.
         OSError: the archive or the library cannot be listed.
     """
+    named = {*settings.people.only, *settings.people.spare}
+    unknown = named - set(People(library.state).known().values())
+    if unknown:
+        raise LibraryError(
+            f"nobody is called {', '.join(sorted(unknown))}; `photoveil people {library.root}` "
+            "lists who is known"
+        )
     with console.status("looking at the archive"):
         plan = waves.plan_run(library, settings, stamp, recloak)
     seconds, measured = history.foretell(plan, history.read(library), stamp)

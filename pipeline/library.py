@@ -18,6 +18,7 @@ from transforms.publish import Destination
 FOLDER = "_photoveil"
 MOVING = f"{FOLDER}/moving"
 """Outputs that make way, within one run, for another one of the same name."""
+_SOURCE = "source"  # names the input folder, for commands that are given the library alone
 
 
 class LibraryError(ValueError):
@@ -77,7 +78,8 @@ def open_library(source: str, root: str, state: Path | None = None, make: bool =
         return library
     try:
         state.mkdir(parents=True, exist_ok=True)
-        state.chmod(0o700)  # it holds pictures of faces and who is who
+        state.chmod(0o700)  # it holds who is who, and pictures of faces while a run goes on
+        (state / _SOURCE).write_bytes(os.fsencode(source))
     except OSError as error:
         raise LibraryError(f"{state} cannot be used: {storage.explain(error)}") from error
     if storage.is_local(root):
@@ -87,6 +89,25 @@ def open_library(source: str, root: str, state: Path | None = None, make: bool =
         except OSError as error:
             raise LibraryError(f"{root} cannot be written to: {storage.explain(error)}") from error
     return library
+
+
+def reopen_library(root: str, state: Path | None = None) -> Library:
+    """A library that a run has made, with the folder that the run was given.
+
+    Raises:
+        LibraryError: there is none, or its private state is lost.
+    """
+    if storage.is_local(root):
+        root = os.path.realpath(root)
+    state = default_state(root) if state is None else Path(os.path.realpath(state))
+    if not storage.exists(storage.join(root, FOLDER)):
+        raise LibraryError(f"{root} is no library of cloaked photos")
+    if not (state / _SOURCE).exists():
+        raise LibraryError(
+            f"{state} is not the private state of {root}; give the folder that the run was given "
+            "(--state)"
+        )
+    return Library(os.fsdecode((state / _SOURCE).read_bytes()), root, state)
 
 
 def default_state(root: str) -> Path:

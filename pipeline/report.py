@@ -81,6 +81,10 @@ def summary(outcome: Outcome, library: Library) -> str:
         lines += [f"  {source}: {why}" for source, why in sorted(outcome.failed)[:_MOST_LISTED]]
         if len(outcome.failed) > _MOST_LISTED:
             lines.append(f"  … and {len(outcome.failed) - _MOST_LISTED:,} more, see the manifest")
+    people = outcome.people
+    if people.merged or people.split:
+        merged, split = _number(len(people.merged), "person"), len(people.split)
+        lines += ["", f"People: {merged} merged into others, {split} split off (see changes.log)."]
     if outcome.interrupted:
         left = plan.files - sum(counts.values())
         lines += ["", f"Stopped with {_number(left, 'file')} to go: the same command goes on."]

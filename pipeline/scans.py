@@ -47,6 +47,8 @@ SCHEMA = pa.schema(
         ("copies", pa.list_(_REF)),
         ("pdq", pa.binary()),
         ("origins", pa.list_(pa.string())),
+        ("embeddings", pa.binary()),
+        ("taken", pa.timestamp("ms")),
     ]
 )
 
@@ -70,6 +72,8 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
         "copies": [_ref_to_row(ref) for ref in photo.copies],
         "pdq": photo.pdq,
         "origins": list(photo.origins),
+        "embeddings": photo.embeddings.tobytes(),
+        "taken": photo.taken,
     }
 
 
@@ -100,7 +104,13 @@ def _from_row(row: dict[str, Any]) -> ScannedPhoto:
         tuple(_ref_from_row(ref) for ref in row["copies"]),
         row["pdq"],
         origins=tuple(row["origins"]),
+        embeddings=_embeddings(row["embeddings"], len(faces)),
+        taken=row["taken"],
     )
+
+
+def _embeddings(data: bytes, count: int) -> np.ndarray:
+    return np.frombuffer(data, np.float32).reshape(count, -1 if count else 0)
 
 
 def _ref_to_row(ref: PhotoRef) -> dict[str, Any]:

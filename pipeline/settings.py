@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from transforms.cloak.parameters import CloakParameters
 from transforms.duplicates import Placing
+from transforms.faces.identity import PeopleParameters
 from transforms.faces.parameters import DetectorParameters
 from transforms.fingerprint import ReadLimits
 from transforms.metadata import MetadataParameters
@@ -51,13 +52,14 @@ class Settings(BaseModel):
     limits: ReadLimits = ReadLimits()
     metadata: MetadataParameters = MetadataParameters()
     near_duplicates: NearDuplicateParameters = NearDuplicateParameters()
+    people: PeopleParameters = PeopleParameters()
     run: RunSettings = RunSettings()
 
     @property
     def hash(self) -> str:
         """16 hex digits over all that decides how an output looks."""
-        parts = (self.detector, self.cloak, self.limits, self.near_duplicates, self.metadata)
-        decisive = [self.mode, *(asdict(part) for part in parts)]
+        parts = (self.detector, self.cloak, self.limits, self.near_duplicates, self.people)
+        decisive = [self.mode, *(asdict(part) for part in (*parts, self.metadata))]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -66,8 +68,8 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
 
     Args:
         config: the user's YAML file, if any.
-        flags: `mode`, `strip_names` and the fields of `run`, where given on the command line
-            (not None).
+        flags: `mode`, `strip_names`, `only`, `spare` and the fields of `run`, where given on the
+            command line (not None).
 
     Raises:
         SettingsError: the file cannot be read, or a key or value is wrong.
@@ -80,7 +82,8 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
     values = _merge(_preset(mode), user)
     if (strip_names := given.pop("strip_names", None)) is not None:
         values = _merge(values, {"metadata": {"strip_names": strip_names}})
-    values = _merge(values, {"mode": mode, "run": given})
+    people = {name: given.pop(name) for name in ("only", "spare") if name in given}
+    values = _merge(values, {"mode": mode, "run": given, "people": people})
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

@@ -23,6 +23,7 @@ from pipeline import graph, history, manifest, upkeep
 from pipeline.library import Library
 from pipeline.likes import Likes
 from pipeline.manifest import RunStamp
+from pipeline.people import People
 from pipeline.plan import COLUMNS, Plan, make_plan
 from pipeline.runners import run_locally
 from pipeline.scans import read_scans
@@ -31,6 +32,8 @@ from transforms import assets, storage
 from transforms.cloak.surrogates import SURROGATES
 from transforms.discover import PhotoRef, discover
 from transforms.duplicates import ContentGroup
+from transforms.faces import embed
+from transforms.faces.identity import Change
 from transforms.fingerprint import ReadLimits, fingerprint
 from transforms.near_duplicates import Hashed
 from transforms.publish import NO_SPACE
@@ -46,8 +49,8 @@ class Outcome:
     statuses: files by manifest status. moved: files that have a new name, their output with them.
     pruned: files whose outputs were deleted.
     failed: (source, reason). left_out: reasons and how often. faces: cloaked faces. flips: mean
-    FLIP of each. near: near duplicates among them. seconds: wall-clock time. interrupted: it
-    stopped before all was done.
+    FLIP of each. near: near duplicates among them. people: who merged or split. seconds:
+    wall-clock time. interrupted: it stopped before all was done.
     """
 
     plan: Plan
@@ -59,6 +62,7 @@ class Outcome:
     faces: int = 0
     flips: list[float] = field(default_factory=list)
     near: int = 0
+    people: Change = field(default_factory=Change)
     seconds: float = 0.0
     interrupted: bool = False
 
@@ -79,7 +83,8 @@ class Outcome:
 def models(settings: Settings) -> tuple[str, ...]:
     """Names of the assets that a run needs."""
     detector = ["retinaface.pb"] if settings.detector.model == "retinaface" else []
-    return tuple(detector + [a for name in settings.cloak.surrogates for a in SURROGATES[name][0]])
+    surrogates = dict.fromkeys((*settings.cloak.surrogates, embed.MODEL))
+    return tuple(detector + [asset for name in surrogates for asset in SURROGATES[name][0]])
 
 
 def new_stamp(settings: Settings) -> RunStamp:
@@ -145,6 +150,8 @@ def run(
             why = str(error) or type(error).__name__
             history.record(library, stamp, begun, time.time(), outcome.statuses, stopped=why)
         raise
+    if changes:
+        outcome.people = People(library.state).settle()
     outcome.seconds = time.monotonic() - started
     if changes:
         manifest.compact(library.manifest, library.scratch, stamp.run_id)
@@ -169,12 +176,12 @@ def _carry_out_plan(
         outcome.add(row for row in placed if row["status"] in ("duplicate", "failed"))
     outcome.moved = plan.moved
     outcome.pruned = len(plan.gone) if prune else 0
-    likes = Likes(library, settings)
+    likes, people = Likes(library, settings), People(library.state)
     for groups in _waves(plan.todo, settings.run.wave_photos):
         if stop():
             outcome.interrupted = True
             return
-        rows = _run_wave(library, groups, likes, settings, stamp, next(names), progress)
+        rows = _run_wave(library, groups, likes, people, settings, stamp, next(names), progress)
         outcome.add(rows)
         if any(row["reason"] == NO_SPACE for row in rows):
             raise _full(library)
@@ -184,6 +191,7 @@ def _run_wave(
     library: Library,
     groups: Sequence[ContentGroup],
     likes: Likes,
+    people: People,
     settings: Settings,
     stamp: RunStamp,
     name: str,
@@ -208,7 +216,9 @@ def _run_wave(
         _run(partial(graph.alike, photos=hashes), settings, wave, library)
         return f"{wave.pairs}{_ONE_SHARD}"
 
-    photos = likes.mirrored(list(read_scans(scanned)), find)
+    found = list(read_scans(scanned))
+    people.add(found, name)
+    photos = likes.mirrored(people.without_spared(found, settings.people), find)
     _run(partial(graph.cloak, photos=photos), settings, wave, library)
     part = storage.join(library.manifest, f"{name}.parquet")
     _keep(f"{wave.manifest}{_ONE_SHARD}", part, library.scratch)

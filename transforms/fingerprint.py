@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import hashlib
+import io
 import os
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
+from PIL import ExifTags, Image
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as validated
 
@@ -57,6 +61,7 @@ class ReadPhoto:
     retry: another try may fare better with the same file.
     sha256: hex, of the file's bytes; None when they could not be read.
     format: by its first bytes. pixels: uint8 (H, W, 3) RGB, upright; None unless decoded.
+    taken: when, as the camera's clock said.
     """
 
     ref: PhotoRef
@@ -66,6 +71,7 @@ class ReadPhoto:
     status: str | None = None
     reason: str | None = None
     retry: bool = False
+    taken: dt.datetime | None = None
 
 
 def fingerprint(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
@@ -87,7 +93,7 @@ def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
         return replace(found, status="failed", reason=str(error))
     except MemoryError:
         return replace(found, status="failed", reason="not enough memory to open it", retry=True)
-    return replace(found, pixels=photo.pixels)
+    return replace(found, pixels=photo.pixels, taken=_taken(data))
 
 
 def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
@@ -121,6 +127,15 @@ def _companion(ref: PhotoRef, head: bytes) -> companions.Kind | None:
     if is_other_picture or not head or _named_as_photo(ref):
         return None
     return companions.kind(ref.relative, head)
+
+
+def _taken(data: bytes) -> dt.datetime | None:
+    # Real cameras and editors write dates and EXIF of every broken kind, and Pillow raises as
+    # many errors: none of them is worth a photo.
+    with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:
+        text = image.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal]
+        return dt.datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    return None
 
 
 def _named_as_photo(ref: PhotoRef) -> bool:

@@ -36,7 +36,7 @@ class NearDuplicateParameters:
     shows no more than one; skip: they are left out of the output; off: not looked for."""
     max_distance: Annotated[int, Field(ge=0, le=15)] = 15
     """Most bits of 256 that may differ."""
-    max_difference: Annotated[float, Field(gt=0, le=255)] = 5.0
+    max_difference: Annotated[float, Field(gt=0, le=255)] = 4.0
     """Most levels that any cell of 32 x 32 may differ in brightness."""
 
 

@@ -170,13 +170,13 @@ def _first(
     if hashlib.sha256(data).hexdigest() != photo.sha256:
         reason = "the file changed while it was being read"
         return _row(photo, "failed", reason=reason, retry=True)
-    tiny = _tiny_faces(photo)
+    left = _left_as_is(photo)
     if not photo.faces:
-        status = "unchanged" if tiny else "no_face"
+        status = "unchanged" if left else "no_face"
         data, without_video = codecs.without_video(data)
         data, people = _people(data, metadata)
         return _placed(
-            photo, status, data, destination, reason=tiny, notes=(*without_video, *people)
+            photo, status, data, destination, reason=left, notes=(*without_video, *people)
         )
     original = codecs.decode(data, photo.width * photo.height).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]
@@ -193,7 +193,7 @@ def _first(
         "cloaked",
         cloaked,
         destination,
-        reason=tiny,
+        reason=left,
         notes=(*encoded.notes, *people),
         faces=photo.faces,
         steps=tuple(cloak.steps for cloak in chosen),
@@ -209,10 +209,12 @@ def _people(data: bytes, metadata: MetadataParameters) -> tuple[bytes, tuple[str
     return without if metadata.strip_names else data, notes
 
 
-def _tiny_faces(photo: ScannedPhoto) -> str | None:
-    if not photo.tiny_faces:
-        return None
-    return f"{photo.tiny_faces} faces too small for a recogniser (detector.min_face) left as is"
+def _left_as_is(photo: ScannedPhoto) -> str | None:
+    reasons = [
+        (photo.tiny_faces, "faces too small for a recogniser (detector.min_face) left as is"),
+        (photo.spared, "faces left as is because of who they are (people.only, people.spare)"),
+    ]
+    return "; ".join(f"{count} {why}" for count, why in reasons if count) or None
 
 
 def _placed(photo: ScannedPhoto, status: str, data: bytes, to: Destination, **more) -> Written:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,6 +33,9 @@ class ScannedPhoto:
     pdq: 32 bytes, see `near_duplicates`; None where it is not looked for or shows too little.
     duplicate_of, distance: source of the photo that it is a near duplicate of, and how near.
     origins: per face, what its cloak comes from: photo and index, the same for near duplicates.
+    embeddings: float32 (n, 192), who is who; none once that is settled.
+    taken: when, as the camera's clock said.
+    spared: how many faces are left as they are because of who they are.
     """
 
     ref: PhotoRef
@@ -50,6 +54,9 @@ class ScannedPhoto:
     duplicate_of: str | None = None
     distance: int | None = None
     origins: tuple[str, ...] = ()
+    embeddings: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    taken: dt.datetime | None = None
+    spared: int = 0
 
 
 def unreadable(photo: ReadPhoto, copies: tuple[PhotoRef, ...] = ()) -> ScannedPhoto:
@@ -90,6 +97,19 @@ def scanned(
         copies=copies,
         pdq=near_duplicates.pdq(pixels),
         origins=tuple(origin(photo.sha256, index) for index in range(len(usable))),
+        taken=photo.taken,
+    )
+
+
+def spare(photo: ScannedPhoto, wanted: Sequence[bool]) -> ScannedPhoto:
+    """The photo with only the wanted ones of its faces."""
+    kept = [index for index, is_wanted in enumerate(wanted) if is_wanted]
+    return replace(
+        photo,
+        faces=tuple(photo.faces[index] for index in kept),
+        crops=photo.crops[kept],
+        origins=tuple(photo.origins[index] for index in kept),
+        spared=len(photo.faces) - len(kept),
     )
 
 

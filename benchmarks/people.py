@@ -1,0 +1,114 @@
+"""People: are the labelled ones told apart, also in two runs, and how large an archive can be.
+
+    python -m benchmarks.people [--people PEOPLE] [--faces 100000]
+
+PEOPLE holds photos and a `people.csv` with the columns file, person. Faces are found, aligned and
+embedded as a run does it, and the largest face of a photo is the person named. The other part
+clusters synthetic embeddings: people as directions in 48 of 192 dimensions, so that strangers are
+as alike as real ones (99.9 % of pairs below a cosine of about 0.5), some with hundreds of faces
+and many with a few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from rich.console import Console
+from sklearn.metrics.cluster import pair_confusion_matrix
+
+from transforms import assets
+from transforms.faces.align import crop_face, face_to_crop
+from transforms.faces.detect import detect_faces, load_retinaface
+from transforms.faces.embed import load_embedder
+from transforms.faces.identity import cluster, name_people
+from transforms.faces.parameters import DetectorParameters
+
+_DIMENSIONS, _OF_PEOPLE = 192, 48
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--people", type=Path)
+    parser.add_argument("--faces", type=int, default=100_000)
+    arguments = parser.parse_args()
+    console = Console()
+    if arguments.people:
+        _labelled(arguments.people, console)
+    if arguments.faces:
+        _synthetic(arguments.faces, console)
+
+
+def _labelled(folder: Path, console: Console) -> None:
+    keys, people, embeddings = _embedded(folder)
+    vectors = np.stack(embeddings)
+    one_run, _ = name_people(keys, cluster(vectors), {})
+    console.print(f"one run: {_figures(people, [one_run[key] for key in keys])}")
+    half = list(range(0, len(keys), 2))
+    first, _ = name_people([keys[i] for i in half], cluster(vectors[half]), {})
+    second, change = name_people(keys, cluster(vectors), first)
+    console.print(f"half in a second run: {_figures(people, [second[key] for key in keys])}")
+    kept = np.mean([second[key] == first[key] for key in first])
+    console.print(
+        f"of the faces of the first run {kept:.3f} keep their person; "
+        f"{len(change.merged)} people merged, {len(change.split)} split"
+    )
+
+
+def _embedded(folder: Path) -> tuple[list[str], list[str], list[np.ndarray]]:
+    detector = load_retinaface(str(assets.fetch("retinaface.pb")))
+    embed = load_embedder()
+    keys, people, embeddings = [], [], []
+    with open(folder / "people.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        with Image.open(folder / row["file"]) as image:
+            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        faces = detect_faces(pixels, detector, DetectorParameters())
+        largest = max(faces, key=lambda face: face.size, default=None)
+        for index, face in enumerate(faces):
+            crop = crop_face(pixels, face_to_crop(face.landmarks))
+            keys.append(f"{row['file']} {index}")
+            people.append(row["person"] if face is largest else "")
+            embeddings.append(embed(crop[np.newaxis])[0])
+    return keys, people, embeddings
+
+
+def _figures(truth: list[str], found: list[str]) -> str:
+    """Pairwise precision and recall over the faces whose person is known."""
+    known = [(name, person) for name, person in zip(truth, found, strict=True) if name]
+    (_, false), (missed, true) = pair_confusion_matrix(*zip(*known, strict=True))
+    return (
+        f"pairwise precision {true / (true + false):.3f}, recall {true / (true + missed):.3f} "
+        f"({len(known)} faces, {len({name for name, _ in known})} people)"
+    )
+
+
+def _synthetic(faces: int, console: Console) -> None:
+    rng = np.random.default_rng(0)
+    count = faces // 20
+    people = np.zeros((count, _DIMENSIONS))
+    people[:, :_OF_PEOPLE] = rng.normal(size=(count, _OF_PEOPLE)) / np.sqrt(_OF_PEOPLE)
+    often = 1 / np.arange(10, count + 10)
+    who = rng.choice(count, size=faces, p=often / often.sum())
+    vectors = people[who] + rng.normal(scale=0.5 / np.sqrt(_DIMENSIONS), size=(faces, _DIMENSIONS))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    started = time.monotonic()
+    labels = cluster(vectors.astype(np.float32))
+    seconds = time.monotonic() - started
+    (_, false), (missed, true) = pair_confusion_matrix(who, labels)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    console.print(
+        f"{faces:,} synthetic faces of {len(set(who)):,} people: {seconds:.0f} s, peak memory "
+        f"{memory:,.0f} MB, {labels.max() + 1:,} people found, pairwise precision "
+        f"{true / (true + false):.3f}, recall {true / (true + missed):.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

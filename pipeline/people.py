@@ -1,0 +1,227 @@
+"""Who is in the photos of a library. All of it is biometric, and lies in the private state.
+
+people/faces/*.parquet   a part for each wave: photo, face, embedding, landmarks, date
+people/people.parquet    which face is whose
+people/changes.log       people that merged or split, and when
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms import storage
+from transforms.faces.identity import (
+    LIKENESS,
+    Change,
+    PeopleParameters,
+    cluster,
+    name_people,
+)
+from transforms.scan import ScannedPhoto, origin, spare
+
+FACES = pa.schema(
+    [
+        ("face", pa.string()),  # see `scan.origin`
+        ("sha256", pa.string()),
+        ("embedding", pa.binary()),  # float16
+        ("landmarks", pa.list_(pa.float32())),
+        ("taken", pa.timestamp("ms")),  # as the camera's clock said, without a zone
+    ]
+)
+_PEOPLE = pa.schema([("face", pa.string()), ("person", pa.string())])
+
+
+@dataclass(frozen=True)
+class Person:
+    """One of the people of a library.
+
+    name: stays the same over runs. faces: keys of the faces. photos: sha256 of their photos.
+    first, last: dates of these, as far as they are known.
+    """
+
+    name: str
+    faces: tuple[str, ...]
+    photos: tuple[str, ...]
+    first: dt.datetime | None
+    last: dt.datetime | None
+
+
+class People:
+    """The people of a library, in its private state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / "people"
+
+    def add(self, photos: Iterable[ScannedPhoto], part: str) -> None:
+        """Keep the faces of a wave.
+
+        Args:
+            part: its name; adding a wave again replaces it.
+        """
+        rows = [
+            {
+                "face": origin(photo.sha256, index),
+                "sha256": photo.sha256,
+                "embedding": embedding.astype(np.float16).tobytes(),
+                "landmarks": [value for point in face.landmarks for value in point],
+                "taken": photo.taken,
+            }
+            for photo in photos
+            for index, (face, embedding) in enumerate(
+                zip(photo.faces, photo.embeddings, strict=True)
+            )
+        ]
+        if rows:
+            self._write(pa.Table.from_pylist(rows, FACES), f"faces/{part}.parquet")
+
+    def without_spared(
+        self, photos: Iterable[ScannedPhoto], choice: PeopleParameters
+    ) -> list[ScannedPhoto]:
+        """The photos without the faces that are not to be cloaked."""
+        if not choice.only and not choice.spare:
+            return list(photos)
+        recogniser = self.recogniser()
+        return [
+            spare(photo, list(chosen(recogniser.recognise(photo.embeddings), choice)))
+            for photo in photos
+        ]
+
+    def settle(self) -> Change:
+        """Cluster all faces anew, if there are new ones; people keep their names."""
+        table = self._faces()
+        known = self.known()
+        keys = table["face"].to_pylist()
+        if known.keys() == set(keys):
+            return Change()
+        people, change = name_people(keys, cluster(_vectors(table)), known)
+        rows = {"face": list(people), "person": list(people.values())}
+        self._log(change)
+        self._write(pa.table(rows, _PEOPLE), "people.parquet")
+        self._compact(table)
+        return change
+
+    def known(self) -> dict[str, str]:
+        """The person of each face, as of the last `settle`."""
+        file = self._folder / "people.parquet"
+        if not file.exists():
+            return {}
+        table = pq.read_table(file)
+        return dict(zip(*(column.to_pylist() for column in table), strict=True))
+
+    def everyone(self) -> list[Person]:
+        """The people, those with most photos first."""
+        known = self.known()
+        members: dict[str, list[dict[str, Any]]] = {}
+        for row in self._faces().select(["face", "sha256", "taken"]).to_pylist():
+            if row["face"] in known:
+                members.setdefault(known[row["face"]], []).append(row)
+        people = [_person(name, rows) for name, rows in members.items()]
+        return sorted(people, key=lambda person: (-len(person.photos), person.name))
+
+    def landmarks(self) -> dict[str, np.ndarray]:
+        """Of each face: float32 (5, 2), pixels of the upright photo."""
+        table = self._faces().select(["face", "landmarks"])
+        return {
+            row["face"]: np.array(row["landmarks"], np.float32).reshape(5, 2)
+            for row in table.to_pylist()
+        }
+
+    def recogniser(self) -> Recogniser:
+        """Tells who of the people known a new face is."""
+        table, known = self._faces(), self.known()
+        keys = table["face"].to_pylist()
+        there = [index for index, key in enumerate(keys) if key in known]
+        names = sorted({known[keys[index]] for index in there})
+        numbers = {name: number for number, name in enumerate(names)}
+        labels = np.array([numbers[known[keys[index]]] for index in there], np.int64)
+        vectors = _vectors(table)[there]
+        sums = np.zeros((len(names), vectors.shape[1] if len(vectors) else 0), np.float32)
+        np.add.at(sums, labels, vectors)
+        counts = np.bincount(labels, minlength=len(names))[:, np.newaxis]
+        return Recogniser(names, sums / np.maximum(counts, 1))
+
+    def _faces(self) -> pa.Table:
+        """One row a face, in the order of their keys."""
+        folder = self._folder / "faces"
+        parts = sorted(folder.glob("*.parquet")) if folder.exists() else []
+        table = pa.concat_tables(
+            [FACES.empty_table(), *(pq.read_table(p).cast(FACES) for p in parts)]
+        )
+        keys = np.array(table["face"].to_pylist(), object)
+        _, first = np.unique(keys, return_index=True) if len(keys) else (None, [])
+        return table.take(pa.array(first, pa.int64()))
+
+    def _compact(self, table: pa.Table) -> None:
+        folder = self._folder / "faces"
+        old = [path for path in folder.glob("*.parquet") if path.name != "all.parquet"]
+        self._write(table, "faces/all.parquet")
+        for path in old:
+            path.unlink()
+
+    def _write(self, table: pa.Table, name: str) -> None:
+        out = pa.BufferOutputStream()
+        pq.write_table(table, out, compression="zstd")
+        scratch = str(self._folder / "unfinished")
+        storage.write_atomic(str(self._folder / name), out.getvalue().to_pybytes(), scratch)
+
+    def _log(self, change: Change) -> None:
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        lines = [f"{now} {old} was merged into {new}\n" for old, new in change.merged]
+        lines += [f"{now} {new} was split off {old}\n" for new, old in change.split]
+        if lines:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with open(self._folder / "changes.log", "a") as stream:
+                stream.writelines(lines)
+
+
+class Recogniser:
+    """Knows the mean embedding of each person."""
+
+    def __init__(self, names: Sequence[str], means: np.ndarray) -> None:
+        self._names, self._means = names, means
+
+    def recognise(self, embeddings: np.ndarray) -> list[str | None]:
+        """Who each face is; None for a stranger.
+
+        Args:
+            embeddings: float32 (n, 192), of unit length.
+        """
+        if not self._names or not len(embeddings):
+            return [None] * len(embeddings)
+        likeness = embeddings @ self._means.T
+        best = likeness.argmax(axis=1)
+        return [
+            self._names[person] if likeness[face, person] >= LIKENESS else None
+            for face, person in enumerate(best)
+        ]
+
+
+def _vectors(table: pa.Table) -> np.ndarray:
+    data = b"".join(table["embedding"].to_pylist())
+    vectors = np.frombuffer(data, np.float16).astype(np.float32).reshape(len(table), -1)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _person(name: str, rows: Sequence[Mapping[str, Any]]) -> Person:
+    dates = sorted(row["taken"] for row in rows if row["taken"] is not None)
+    return Person(
+        name,
+        tuple(sorted(row["face"] for row in rows)),
+        tuple(sorted({row["sha256"] for row in rows})),
+        dates[0] if dates else None,
+        dates[-1] if dates else None,
+    )
+
+
+def chosen(names: Iterable[str | None], choice: PeopleParameters) -> Iterator[bool]:
+    """Which faces are to be cloaked, by who they are, None for a stranger."""
+    for name in names:
+        yield name not in choice.spare and (not choice.only or name in choice.only)

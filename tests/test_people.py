@@ -1,0 +1,194 @@
+"""People: who is found, that they stay the same over runs, and who is cloaked."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import itertools
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.library import LibraryError, reopen_library
+from pipeline.people import People
+from tests.archives import QUICK, Archive
+from tests.commands import hashes, photoveil
+from transforms.faces import identity
+from transforms.faces.identity import Change, PeopleParameters, cluster, name_people
+
+Photo = Callable[[str], Path]
+
+
+def faces_of(people: int, each: int, noise: float = 0.5, seed: int = 0) -> np.ndarray:
+    """Embeddings, float32 (people * each, 64), person by person."""
+    rng = np.random.default_rng(seed)
+    centres = np.repeat(rng.normal(size=(people, 64)) / 8, each, axis=0)
+    vectors = centres + rng.normal(size=centres.shape) * noise / 8
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_faces_alike_on_average_are_one_person() -> None:
+    labels = cluster(faces_of(12, 10))
+    assert len(set(labels)) == 12
+    assert all(len(set(labels[start : start + 10])) == 1 for start in range(0, 120, 10))
+
+
+def test_faces_in_any_order_and_in_pieces_give_the_same_people(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = faces_of(12, 10)
+    order = np.random.default_rng(1).permutation(len(vectors))
+    whole = cluster(vectors)
+    shuffled = cluster(vectors[order])
+    assert len(set(zip(whole[order], shuffled, strict=True))) == 12
+    monkeypatch.setattr(identity, "_MOST_LINKED", 8)  # as an archive too large to link at once
+    in_pieces = cluster(np.repeat(vectors, 3, axis=0))
+    assert len(set(zip(np.repeat(whole, 3), in_pieces, strict=True))) == 12
+
+
+def test_no_face_and_one_face() -> None:
+    assert cluster(np.zeros((0, 64), np.float32)).tolist() == []
+    assert cluster(faces_of(1, 1)).tolist() == [0]
+
+
+def test_people_keep_their_names_whatever_comes_first() -> None:
+    keys = [f"photo{index} 0" for index in range(6)]
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    names, change = name_people(keys, labels, {})
+    assert change == Change()
+    backwards, _ = name_people(keys[::-1], labels[::-1], {})
+    assert backwards == names
+    first, _ = name_people(keys[::2], labels[::2], {})
+    later, change = name_people(keys, labels, first)
+    assert {key: later[key] for key in first} == first
+    assert change == Change()
+
+
+def test_merges_and_splits_are_told() -> None:
+    keys = [f"photo{index} 0" for index in range(5)]
+    known = dict(zip(keys, ("anna", "anna", "anna", "berta", "berta"), strict=True))
+    names, change = name_people(keys, np.array([0, 0, 0, 0, 0]), known)
+    assert set(names.values()) == {"anna"}
+    assert change == Change(merged=(("berta", "anna"),))
+    names, change = name_people(keys, np.array([0, 0, 1, 2, 2]), known)
+    assert names["photo0 0"] == "anna" and names["photo3 0"] == "berta"
+    assert change == Change(split=((names["photo2 0"], "anna"),))
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, demo_photo: Photo) -> Archive:
+    """Photos of three people, after a first run."""
+    archive = Archive(tmp_path_factory.mktemp("people"))
+    archive.photos.mkdir()
+    for name in ("obama.jpg", "obama2.jpg", "biden.jpg", "astronaut.png"):
+        shutil.copyfile(demo_photo(name), archive.photos / name)
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2013:05:01 12:00:00"
+    with Image.open(demo_photo("biden.jpg")) as image:
+        image.save(archive.photos / "biden.jpg", exif=exif)
+    archive.run()
+    return archive
+
+
+def whose(archive: Archive) -> dict[str, str]:
+    """The person in each photo that holds one."""
+    sources = {row["source_sha256"]: source for source, row in archive.rows().items()}
+    known = People(archive.library.state).known()
+    return {sources[face.split()[0]]: person for face, person in known.items()}
+
+
+def test_new_photos_join_the_people_that_are_known(archive: Archive, demo_photo: Photo) -> None:
+    before = whose(archive)
+    assert before["obama.jpg"] == before["obama2.jpg"]
+    assert len({before[name] for name in ("obama.jpg", "biden.jpg", "astronaut.png")}) == 3
+    shutil.copyfile(demo_photo("obama3.jpg"), archive.photos / "obama3.jpg")
+    archive.run()
+    after = whose(archive)
+    assert after["obama3.jpg"] == after["obama.jpg"]
+    assert {name: after[name] for name in before} == before
+
+
+def test_the_command_lists_them_with_dates_and_a_private_sheet(archive: Archive) -> None:
+    done = photoveil("people", archive.out, "--state", archive.state)
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if "2013-05-01" in line)
+    assert whose(archive)["biden.jpg"] in line
+    sheet = archive.state / "people/people.jpg"
+    assert sheet.stat().st_mode & 0o077 == 0
+    assert Image.open(sheet).height == 112 * len(People(archive.state).everyone())
+    inside = photoveil(
+        *("people", archive.out, "--state", archive.state, "--sheet", archive.out / "sheet.jpg")
+    )
+    assert inside.returncode == 2
+    assert "no clean face" in inside.stderr
+
+
+def test_who_is_in_the_photos_stays_out_of_the_library(archive: Archive) -> None:
+    names = [person.name.encode() for person in People(archive.state).everyone()]
+    for path in (archive.out / "_photoveil").rglob("*"):
+        if path.is_file():
+            assert not any(name in path.read_bytes() for name in names)
+
+
+@pytest.mark.parametrize("choice", ["only", "spare"])
+def test_only_the_chosen_are_cloaked(
+    archive: Archive, tmp_path: Path, demo_photo: Photo, choice: str
+) -> None:
+    again = Archive(tmp_path)
+    for name in ("photos", "out", "state"):
+        shutil.copytree(archive.photos.parent / name, tmp_path / name)
+    obama = whose(archive)["obama.jpg"]
+    again.settings = QUICK.model_copy(update={"people": PeopleParameters(**{choice: (obama,)})})
+    again.run(recloak=True)
+    same = {
+        name for name, sha256 in hashes(again.photos).items() if hashes(again.out)[name] == sha256
+    }
+    his = {"obama.jpg", "obama2.jpg", "obama3.jpg"}
+    assert same == ({"biden.jpg", "astronaut.png"} if choice == "only" else his)
+    assert all("because of who they are" in again.rows()[name]["reason"] for name in same)
+
+
+def test_nobody_of_that_name(archive: Archive, tmp_path: Path) -> None:
+    done = photoveil(
+        "plan", archive.photos, archive.out, "--state", archive.state, "--only", "Berta"
+    )
+    assert done.returncode == 2
+    assert "nobody is called Berta" in done.stderr
+    with pytest.raises(LibraryError, match="is no library"):
+        reopen_library(str(tmp_path))
+
+
+def test_dates_and_counts_come_from_the_photos(archive: Archive) -> None:
+    biden = whose(archive)["biden.jpg"]
+    (person,) = (p for p in People(archive.state).everyone() if p.name == biden)
+    assert person.first == person.last == dt.datetime(2013, 5, 1, 12)
+    assert len(person.photos) == 1
+
+
+def test_labelled_people_are_told_apart_in_one_run_and_in_two(
+    people_data: Path, tmp_path: Path
+) -> None:
+    by_person = defaultdict(list)
+    with open(people_data / "people.csv", newline="") as stream:
+        for row in csv.DictReader(stream):
+            by_person[row["person"]].append(row["file"])
+    chosen = {p: files[:4] for p, files in by_person.items() if p and len(files) >= 4}
+    archive = Archive(tmp_path)
+    archive.photos.mkdir()
+    for half in (slice(0, 2), slice(2, 4)):
+        for files in itertools.islice(chosen.values(), 6):
+            for name in files[half]:
+                shutil.copyfile(people_data / name, archive.photos / name)
+        archive.run()
+    found = whose(archive)
+    truth = {name: person for person, files in chosen.items() for name in files if name in found}
+    pairs = list(itertools.combinations(truth, 2))
+    together = [truth[a] == truth[b] for a, b in pairs if found[a] == found[b]]
+    of_one = [found[a] == found[b] for a, b in pairs if truth[a] == truth[b]]
+    assert np.mean(together) >= 0.98
+    assert np.mean(of_one) >= 0.85
