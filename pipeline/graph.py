@@ -138,7 +138,13 @@ def cloak(
         | "Gather" >> beam.CoGroupByKey()
         | "Publish"
         >> beam.MapTuple(
-            partial(_publish, wave.destination, settings.run.duplicates, settings.metadata)
+            partial(
+                _publish,
+                wave.destination,
+                settings.run.duplicates,
+                settings.cloak.budget,
+                settings.metadata,
+            )
         )
         | "Published" >> beam.Map(lambda p: tick(p, "published", wave.progress, 1 + len(p.copies)))
         | "Measure"
@@ -179,8 +185,8 @@ def _without_crops(key, photo):
     return key, replace(photo, crops=photo.crops[:0], embeddings=photo.embeddings[:0])
 
 
-def _publish(destination, how, metadata, _key, grouped):
+def _publish(destination, how, budget, metadata, _key, grouped):
     (photo,) = grouped["photo"]
     for reason in grouped["errors"]:
         photo = replace(photo, status="failed", reason=reason, retry=True)
-    return publish(photo, dict(grouped["cloaks"]), destination, how, metadata)
+    return publish(photo, dict(grouped["cloaks"]), destination, how, budget, metadata)

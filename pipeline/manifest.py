@@ -28,6 +28,7 @@ _FACE = pa.struct(
         ("detector_score", pa.float32()),
         ("dssim", pa.float32()),
         ("flip", pa.float32()),
+        ("delta_e", pa.float32()),
         ("steps", pa.int32()),
         (
             "cosine_shift",
@@ -95,13 +96,14 @@ def manifest_rows(
             "box": dict(zip(("left", "top", "right", "bottom"), face.box, strict=True)),
             "landmarks": [{"x": x, "y": y} for x, y in face.landmarks],
             "detector_score": face.score,
-            "dssim": figures.dssim,
-            "flip": flip,
+            "dssim": seen.dssim,
+            "flip": seen.flip,
+            "delta_e": seen.delta_e,
             "steps": steps,
             "cosine_shift": _pairs(figures.cosine_shift),
         }
-        for face, figures, flip, steps in zip(
-            photo.faces, measured, photo.flip, photo.steps, strict=True
+        for face, figures, seen, steps in zip(
+            photo.faces, measured, photo.seen, photo.steps, strict=True
         )
     ]
     row = {

@@ -173,7 +173,7 @@ def published(
     ref = next(ref for ref in discover(str(folder)) if ref.relative == name)
     photo = read_photo(ref, ReadLimits())
     scan = unreadable(photo) if photo.status else scanned(photo, [], 12)
-    row = publish(scan, {}, destination, "copy", MetadataParameters(**metadata))
+    row = publish(scan, {}, destination, "copy", BUDGET, MetadataParameters(**metadata))
     output = Path(destination.root, name)
     return row, output.read_bytes() if output.exists() else None
 

@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from transforms.cloak.visibility import at_viewing_size, face_region
 from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
 from transforms.evaluate.contact_sheet import Shown, contact_sheet
-from transforms.evaluate.visibility import at_viewing_size, face_region, visibility
-from transforms.publish import face_flip
+from transforms.evaluate.visibility import visibility
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +48,6 @@ def test_dssim_is_the_one_of_tensorflow(portrait: np.ndarray, changed: np.ndarra
     clean, written = portrait[50:250, 100:300], changed[50:250, 100:300]
     ssim = float(tf.image.ssim(tf.constant(clean), tf.constant(written), 255))
     assert visibility(clean, written).dssim == pytest.approx((1 - ssim) / 2, abs=1e-4)
-
-
-def test_flip_at_viewing_size_is_the_manifests(portrait: np.ndarray, changed: np.ndarray) -> None:
-    box = (-3.5, 10.2, 430.7, 560.1)
-    pair = [at_viewing_size(face_region(photo, box)) for photo in (portrait, changed)]
-    assert max(pair[0].shape) == 300
-    assert visibility(*pair).flip == pytest.approx(face_flip(portrait, changed, box), abs=1e-6)
 
 
 def test_a_face_smaller_than_a_window_has_no_dssim(portrait: np.ndarray) -> None:

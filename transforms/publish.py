@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import flip_evaluator
 import numpy as np
-from PIL import Image
 
 from transforms import codecs, companions, storage
+from transforms.cloak.budget import TOLERANCE, Budget, Seen, look, scale_to_budget
 from transforms.cloak.faces import Cloak
 from transforms.discover import PhotoRef
 from transforms.duplicates import Placing, place_copy
@@ -21,7 +20,7 @@ from transforms.faces.detect import Face
 from transforms.metadata import MetadataParameters
 from transforms.scan import ScannedPhoto
 
-_FLIP_MAX_SIDE = 300  # pixels: a face at the size it is looked at
+_ENCODINGS = 3  # tries to keep the written file within the budget; one does nearly always
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Written:
     copies: its exact duplicates; where the photo has no output they have none either.
     clean, written: uint8 (n, 112, 112, 3) aligned crops of the faces in the original and in the
         written file, for the measurement that follows.
-    flip: per face. steps: optimiser steps per face.
+    steps: optimiser steps per face. seen: what the written file shows of each face's cloak.
     """
 
     ref: PhotoRef
@@ -69,7 +68,7 @@ class Written:
     notes: tuple[str, ...] = ()
     faces: tuple[Face, ...] = ()
     steps: tuple[int, ...] = ()
-    flip: tuple[float, ...] = ()
+    seen: tuple[Seen, ...] = ()
     clean: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0, 3), np.uint8))
     written: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0, 3), np.uint8))
     finished: float = 0.0
@@ -80,16 +79,18 @@ def publish(
     cloaks: Mapping[int, Cloak],
     destination: Destination,
     how: Placing,
+    budget: Budget,
     metadata: MetadataParameters,
 ) -> Written:
     """Write the photo and its exact duplicates; whatever goes wrong becomes status and reason.
 
     Args:
         cloaks: by index of the face in `photo.faces`. how: duplicates get their files.
+        budget: how much may be seen of a cloak.
         metadata: what is carried over beside the pixels.
     """
     if photo.status is None:
-        first = _guarded(photo, lambda: _first(photo, cloaks, destination, metadata))
+        first = _guarded(photo, lambda: _first(photo, cloaks, destination, budget, metadata))
     elif photo.status in ("sidecar", "video"):
         first = _guarded(photo, lambda: _companion(photo, destination, metadata))
     else:
@@ -108,43 +109,23 @@ def _copy(ref: PhotoRef, first: Written, to: Destination, how: Placing) -> Copie
 
 
 def change_map(
-    cloaks: Sequence[Cloak], faces: Sequence[Face], height: int, width: int
+    cloaks: Sequence[Cloak],
+    faces: Sequence[Face],
+    scales: Sequence[float],
+    height: int,
+    width: int,
 ) -> np.ndarray:
     """The cloaks of all faces as one float32 (height, width) luminance change in levels."""
     change = np.zeros((height, width), np.float32)
-    for cloak, face in zip(cloaks, faces, strict=True):
+    for cloak, face, scale in zip(cloaks, faces, scales, strict=True):
         matrix = face_to_crop(face.landmarks)
-        top, left, patch = lay_back(cloak.change, matrix, height, width)
+        top, left, patch = lay_back(cloak.change * np.float32(scale), matrix, height, width)
         region = change[top : top + patch.shape[0], left : left + patch.shape[1]]
         # Where crops of neighbours overlap the stronger change counts, not the sum: each face's
         # own limit holds.
         stronger = np.abs(patch) > np.abs(region)
         region[stronger] = patch[stronger]
     return change
-
-
-def face_flip(
-    clean: np.ndarray, written: np.ndarray, box: tuple[float, float, float, float]
-) -> float:
-    """Mean FLIP (Andersson et al. 2020, HPG) over a face, 0 (equal) to 1, as seen on a screen.
-
-    Args:
-        clean, written: uint8 (H, W, 3) RGB photos.
-        box: left, top, right, bottom in pixels.
-    """
-    height, width = clean.shape[:2]
-    left, top = max(0, int(box[0])), max(0, int(box[1]))
-    right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
-    if right <= left or bottom <= top:
-        return 0.0
-    pair = []
-    for pixels in (clean, written):
-        face = Image.fromarray(pixels[top:bottom, left:right])
-        face.thumbnail((_FLIP_MAX_SIDE, _FLIP_MAX_SIDE), Image.Resampling.LANCZOS)
-        pair.append(np.asarray(face, np.float32) / 255)
-    # FLIP's default viewing distance: a 0.7 m wide 4K monitor seen from 0.7 m.
-    _, mean, _ = flip_evaluator.evaluate(*pair, "LDR", applyMagma=False)
-    return float(mean)
 
 
 def _companion(photo: ScannedPhoto, to: Destination, metadata: MetadataParameters) -> Written:
@@ -164,6 +145,7 @@ def _first(
     photo: ScannedPhoto,
     cloaks: Mapping[int, Cloak],
     destination: Destination,
+    budget: Budget,
     metadata: MetadataParameters,
 ) -> Written:
     data = storage.read_bytes(photo.ref.path)
@@ -180,13 +162,22 @@ def _first(
         )
     original = codecs.decode(data, photo.width * photo.height).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]
-    change = change_map(chosen, photo.faces, photo.height, photo.width)
-    encoded = codecs.encode(data, change, metadata.thumbnails == "rebuild")
+    scales = [scale_to_budget(original, *pair, budget) for pair in zip(chosen, photo.faces)]
+    for _ in range(_ENCODINGS):
+        change = change_map(chosen, photo.faces, scales, photo.height, photo.width)
+        encoded = codecs.encode(data, change, metadata.thumbnails == "rebuild")
+        # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
+        written = codecs.decode(encoded.data, photo.width * photo.height).pixels
+        if written.shape != original.shape:
+            return _row(photo, "failed", reason="the cloaked file has another size")
+        seen = [look(original, written, face) for face in photo.faces]
+        if all(budget.spent(figures) <= 1 + TOLERANCE for figures in seen):
+            break
+        scales = [
+            budget.rescale(scale, figures) if budget.spent(figures) > 1 else scale
+            for scale, figures in zip(scales, seen, strict=True)
+        ]
     cloaked, people = _people(encoded.data, metadata)
-    # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
-    written = codecs.decode(cloaked, photo.width * photo.height).pixels
-    if written.shape != original.shape:
-        return _row(photo, "failed", reason="the cloaked file has another size")
     matrices = [face_to_crop(face.landmarks) for face in photo.faces]
     return _placed(
         photo,
@@ -197,7 +188,7 @@ def _first(
         notes=(*encoded.notes, *people),
         faces=photo.faces,
         steps=tuple(cloak.steps for cloak in chosen),
-        flip=tuple(face_flip(original, written, face.box) for face in photo.faces),
+        seen=tuple(seen),
         clean=np.stack([crop_face(original, matrix) for matrix in matrices]),
         written=np.stack([crop_face(written, matrix) for matrix in matrices]),
     )

@@ -1,4 +1,4 @@
-"""What the optimiser weighs: DSSIM, low-frequency energy, and distance between embeddings."""
+"""What the optimiser weighs: DSSIM, texture, and likeness of embeddings."""
 
 from __future__ import annotations
 
@@ -40,21 +40,25 @@ def gaussian_kernel(sigma: float, radius: int) -> np.ndarray:
     return (weights / weights.sum()).astype(np.float32)
 
 
-def low_frequency_energy(change: tf.Tensor, sigma: float) -> tf.Tensor:
-    """Mean square of the change after a Gaussian blur: what the eye sees as blotches.
+def texture(crops: tf.Tensor, sigma: float = 2.0) -> tf.Tensor:
+    """Local standard deviation of luminance: how much of a change the eye does not notice there.
 
-    SSIM hardly counts a slow drift of brightness, yet on skin it reads as a bruise.
+    Visual masking (Legge & Foley 1980, JOSA 70(12)): contrast hides contrast of its own kind.
 
     Args:
-        change: float32 (N, H, W, 1) in levels.
-        sigma: blur in pixels.
+        crops: float32 (N, H, W, 3) RGB in 0..255.
+        sigma: of the Gaussian neighbourhood, in pixels.
 
     Returns:
-        float32 (N,) in levels squared.
+        float32 (N, H, W, 1) in levels.
     """
     kernel = gaussian_kernel(sigma, int(np.ceil(3 * sigma)))
-    down, across = (_blur_matrix(side, kernel) for side in change.shape[1:3])
-    return tf.reduce_mean(tf.square(_blur(change, down, across)), axis=(1, 2, 3))
+    down, across = (_blur_matrix(side, kernel) for side in crops.shape[1:3])
+    luminance = tf.reduce_sum(crops * [0.2126, 0.7152, 0.0722], axis=-1, keepdims=True)
+    weight = _blur(tf.ones_like(luminance[:1]), down, across)  # less than 1 near the edge
+    mean = _blur(luminance, down, across) / weight
+    variance = _blur(tf.square(luminance), down, across) / weight - tf.square(mean)
+    return tf.sqrt(tf.nn.relu(variance))
 
 
 def _blur_matrix(side: int, kernel: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a written file shows of the cloak: DSSIM and the shift of each surrogate's embedding.
+"""What a written file still gives away: the shift of each surrogate's embedding.
 
 The optimiser's own figures are not reported: resampling and the file's compression come after it.
 """
@@ -14,16 +14,15 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from transforms.cloak.losses import cosine, dssim
+from transforms.cloak.losses import cosine
 from transforms.cloak.surrogates import Surrogate, load_surrogate
 from transforms.publish import Written
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one face. dssim: 0..1. cosine_shift: 1 - cosine, 0..2, by surrogate."""
+    """Of one face. cosine_shift: 1 - cosine, 0..2, by surrogate."""
 
-    dssim: float
     cosine_shift: Mapping[str, float]
 
 
@@ -54,13 +53,13 @@ class Measure:
             )[: len(pair[0])]
         names = [surrogate.name for surrogate in self._surrogates]
         return [
-            Measured(float(first), {n: float(s) for n, s in zip(names, shifts, strict=True)})
-            for first, *shifts in figures
+            Measured({name: float(shift) for name, shift in zip(names, shifts, strict=True)})
+            for shifts in figures
         ]
 
     def _figures(self, clean: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
         shifts = [1.0 - cosine(s.embed(clean), s.embed(written)) for s in self._surrogates]
-        return tf.stack([dssim(clean, written), *shifts], axis=1)
+        return tf.stack(shifts, axis=1)
 
 
 @cache

@@ -1,10 +1,14 @@
 """The cloak itself: a small luminance change that moves a face away from its own embedding.
 
-Projected Adam on a batch of aligned crops. Each step looks at the crops through a fresh random
-similarity, because every recogniser cuts faces out a little differently and a cloak that fools
-one crop only is worth little (expectation over transformation, Athalye et al., ICML 2018,
-arXiv:1707.07397). The objective follows Fawkes (Shan et al., USENIX Security 2020): embedding
-distance under a DSSIM budget, enforced by a hinge whose weight adapts per face.
+Each step passes the crops through one surrogate, the surrogates in turn, after a fresh random
+similarity: every recogniser cuts faces out a little differently, and a cloak that fools one crop
+only is worth little (expectation over transformation, Athalye et al., ICML 2018,
+arXiv:1707.07397). The step follows the accumulated gradient (momentum iterative method, Dong et
+al., CVPR 2018, arXiv:1710.06081) reshaped by what the eye forgives: most where the gradient is
+strong and the photo is textured. The change is then shrunk onto the DSSIM budget, as the objective
+of Fawkes (Shan et al., USENIX Security 2020) demands.
+
+docs/cloak.md tells what was tried and what it measured.
 """
 
 from __future__ import annotations
@@ -16,13 +20,12 @@ import numpy as np
 import tensorflow as tf
 
 from transforms.cloak.faces import Cloak
-from transforms.cloak.losses import cosine, dssim, low_frequency_energy
+from transforms.cloak.losses import cosine, dssim, texture
 from transforms.cloak.parameters import CloakParameters
 from transforms.cloak.surrogates import Surrogate
 from transforms.faces.align import feather
 
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # Adam, Kingma & Ba 2015
-_HINGE_UP, _HINGE_DOWN = 1.25, 0.85
+_MOMENTUM = 0.9
 
 
 class Optimizer:
@@ -48,8 +51,7 @@ class Optimizer:
         Args:
             crops: uint8 (n, S, S, 3) RGB aligned faces, 1 <= n <= batch_size.
             seeds: one per face. A face's jitter depends on its seed alone, so its cloak does not
-                depend on what else is in the batch. Its place in the batch decides the rounding
-                of sums, which over all steps grows to a fraction of a level on average.
+                depend on what else is in the batch, but for the rounding of sums.
 
         Raises:
             ValueError: more faces than the batch size.
@@ -114,53 +116,51 @@ def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
 
 def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters) -> Any:
     budget, cap = parameters.dssim_budget, parameters.max_change
+    rounds, rest = divmod(parameters.steps, len(surrogates))
 
     @tf.function
     def loop(crops: tf.Tensor, jitter: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         count, size = crops.shape[0], crops.shape[1]
         mask = tf.constant(feather(size)[:, :, np.newaxis])
+        forgiving = parameters.texture_floor + texture(crops)
         clean = [surrogate.embed(crops) for surrogate in surrogates]
 
-        raw = tf.zeros((count, size, size, 1))
-        first_moment, second_moment = tf.zeros_like(raw), tf.zeros_like(raw)
-        hinge_weight = tf.ones((count,))
-        best, best_likeness, best_dssim = (
-            tf.zeros_like(raw),
-            tf.fill((count,), 2.0),
-            tf.zeros((count,)),
-        )
-
-        for step in tf.range(parameters.steps):
-            matrices = jitter[:, step]
-            seen_clean = warp(crops, matrices)
+        def step(
+            number: tf.Tensor, which: int, raw: tf.Tensor, momentum: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            matrices = jitter[:, number]
             with tf.GradientTape() as tape:
                 tape.watch(raw)
-                change = mask * raw
-                seen = tf.clip_by_value(seen_clean + warp(change, matrices), 0.0, 255.0)
-                likeness = tf.add_n(
-                    [cosine(s.embed(seen), e) for s, e in zip(surrogates, clean, strict=True)]
-                ) / len(surrogates)
-                visible = dssim(crops, tf.clip_by_value(crops + change, 0.0, 255.0))
-                excess = tf.nn.relu(visible - budget) / budget
-                blotches = low_frequency_energy(change, parameters.low_frequency_sigma)
-                loss = tf.reduce_sum(
-                    likeness + hinge_weight * excess + parameters.low_frequency_weight * blotches
-                )
-            gradient = tape.gradient(loss, raw)
+                seen = warp(tf.concat([crops, mask * raw], axis=-1), matrices)
+                seen = tf.clip_by_value(seen[..., :3] + seen[..., 3:], 0.0, 255.0)
+                likeness = cosine(surrogates[which].embed(seen), clean[which])
+            gradient = tape.gradient(likeness, raw)
+            direction = _unit(_unit(gradient, parameters.gradient_power) * forgiving)
+            momentum = _MOMENTUM * momentum + (1 - _MOMENTUM) * direction
+            raw = tf.clip_by_value(raw - parameters.learning_rate * momentum, -cap, cap)
+            # DSSIM grows with the square of a change's scale.
+            excess = tf.maximum(_dssim(crops, mask * raw) / budget, 1.0)
+            return raw / tf.sqrt(excess)[:, tf.newaxis, tf.newaxis, tf.newaxis], momentum
 
-            better = (visible <= budget) & (likeness < best_likeness) & (step > 0)
-            best = tf.where(better[:, tf.newaxis, tf.newaxis, tf.newaxis], change, best)
-            best_likeness = tf.where(better, likeness, best_likeness)
-            best_dssim = tf.where(better, visible, best_dssim)
-            hinge_weight *= tf.where(visible > budget, _HINGE_UP, _HINGE_DOWN)
-
-            time = tf.cast(step + 1, tf.float32)
-            first_moment = _BETA_1 * first_moment + (1 - _BETA_1) * gradient
-            second_moment = _BETA_2 * second_moment + (1 - _BETA_2) * tf.square(gradient)
-            direction = (first_moment / (1 - _BETA_1**time)) / (
-                tf.sqrt(second_moment / (1 - _BETA_2**time)) + _EPSILON
-            )
-            raw = tf.clip_by_value(raw - parameters.learning_rate * direction, -cap, cap)
-        return best, best_dssim
+        raw = tf.zeros((count, size, size, 1))
+        momentum = tf.zeros_like(raw)
+        for turn in tf.range(rounds):
+            for which in range(len(surrogates)):
+                raw, momentum = step(turn * len(surrogates) + which, which, raw, momentum)
+        for which in range(rest):
+            raw, momentum = step(rounds * len(surrogates) + which, which, raw, momentum)
+        change = mask * raw
+        return change, _dssim(crops, change)
 
     return loop
+
+
+def _unit(direction: tf.Tensor, power: float = 1.0) -> tf.Tensor:
+    """A direction (N, H, W, 1) at root mean square 1, its peaks sharpened by a power before."""
+    sharpened = tf.sign(direction) * tf.pow(tf.abs(direction), power)
+    square = tf.reduce_mean(tf.square(sharpened), axis=(1, 2, 3), keepdims=True)
+    return sharpened * tf.math.rsqrt(square + 1e-24)
+
+
+def _dssim(crops: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
+    return dssim(crops, tf.clip_by_value(crops + change, 0.0, 255.0))

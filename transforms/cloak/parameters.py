@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from transforms.cloak.budget import Budget
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class CloakParameters:
@@ -17,18 +19,30 @@ class CloakParameters:
 
     surrogates: Annotated[tuple[str, ...], Field(min_length=1)] = ("mobilefacenet", "faceres")
     """Recognisers to move away from, by their names in `transforms.cloak.surrogates`."""
+    flip_budget: Annotated[float, Field(gt=0, le=1)] = 0.07
+    """Most mean FLIP a face may show in the written file, at viewing size."""
+    delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.0
+    """Most mean CIEDE2000, likewise."""
     dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.012
-    """Most structural dissimilarity a face may get."""
-    max_change: Annotated[float, Field(gt=0, le=64)] = 15.0
-    """Most levels any pixel may change."""
-    steps: Annotated[int, Field(ge=1, le=1000)] = 60
-    learning_rate: Annotated[float, Field(gt=0, le=20)] = 1.5
-    """Adam step in levels."""
-    low_frequency_weight: Annotated[float, Field(ge=0, le=10)] = 0.01
-    low_frequency_sigma: Annotated[float, Field(gt=0, le=20)] = 5.0
+    """Most structural dissimilarity of the aligned crop, while optimising and when written."""
+    max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
+    """Most levels any pixel may change while optimising."""
+    steps: Annotated[int, Field(ge=1, le=1000)] = 40
+    """Passes, forward and backward, through a surrogate; the surrogates take turns."""
+    learning_rate: Annotated[float, Field(gt=0, le=20)] = 3.0
+    """Root mean square of a step in levels."""
+    gradient_power: Annotated[float, Field(ge=0.5, le=4)] = 1.5
+    """Sharpens where a change goes: 1 follows the gradient, more prefers its peaks."""
+    texture_floor: Annotated[float, Field(gt=0, le=100)] = 4.0
+    """Levels; what smooth skin gets of a step, beside the contrast that textured parts add."""
     jitter_rotation: Annotated[float, Field(ge=0, le=0.5)] = 0.04
     """Standard deviation in radians; with the next two, the spread of other recognisers' crops."""
     jitter_scale: Annotated[float, Field(ge=0, le=0.5)] = 0.03
     jitter_shift: Annotated[float, Field(ge=0, le=20)] = 2.0
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
     """Faces optimised at once."""
+
+    @property
+    def budget(self) -> Budget:
+        """What the written file may show of a face's cloak."""
+        return Budget(self.flip_budget, self.delta_e_budget, self.dssim_budget)

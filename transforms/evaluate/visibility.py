@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import flip_evaluator
 import numpy as np
-from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+from transforms.cloak.visibility import delta_e, flip
 
-_VIEWING_SIDE = 300  # pixels: a face at the size it is looked at
 _SSIM_WINDOW = 11
 
 
@@ -36,33 +34,9 @@ class Visibility:
     max_change: int
 
 
-def face_region(pixels: np.ndarray, box: Box) -> np.ndarray:
-    """The part of a uint8 (H, W, 3) photo inside the box, whole pixels; empty outside the frame."""
-    height, width = pixels.shape[:2]
-    left, top = max(0, int(box[0])), max(0, int(box[1]))
-    right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
-    return pixels[top : max(top, bottom), left : max(left, right)]
-
-
-def at_viewing_size(face: np.ndarray) -> np.ndarray:
-    """The face with at most 300 pixels on its long side, as `publish.face_flip` sees it."""
-    image = Image.fromarray(face)
-    image.thumbnail((_VIEWING_SIDE, _VIEWING_SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(image)
-
-
 def visibility(clean: np.ndarray, written: np.ndarray) -> Visibility:
-    """Figures of one pair of uint8 (H, W, 3) RGB faces of equal size, at least 1 x 1.
-
-    Raises:
-        ModuleNotFoundError: scikit-image, of the extra `evaluate`, is not installed.
-    """
-    from skimage.color import deltaE_ciede2000, rgb2lab
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
-    pair = (clean.astype(np.float32) / 255, written.astype(np.float32) / 255)
-    _, flip, _ = flip_evaluator.evaluate(*pair, "LDR", applyMagma=False)
-    colour = deltaE_ciede2000(*(rgb2lab(face) for face in pair))
+    """Figures of one pair of uint8 (H, W, 3) RGB faces of equal size, at least 1 x 1."""
+    colour = delta_e(clean, written)
     change = np.abs(clean.astype(np.int16) - written)
     if min(clean.shape[:2]) < _SSIM_WINDOW:
         dssim = float("nan")
@@ -82,7 +56,7 @@ def visibility(clean: np.ndarray, written: np.ndarray) -> Visibility:
     if change.any():
         psnr = float(peak_signal_noise_ratio(clean, written, data_range=255))
     return Visibility(
-        float(flip),
+        flip(clean, written),
         float(colour.mean()),
         float(np.quantile(colour, 0.95)),
         dssim,

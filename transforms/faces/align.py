@@ -69,7 +69,7 @@ def crop_face(pixels: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> 
     recognisers' own pipelines do, so that fine texture does not alias.
     """
     to_photo = invert(matrix)
-    left, top, right, bottom = _crop_extent(to_photo, size)
+    left, top, right, bottom = crop_extent(to_photo, size)
     height, width = pixels.shape[:2]
     left, top = max(0, left), max(0, top)
     right, bottom = min(width, right), min(height, bottom)
@@ -118,7 +118,7 @@ def lay_back(
         top, left, and float32 (h, w): the patch to add to photo[top:top + h, left:left + w].
     """
     size = change.shape[0]
-    left, top, right, bottom = _crop_extent(invert(matrix), size)
+    left, top, right, bottom = crop_extent(invert(matrix), size)
     left, top = max(0, left), max(0, top)
     right, bottom = min(width, right), min(height, bottom)
     if right <= left or bottom <= top:
@@ -140,7 +140,7 @@ def lay_back(
     return top, left, np.clip(np.asarray(patch), change.min(), change.max())
 
 
-def _crop_extent(to_photo: np.ndarray, size: int) -> tuple[int, int, int, int]:
+def crop_extent(to_photo: np.ndarray, size: int = CROP_SIZE) -> tuple[int, int, int, int]:
     """Photo rectangle (left, top, right, bottom) that holds the whole crop, with a little room."""
     corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], dtype=np.float64)
     points = corners @ to_photo.T

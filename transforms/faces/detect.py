@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 
@@ -52,6 +52,12 @@ class Face:
         """Mean side of the box in pixels."""
         left, top, right, bottom = self.box
         return ((right - left) + (bottom - top)) / 2
+
+    def moved(self, x: float, y: float) -> Face:
+        """The same face in a frame whose origin lies elsewhere."""
+        left, top, right, bottom = self.box
+        landmarks = tuple((x + px, y + py) for px, py in self.landmarks)
+        return replace(self, box=(left + x, top + y, right + x, bottom + y), landmarks=landmarks)
 
 
 def pyramid_sizes(height: int, width: int, long_sides: Sequence[int]) -> list[tuple[int, int]]:

@@ -1,0 +1,104 @@
+"""The visibility budget of a face: its cloak is scaled until what a viewer sees keeps to it.
+
+The optimiser works on a crop of 112 pixels; what counts is the face in the photo, at the size it
+is looked at. Every face thus shows about the same, whatever its size, light and skin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from transforms.cloak.faces import Cloak
+from transforms.cloak.visibility import at_viewing_size, delta_e, face_region, flip
+from transforms.faces.align import crop_extent, crop_face, face_to_crop, invert, lay_back
+from transforms.faces.detect import Face
+
+TOLERANCE = 0.05  # share of a budget that compression may add
+_LEAST, _MOST = 0.02, 1.3  # of the scale; a change blown up further protects no better
+_LOOKS = 2  # before encoding; the second corrects what the power laws of `rescale` miss
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is seen of one face. flip, delta_e: means at viewing size. dssim: of the crop."""
+
+    flip: float
+    delta_e: float
+    dssim: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that may be seen of a face's cloak, each as in `Seen`."""
+
+    flip: float
+    delta_e: float
+    dssim: float
+
+    def spent(self, seen: Seen) -> float:
+        """How much of it is used up: 1 is all of what is scarcest."""
+        return max(
+            seen.flip / self.flip, seen.delta_e / self.delta_e, seen.dssim / self.dssim
+        )
+
+    def rescale(self, scale: float, seen: Seen) -> float:
+        """The scale at which a change that showed `seen` at `scale` would just keep to it.
+
+        Mean FLIP grows with about the 0.8th power of a change, CIEDE2000 in proportion, DSSIM
+        with the square.
+        """
+        pairs = (
+            (self.flip, seen.flip, 1 / 0.8),
+            (self.delta_e, seen.delta_e, 1.0),
+            (self.dssim, seen.dssim, 0.5),
+        )
+        factors = [(most / value) ** power for most, value, power in pairs if value > 0]
+        return float(np.clip(scale * min(factors, default=1.0), _LEAST, _MOST))
+
+
+def look(clean: np.ndarray, changed: np.ndarray, face: Face) -> Seen:
+    """Compare a face in two uint8 (H, W, 3) RGB photos of equal size."""
+    regions = [face_region(pixels, face.box) for pixels in (clean, changed)]
+    if regions[0].size == 0:  # the box lies beyond the frame
+        return Seen(0.0, 0.0, 0.0)
+    pair = [at_viewing_size(region) for region in regions]
+    matrix = face_to_crop(face.landmarks)
+    similarity = structural_similarity(
+        *(crop_face(pixels, matrix) for pixels in (clean, changed)),
+        channel_axis=2,
+        data_range=255,
+        gaussian_weights=True,  # these three: the settings of Wang et al. (2004)
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    return Seen(flip(*pair), float(delta_e(*pair).mean()), float((1 - similarity) / 2))
+
+
+def scale_to_budget(pixels: np.ndarray, cloak: Cloak, face: Face, budget: Budget) -> float:
+    """The scale of a cloak at which it just keeps to the budget in a photo, 0.02..1.3.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB, the clean photo.
+    """
+    pixels, face = _surroundings(pixels, face)
+    height, width = pixels.shape[:2]
+    top, left, patch = lay_back(cloak.change, face_to_crop(face.landmarks), height, width)
+    inside = (slice(top, top + patch.shape[0]), slice(left, left + patch.shape[1]))
+    scale = 1.0
+    for _ in range(_LOOKS):
+        changed = pixels.copy()
+        levels = np.rint(pixels[inside] + scale * patch[..., np.newaxis])
+        changed[inside] = np.clip(levels, 0, 255).astype(np.uint8)
+        scale = budget.rescale(scale, look(pixels, changed, face))
+    return scale
+
+
+def _surroundings(pixels: np.ndarray, face: Face) -> tuple[np.ndarray, Face]:
+    """The part of a photo that holds a face's box and crop, and the face as it lies there."""
+    extent = crop_extent(invert(face_to_crop(face.landmarks)))
+    left, top = (max(0, int(min(face.box[side], extent[side]))) for side in (0, 1))
+    right, bottom = (int(np.ceil(max(face.box[side], extent[side]))) for side in (2, 3))
+    return pixels[top : max(top, bottom), left : max(left, right)], face.moved(-left, -top)

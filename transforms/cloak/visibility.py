@@ -1,0 +1,49 @@
+"""What a viewer sees of a change: FLIP and CIEDE2000 of a face at viewing size."""
+
+from __future__ import annotations
+
+import flip_evaluator
+import numpy as np
+from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+
+_VIEWING_SIDE = 300  # pixels: a face at the size it is looked at
+
+
+def face_region(pixels: np.ndarray, box: Box) -> np.ndarray:
+    """The part of a uint8 (H, W, 3) photo inside the box, whole pixels; empty outside the frame."""
+    height, width = pixels.shape[:2]
+    left, top = max(0, int(box[0])), max(0, int(box[1]))
+    right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
+    return pixels[top : max(top, bottom), left : max(left, right)]
+
+
+def at_viewing_size(face: np.ndarray) -> np.ndarray:
+    """The face with at most 300 pixels on its long side."""
+    image = Image.fromarray(face)
+    image.thumbnail((_VIEWING_SIDE, _VIEWING_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def flip(clean: np.ndarray, changed: np.ndarray) -> float:
+    """Mean FLIP (Andersson et al. 2020, HPG), 0 (equal) to 1.
+
+    At FLIP's default viewing distance: a 0.7 m wide 4K monitor seen from 0.7 m.
+
+    Args:
+        clean, changed: uint8 (H, W, 3) RGB, at least 1 x 1.
+    """
+    pair = (clean.astype(np.float32) / 255, changed.astype(np.float32) / 255)
+    _, mean, _ = flip_evaluator.evaluate(*pair, "LDR", applyMagma=False)
+    return float(mean)
+
+
+def delta_e(clean: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """CIEDE2000 (Sharma et al. 2005) of each pixel, float (H, W); 1 is about just noticeable.
+
+    Args:
+        clean, changed: uint8 (H, W, 3) RGB.
+    """
+    return deltaE_ciede2000(*(rgb2lab(pixels) for pixels in (clean, changed)))
