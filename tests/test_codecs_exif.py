@@ -131,6 +131,17 @@ def test_thumbnail_that_cannot_fit_is_removed(cloaked: Image.Image) -> None:
     assert MAKER_NOTE in after
 
 
+def test_thumbnail_is_removed_where_none_is_wanted(portrait: Image.Image) -> None:
+    old = saved(portrait.resize(SIZE), quality=90)
+    data = saved(portrait, quality=90, exif=exif.HEADER + block(old, MAKER_NOTE))
+    change = np.zeros(portrait.size[::-1], np.float32)
+    coded = codecs.encode(data, change, rebuild_thumbnails=False)
+    assert coded.notes == ("EXIF thumbnail removed",)
+    assert piexif.load(coded.data)["thumbnail"] is None
+    assert coded.data.count(b"\xff\xd8\xff") == 1
+    assert MAKER_NOTE in coded.data
+
+
 def test_preview_in_a_maker_note_is_blanked(portrait: Image.Image, cloaked: Image.Image) -> None:
     preview = saved(portrait.resize(SIZE), quality=80)
     before = block(None, b"Maker\0" + preview + b"after")

@@ -7,7 +7,6 @@ video) is left out. HEIC needs the extra `heif`: its patents keep it out of the 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-from transforms.codecs import bmff, carve, exif, xmp
+from transforms.codecs import bmff, carve, exif, rate, xmp
 from transforms.codecs.bmff import HeifFile, Item, Property, Reference
 from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
@@ -26,7 +25,6 @@ _HEVC, _AV1 = b"hvc1", b"av01"
 # Properties of a picture that say how it is shown, not how it is coded; they are carried over.
 _SHOWN = {b"pasp", b"clli", b"mdcv", b"cclv", b"amve", b"udes", b"taic", b"itai", b"irot", b"imir"}
 _TURNED = {b"irot", b"imir"}
-_QUALITIES = (60, 70, 80, 90)
 _CHROMA = {0: "400", 1: "420", 2: "422", 3: "444"}
 _CICP_DEFAULT = (1, 13, 6)  # sRGB, as libheif takes a picture that does not say
 _CICP_BY_PROFILE = (2, 2, 6, 1)  # the ICC profile says primaries and transfer
@@ -64,25 +62,22 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
     """See `transforms.codecs.encode`.
 
-    Encoded at the lowest quality that gives no fewer bytes than the picture had, with its depth
-    and chroma sampling. The tiles of a grid share one decoder configuration, which another
-    encoder's would not fit, so no tile can be left as it is.
+    Encoded with its depth and chroma sampling, in about as many bytes as it had. The tiles of a
+    grid share one decoder configuration, which another encoder's would not fit, so no tile can be
+    left as it is.
     """
     file = _opened(data, NO_LIMIT)
     pixels, depth = _decoded(data, file)
     stored_change = _turned_back(change, file)
     colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
     changed = with_change(pixels, stored_change, colours, depth)
-    old = file.derived_from(file.primary)
-    old_size = sum(len(file.items[number].data) for number in old)
+    old_size = _picture_size(file)
     write = _avif if _coding(file) == _AV1 else _heic
-    for quality in _QUALITIES:
-        new = bmff.parse(write(changed, depth, quality, file))
-        made = new.derived_from(new.primary)
-        if sum(len(new.items[number].data) for number in made) >= old_size:
-            break
+    new = rate.matched(
+        lambda quality: bmff.parse(write(changed, depth, quality, file)), _picture_size, old_size
+    )
     notes: list[str] = []
-    result = _spliced(file, new, made, notes)
+    result = _spliced(file, new, notes)
     if any(kind not in (b"ftyp", b"meta", b"mdat", b"free", b"uuid") for kind in _top(data)):
         notes.append("data after the image removed")
     return EncodedPhoto(bmff.build(result), tuple(dict.fromkeys(notes)))
@@ -117,6 +112,11 @@ def _opened(data: bytes, max_pixels: int) -> HeifFile:
             "megapixels (limits.max_megapixels)"
         )
     return file
+
+
+def _picture_size(file: HeifFile) -> int:
+    """Bytes of the main picture, its tiles and its alpha plane."""
+    return sum(len(file.items[number].data) for number in file.derived_from(file.primary))
 
 
 def _top(data: bytes) -> list[bytes]:
@@ -254,10 +254,9 @@ def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile) -> bytes
         raise CodecError(f"the AVIF cannot be rewritten ({error})") from error
 
 
-def _spliced(file: HeifFile, new: HeifFile, made: Iterable[int], notes: list[str]) -> HeifFile:
+def _spliced(file: HeifFile, new: HeifFile, notes: list[str]) -> HeifFile:
     """The new picture with the metadata and the colour boxes of the old file."""
-    made = sorted(made)
-    items = {number: new.items[number] for number in made}
+    items = {number: new.items[number] for number in sorted(new.derived_from(new.primary))}
     references = [r for r in new.references if r.kind in (b"dimg", b"auxl") and r.source in items]
     items[new.primary] = _as_shown(file.items[file.primary], items[new.primary])
     old_made = file.derived_from(file.primary)

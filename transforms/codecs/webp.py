@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import carve, exif, riff, xmp
+from transforms.codecs import carve, exif, rate, riff, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
 from transforms.codecs.photo import (
@@ -23,7 +23,6 @@ from transforms.codecs.photo import (
 _FORMATS = ("WEBP",)
 _PICTURE = {b"VP8 ", b"VP8L", b"ALPH"}
 _HAS_ALPHA = 0x10  # flag in the extended header, VP8X
-_QUALITIES = (60, 70, 80, 85, 90, 95)
 
 
 def is_webp(head: bytes) -> bool:
@@ -41,7 +40,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     """See `transforms.codecs.encode`.
 
     Lossy WebP predicts each block from those before it, so no block can be replaced alone: the
-    picture is encoded anew at the lowest quality that gives it no fewer bytes than it had.
+    picture is encoded anew in about as many bytes as it had.
     """
     image = _opened(data, NO_LIMIT)
     chunks, end = riff.split(data)
@@ -90,12 +89,12 @@ def _lossless(image: Image.Image) -> list[tuple[bytes, bytes]]:
     return _coded(image, lossless=True, quality=80, exact=True)
 
 
-def _lossy(image: Image.Image, least: int) -> list[tuple[bytes, bytes]]:
-    for quality in _QUALITIES:
-        picture = _coded(image, quality=quality)
-        if sum(len(body) for _, body in picture) >= least:
-            break
-    return picture
+def _lossy(image: Image.Image, old_size: int) -> list[tuple[bytes, bytes]]:
+    return rate.matched(
+        lambda quality: _coded(image, quality=quality),
+        lambda picture: sum(len(body) for _, body in picture),
+        old_size,
+    )
 
 
 def _coded(image: Image.Image, **options: Any) -> list[tuple[bytes, bytes]]:
