@@ -14,17 +14,12 @@ from PIL import Image
 from pipeline import manifest
 from pipeline.study import manifest_folder, real_names
 from transforms import assets, codecs, storage
+from transforms.cloak.visibility import Box, at_viewing_size, face_region
 from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
 from transforms.evaluate.contact_sheet import Shown, contact_sheet
 from transforms.evaluate.embedding import Embedder
 from transforms.evaluate.tracker import Finding, Published, Study, track
-from transforms.evaluate.visibility import (
-    Box,
-    Visibility,
-    at_viewing_size,
-    face_region,
-    visibility,
-)
+from transforms.evaluate.visibility import Visibility, visibility
 from transforms.faces.detect import load_retinaface
 from transforms.faces.parameters import DetectorParameters
 from transforms.recognisers import load_recogniser

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -22,7 +21,7 @@ from pipeline.study import read_labels, study_library
 from transforms import storage
 from transforms.discover import printable
 from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
-from transforms.recognisers import MissingPackage, names
+from transforms.recognisers import names
 
 _SHEET = "contact-sheet.png"
 
@@ -86,8 +85,6 @@ def evaluate_job(request: Request, console: Console) -> Evaluation:
 
 
 def _check(request: Request, root: str) -> None:
-    if find_spec("skimage") is None:
-        raise MissingPackage("this needs an extra: pip install 'photoveil[evaluate]'")
     unknown = sorted(set(request.recognisers) - set(names()))
     if unknown:
         raise LibraryError(

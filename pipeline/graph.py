@@ -148,7 +148,7 @@ def cloak(
         )
         | "Published" >> beam.Map(lambda p: tick(p, "published", wave.progress, 1 + len(p.copies)))
         | "Measure"
-        >> RunInference(MeasureHandler(settings.cloak.surrogates, settings.cloak.batch_size))
+        >> RunInference(MeasureHandler(settings.cloak.recognisers, settings.cloak.batch_size))
         | "Rows"
         >> beam.FlatMap(lambda done: manifest_rows(done.example, done.inference, wave.stamp))
         | WriteToParquet(wave.manifest, manifest.SCHEMA, file_name_suffix=".parquet", num_shards=1)

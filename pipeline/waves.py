@@ -83,7 +83,7 @@ class Outcome:
 def models(settings: Settings) -> tuple[str, ...]:
     """Names of the assets that a run needs."""
     detector = ["retinaface.pb"] if settings.detector.model == "retinaface" else []
-    surrogates = dict.fromkeys((*settings.cloak.surrogates, embed.MODEL))
+    surrogates = dict.fromkeys((*settings.cloak.recognisers, embed.MODEL))
     return tuple(detector + [asset for name in surrogates for asset in SURROGATES[name][0]])
 
 

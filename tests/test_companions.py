@@ -17,6 +17,7 @@ import tifffile
 from PIL import Image
 
 from transforms import codecs
+from transforms.cloak.parameters import CloakParameters
 from transforms.codecs import bmff, names, segments
 from transforms.codecs.segments import APP1, Segment
 from transforms.discover import discover
@@ -173,7 +174,9 @@ def published(
     ref = next(ref for ref in discover(str(folder)) if ref.relative == name)
     photo = read_photo(ref, ReadLimits())
     scan = unreadable(photo) if photo.status else scanned(photo, [], 12)
-    row = publish(scan, {}, destination, "copy", BUDGET, MetadataParameters(**metadata))
+    row = publish(
+        scan, {}, destination, "copy", CloakParameters().budget, MetadataParameters(**metadata)
+    )
     output = Path(destination.root, name)
     return row, output.read_bytes() if output.exists() else None
 

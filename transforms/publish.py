@@ -162,7 +162,10 @@ def _first(
         )
     original = codecs.decode(data, photo.width * photo.height).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]
-    scales = [scale_to_budget(original, *pair, budget) for pair in zip(chosen, photo.faces)]
+    scales = [
+        scale_to_budget(original, cloak, face, budget)
+        for cloak, face in zip(chosen, photo.faces, strict=True)
+    ]
     for _ in range(_ENCODINGS):
         change = change_map(chosen, photo.faces, scales, photo.height, photo.width)
         encoded = codecs.encode(data, change, metadata.thumbnails == "rebuild")

@@ -40,9 +40,7 @@ class Budget:
 
     def spent(self, seen: Seen) -> float:
         """How much of it is used up: 1 is all of what is scarcest."""
-        return max(
-            seen.flip / self.flip, seen.delta_e / self.delta_e, seen.dssim / self.dssim
-        )
+        return max(seen.flip / self.flip, seen.delta_e / self.delta_e, seen.dssim / self.dssim)
 
     def rescale(self, scale: float, seen: Seen) -> float:
         """The scale at which a change that showed `seen` at `scale` would just keep to it.

@@ -19,7 +19,8 @@ from transforms.cloak.surrogates import load_surrogate
 def load_optimizer(parameters: CloakParameters) -> Optimizer:
     """The compiled optimiser, one per process: waves are pipelines of their own, and compiling
     anew for each would cost more than cloaking a face."""
-    return Optimizer([load_surrogate(name) for name in parameters.surrogates], parameters)
+    loaded = {name: load_surrogate(name) for name in parameters.recognisers}
+    return Optimizer([loaded[name] for name in parameters.surrogates], parameters)
 
 
 class CloakHandler(ModelHandler[AlignedFace, PredictionResult, Optimizer]):

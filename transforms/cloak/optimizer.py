@@ -14,6 +14,7 @@ docs/cloak.md tells what was tried and what it measured.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,39 +117,38 @@ def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
 
 def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters) -> Any:
     budget, cap = parameters.dssim_budget, parameters.max_change
-    rounds, rest = divmod(parameters.steps, len(surrogates))
+    distinct = tuple(dict.fromkeys(surrogates))
+    turns = [distinct.index(surrogate) for surrogate in surrogates]
+    schedule = np.resize(turns, parameters.steps)
 
     @tf.function
     def loop(crops: tf.Tensor, jitter: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         count, size = crops.shape[0], crops.shape[1]
         mask = tf.constant(feather(size)[:, :, np.newaxis])
         forgiving = parameters.texture_floor + texture(crops)
-        clean = [surrogate.embed(crops) for surrogate in surrogates]
+        clean = [surrogate.embed(crops) for surrogate in distinct]
 
-        def step(
-            number: tf.Tensor, which: int, raw: tf.Tensor, momentum: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor]:
-            matrices = jitter[:, number]
+        def gradient(which: int, raw: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 tape.watch(raw)
                 seen = warp(tf.concat([crops, mask * raw], axis=-1), matrices)
                 seen = tf.clip_by_value(seen[..., :3] + seen[..., 3:], 0.0, 255.0)
-                likeness = cosine(surrogates[which].embed(seen), clean[which])
-            gradient = tape.gradient(likeness, raw)
-            direction = _unit(_unit(gradient, parameters.gradient_power) * forgiving)
-            momentum = _MOMENTUM * momentum + (1 - _MOMENTUM) * direction
-            raw = tf.clip_by_value(raw - parameters.learning_rate * momentum, -cap, cap)
-            # DSSIM grows with the square of a change's scale.
-            excess = tf.maximum(_dssim(crops, mask * raw) / budget, 1.0)
-            return raw / tf.sqrt(excess)[:, tf.newaxis, tf.newaxis, tf.newaxis], momentum
+                likeness = cosine(distinct[which].embed(seen), clean[which])
+            return tape.gradient(likeness, raw)
 
         raw = tf.zeros((count, size, size, 1))
         momentum = tf.zeros_like(raw)
-        for turn in tf.range(rounds):
-            for which in range(len(surrogates)):
-                raw, momentum = step(turn * len(surrogates) + which, which, raw, momentum)
-        for which in range(rest):
-            raw, momentum = step(rounds * len(surrogates) + which, which, raw, momentum)
+        for step in tf.range(parameters.steps):
+            branches = [
+                partial(gradient, which, raw, jitter[:, step]) for which in range(len(distinct))
+            ]
+            slope = tf.switch_case(tf.constant(schedule, tf.int32)[step], branches)
+            direction = _unit(_unit(slope, parameters.gradient_power) * forgiving)
+            momentum = _MOMENTUM * momentum + (1 - _MOMENTUM) * direction
+            raw = tf.clip_by_value(raw - parameters.learning_rate * momentum, -cap, cap)
+            # DSSIM grows about with the square of a change's scale.
+            excess = tf.maximum(_dssim(crops, mask * raw) / budget, 1.0)
+            raw /= tf.sqrt(excess)[:, tf.newaxis, tf.newaxis, tf.newaxis]
         change = mask * raw
         return change, _dssim(crops, change)
 

@@ -17,23 +17,30 @@ class CloakParameters:
     Pixel lengths are in the 112 px aligned crop; levels are 8-bit luminance levels.
     """
 
-    surrogates: Annotated[tuple[str, ...], Field(min_length=1)] = ("mobilefacenet", "faceres")
-    """Recognisers to move away from, by their names in `transforms.cloak.surrogates`."""
+    surrogates: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "mobilefacenet",
+        "mobilefacenet",
+        "mobilefacenet",
+        "faceres",
+    )
+    """Recognisers to move away from, by their names in `transforms.cloak.surrogates`, in the order
+    of their turns: one that transfers well gets more of them."""
     flip_budget: Annotated[float, Field(gt=0, le=1)] = 0.07
     """Most mean FLIP a face may show in the written file, at viewing size."""
     delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.0
     """Most mean CIEDE2000, likewise."""
     dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.012
-    """Most structural dissimilarity of the aligned crop, while optimising and when written."""
+    """Most structural dissimilarity of the aligned crop: about so while optimising, and when
+    written."""
     max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
     """Most levels any pixel may change while optimising."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 40
     """Passes, forward and backward, through a surrogate; the surrogates take turns."""
     learning_rate: Annotated[float, Field(gt=0, le=20)] = 3.0
     """Root mean square of a step in levels."""
-    gradient_power: Annotated[float, Field(ge=0.5, le=4)] = 1.5
+    gradient_power: Annotated[float, Field(ge=0.5, le=4)] = 2.0
     """Sharpens where a change goes: 1 follows the gradient, more prefers its peaks."""
-    texture_floor: Annotated[float, Field(gt=0, le=100)] = 4.0
+    texture_floor: Annotated[float, Field(gt=0, le=100)] = 8.0
     """Levels; what smooth skin gets of a step, beside the contrast that textured parts add."""
     jitter_rotation: Annotated[float, Field(ge=0, le=0.5)] = 0.04
     """Standard deviation in radians; with the next two, the spread of other recognisers' crops."""
@@ -41,6 +48,11 @@ class CloakParameters:
     jitter_shift: Annotated[float, Field(ge=0, le=20)] = 2.0
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
     """Faces optimised at once."""
+
+    @property
+    def recognisers(self) -> tuple[str, ...]:
+        """The surrogates, each named once."""
+        return tuple(dict.fromkeys(self.surrogates))
 
     @property
     def budget(self) -> Budget:
