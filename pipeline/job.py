@@ -80,7 +80,10 @@ def _stopped_by_ctrl_c(console: Console) -> Iterator[Callable[[], bool]]:
         if pressed:
             raise KeyboardInterrupt
         pressed.append(number)
-        console.print("Stopping after the photos in hand; Ctrl-C again stops at once.")
+        console.print(
+            "Stopping after the photos in hand. Ctrl-C again stops at once, and costs no more "
+            "than the batch of faces in hand."
+        )
 
     before = signal.signal(signal.SIGINT, press)
     try:

@@ -8,13 +8,14 @@ people/changes.log       people that merged or split, and when
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms import storage
@@ -94,9 +95,14 @@ class People:
             for photo in photos
         ]
 
-    def settle(self) -> Change:
-        """Cluster all faces anew, if there are new ones; people keep their names."""
+    def settle(self, photos: Collection[str]) -> Change:
+        """Cluster all faces anew, if some came or went; people keep their names.
+
+        Args:
+            photos: sha256 of those that the library has; the faces of others are deleted.
+        """
         table = self._faces()
+        table = table.filter(pc.is_in(table["sha256"], pa.array(list(photos), pa.string())))
         known = self.known()
         keys = table["face"].to_pylist()
         if known.keys() == set(keys):

@@ -151,7 +151,8 @@ def run(
             history.record(library, stamp, begun, time.time(), outcome.statuses, stopped=why)
         raise
     if changes:
-        outcome.people = People(library.state).settle()
+        photos = manifest.read(library.manifest, ["source_sha256"])["source_sha256"]
+        outcome.people = People(library.state).settle(set(photos.drop_null().to_pylist()))
     outcome.seconds = time.monotonic() - started
     if changes:
         manifest.compact(library.manifest, library.scratch, stamp.run_id)

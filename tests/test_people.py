@@ -153,6 +153,18 @@ def test_only_the_chosen_are_cloaked(
     assert all("because of who they are" in again.rows()[name]["reason"] for name in same)
 
 
+def test_the_faces_of_a_pruned_photo_are_forgotten(archive: Archive, tmp_path: Path) -> None:
+    again = Archive(tmp_path)
+    for name in ("photos", "out", "state"):
+        shutil.copytree(archive.photos.parent / name, tmp_path / name)
+    before = whose(again)
+    (again.photos / "biden.jpg").unlink()
+    again.run()
+    assert whose(again) == before
+    again.run(prune=True)
+    assert whose(again) == {name: who for name, who in before.items() if name != "biden.jpg"}
+
+
 def test_nobody_of_that_name(archive: Archive, tmp_path: Path) -> None:
     done = photoveil(
         "plan", archive.photos, archive.out, "--state", archive.state, "--only", "Berta"
