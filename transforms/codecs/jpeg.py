@@ -227,7 +227,7 @@ def _without_pictures(
 ) -> tuple[list[Segment], list[str]]:
     """The metadata segments, byte for byte but for pictures of the photo in them."""
     # A picture may go on over several segments of the same number.
-    pictured = {s.marker for s in metadata if MAGIC in s.payload and not _is_understood(s)}
+    pictured = {s.marker for s in metadata if not _is_understood(s) and _begins_picture(s.payload)}
     kept: list[Segment] = []
     notes: list[str] = []
     for segment in metadata:
@@ -253,6 +253,10 @@ def _without_pictures(
     kept, in_xmp = _without_xmp_pictures(kept)
     kept, in_photoshop = _without_photoshop_pictures(kept)
     return kept, notes + in_xmp + in_photoshop
+
+
+def _begins_picture(payload: bytes) -> bool:
+    return MAGIC in payload or any(carve.pictures(payload))
 
 
 def _is_understood(segment: Segment) -> bool:
