@@ -73,14 +73,23 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(segments.join(metadata + body), tuple(dict.fromkeys(notes)))
 
 
-def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """See `transforms.codecs.without_video`."""
+def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.tidied`."""
     parts, end = segments.split(data)
-    video = carve.VIDEO.search(data, end)
-    if video is None:
-        return data, ()
-    still = segments.join([_without_motion(part) for part in parts])
-    return still + data[end : video.start()], ("embedded video removed",)
+    rest, notes = data[end:], []
+    if video := carve.VIDEO.search(rest):
+        rest, parts = rest[: video.start()], [_without_motion(part) for part in parts]
+        notes.append("embedded video removed")
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as photo:
+        photo.draft("RGB", (512, 512))
+        for at, part in enumerate(parts):
+            tiff = part.payload[len(exif.HEADER) :]
+            is_exif = part.marker == APP1 and part.payload.startswith(exif.HEADER)
+            if is_exif and exif.shows_another(tiff, photo):
+                tiff, done = exif.cloak_pictures(tiff, photo)
+                parts[at] = Segment(APP1, exif.HEADER + tiff)
+                notes += [f"{note}: it showed another picture" for note in done]
+    return (segments.join(parts) + rest if notes else data), tuple(notes)
 
 
 def _without_motion(segment: Segment) -> Segment:
