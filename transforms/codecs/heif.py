@@ -115,8 +115,9 @@ def _opened(data: bytes, max_pixels: int) -> HeifFile:
 
 
 def _picture_size(file: HeifFile) -> int:
-    """Bytes of the main picture, its tiles and its alpha plane."""
-    return sum(len(file.items[number].data) for number in file.derived_from(file.primary))
+    """Bytes of the main picture or its tiles; encoders differ in what they give the alpha plane."""
+    made = (n for n in file.derived_from(file.primary) if not file.is_alpha(n))
+    return sum(len(file.items[number].data) for number in made)
 
 
 def _top(data: bytes) -> list[bytes]:
