@@ -60,6 +60,7 @@ class People:
 
     def __init__(self, state: Path) -> None:
         self._folder = state / "people"
+        self._recogniser: Recogniser | None = None
 
     def add(self, photos: Iterable[ScannedPhoto], part: str) -> None:
         """Keep the faces of a wave.
@@ -89,11 +90,10 @@ class People:
         """The photos without the faces that are not to be cloaked."""
         if not choice.only and not choice.spare:
             return list(photos)
-        recogniser = self.recogniser()
-        return [
-            spare(photo, list(chosen(recogniser.recognise(photo.embeddings), choice)))
-            for photo in photos
-        ]
+        if self._recogniser is None:  # no one else is known before the run ends
+            self._recogniser = self.recogniser()
+        recognise = self._recogniser.recognise
+        return [spare(photo, list(chosen(recognise(photo.embeddings), choice))) for photo in photos]
 
     def settle(self, photos: Collection[str]) -> Change:
         """Cluster all faces anew, if some came or went; people keep their names.

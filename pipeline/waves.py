@@ -140,7 +140,10 @@ def run(
     started = time.monotonic()
     begun = time.time()
     outcome = Outcome(plan)
-    changes = plan.refs or plan.newly_gone or plan.back or plan.dropped or (prune and plan.gone)
+    changes = bool(
+        (plan.refs or plan.newly_gone or plan.back or plan.dropped or (prune and plan.gone))
+        or not manifest.is_compact(library.manifest)  # a run was killed at its end
+    )
     _sweep(library)
     if changes:
         history.record(library, stamp, begun)

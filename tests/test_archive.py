@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.make_archive import make_archive
+from pipeline import manifest
 from pipeline.job import Ending, next_time, run_job
 from pipeline.library import LibraryError
 from pipeline.settings import RunSettings, SettingsError
@@ -192,8 +193,6 @@ def test_a_crash_between_moving_and_cleaning_up_is_made_up_for(archive: Archive)
     archive.run()
     before = photos_of(archive)
     # As if it had been killed before the old place was emptied.
-    from pipeline import manifest
-
     row = {**archive.rows()["moved.jpg"], "source": one, "output": one}
     library = archive.library
     manifest.write_part([manifest.removed_row(row)], library.manifest, library.scratch, "99")
@@ -201,6 +200,17 @@ def test_a_crash_between_moving_and_cleaning_up_is_made_up_for(archive: Archive)
     (archive.out / one).write_bytes(left)
     assert archive.run().plan.refs == []
     assert photos_of(archive) == before
+
+
+def test_a_run_that_was_killed_at_its_very_end_is_tidied_up(archive: Archive) -> None:
+    (one,) = cloaked(archive, 1)
+    library = archive.library
+    manifest.write_part([archive.rows()[one]], library.manifest, library.scratch, "9-000001")
+    shutil.rmtree(archive.state / "people")
+    shutil.rmtree(archive.out / "_photoveil/runs")
+    archive.run()
+    assert len(list((archive.out / "_photoveil/manifest").iterdir())) == 1
+    assert archive.plan().refs == []
 
 
 def test_a_run_ends_at_its_limit_or_before_its_deadline(tmp_path: Path) -> None:
