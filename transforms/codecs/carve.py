@@ -30,7 +30,7 @@ _BEGINNINGS = re.compile(
 )
 VIDEO = re.compile(
     rb"\0\0\0[\x08-\xff]ftyp(?!hei[cxms]|mif1|msf1|avif|avis|crx )[ -~]{4}"
-    rb"|RIFF[\x00-\xff]{4}AVI |\x1aE\xdf\xa3",
+    rb"|RIFF[\x00-\xff]{4}AVI |\x1aE\xdf\xa3[\x00-\xff]{1,12}B\x86",
     re.DOTALL,
 )
 # Long enough for the smallest picture; line breaks may be XML's character references.
