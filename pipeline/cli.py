@@ -88,6 +88,12 @@ def run(
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete cloaked photos whose originals are gone.")
     ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Cloak no more photos than this.")
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="HH:MM", help="Stop in time for this; go on next night.")
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Cloak every photo below IN into OUT. Run it again for what is new.
@@ -115,10 +121,11 @@ def run(
         library = open_library(source, output, state)
         with locked(library):
             _load_tensorflow(verbose, console)
-            from pipeline.job import run_job
+            from pipeline.job import Ending, next_time, run_job
             from pipeline.report import summary
 
-            outcome = run_job(library, settings, recloak, console, prune)
+            ends = Ending(limit, None if deadline is None else next_time(deadline))
+            outcome = run_job(library, settings, recloak, console, prune, ends)
     except (LibraryError, SettingsError) as error:
         _stop(errors, error, BAD_INPUT)
     except (AssetError, OSError) as error:
@@ -380,7 +387,7 @@ def main() -> None:
 
 
 def _status(outcome: Outcome) -> int:
-    if outcome.interrupted:
+    if outcome.stopped == "Ctrl-C":
         return INTERRUPTED
     return SOME_FAILED if outcome.statuses["failed"] else 0
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from rich.console import Console
@@ -16,7 +19,7 @@ from pipeline.people import People
 from pipeline.plan import Plan
 from pipeline.report import plan_summary
 from pipeline.screen import watched
-from pipeline.settings import Settings
+from pipeline.settings import Settings, SettingsError
 from pipeline.waves import Outcome
 from transforms import assets, storage
 
@@ -46,12 +49,39 @@ def make_and_show_plan(
     return plan
 
 
+@dataclass(frozen=True)
+class Ending:
+    """When a run ends before all is done. limit: photos. deadline: seconds since the epoch."""
+
+    limit: int | None = None
+    deadline: float | None = None
+
+
+ALL_DONE = Ending()
+
+
+def next_time(clock: str) -> float:
+    """When a clock next shows a time such as "06:00", in seconds since the epoch.
+
+    Raises:
+        SettingsError: it is no time.
+    """
+    try:
+        wanted = dt.time.fromisoformat(clock)
+    except ValueError as error:
+        raise SettingsError(f"{clock} is no time of day; write it as 06:00") from error
+    now = dt.datetime.now()
+    today = dt.datetime.combine(now, wanted)
+    return (today if today > now else today + dt.timedelta(days=1)).timestamp()
+
+
 def run_job(
     library: Library,
     settings: Settings,
     recloak: bool,
     console: Console,
     prune: bool = False,
+    ending: Ending = ALL_DONE,
 ) -> Outcome:
     """Cloak what is new in an archive. The caller holds the library's lock.
 
@@ -68,7 +98,17 @@ def run_job(
             with console.status(f"fetching {name}"):
                 assets.fetch(name)
     file = library.state / "progress"
-    with _stopped_by_ctrl_c(console) as stop, watched(file, plan.files, console):
+    if ending.limit is not None:
+        plan = replace(plan, todo=plan.todo[: ending.limit])
+    with _stopped_by_ctrl_c(console) as pressed, watched(file, plan.files, console):
+        asked = [time.time()]
+
+        def stop() -> str | None:
+            asked.append(time.time())
+            next_wave_ends = asked[-1] + asked[-1] - asked[-2]
+            late = ending.deadline is not None and next_wave_ends > ending.deadline
+            return "Ctrl-C" if pressed() else "the deadline" if late else None
+
         return waves.run(library, plan, settings, stamp, file, prune, stop)
 
 
@@ -80,7 +120,10 @@ def _stopped_by_ctrl_c(console: Console) -> Iterator[Callable[[], bool]]:
         if pressed:
             raise KeyboardInterrupt
         pressed.append(number)
-        console.print("Stopping after the photos in hand; Ctrl-C again stops at once.")
+        console.print(
+            "Stopping after the photos in hand. Ctrl-C again stops at once, and costs no more "
+            "than the batch of faces in hand."
+        )
 
     before = signal.signal(signal.SIGINT, press)
     try:

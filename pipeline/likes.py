@@ -39,6 +39,7 @@ class Likes:
 
     def __init__(self, library: Library, settings: Settings) -> None:
         self._library, self._settings = library, settings
+        self._manifest: pa.Table | None = None
         table = manifest.read(library.manifest, ["source", "pdq", "gone"])
         # A photo that is gone cannot be looked at any more, nor its faces be cut out again.
         there = table.filter(pc.and_(pc.is_valid(table["pdq"]), pc.is_null(table["gone"])))
@@ -60,6 +61,7 @@ class Likes:
         if compared:
             rows = pq.read_table(find(compared)).to_pylist()
             distances = {(row["one"], row["other"]): row["distance"] for row in rows}
+        self._manifest = None  # as it is when this wave begins, read if need be
         changed: dict[str, ScannedPhoto] = {}
         for group in near_duplicates.groups(distances):
             changed |= self._group(group, mine, distances)
@@ -115,18 +117,21 @@ class Likes:
         """The photo of the library that a group is to be like; None when none can be read."""
         if not sources:
             return None
-        table = manifest.read(self._library.manifest)
-        links = dict(
-            zip(table["source"].to_pylist(), table["duplicate_of"].to_pylist(), strict=True)
-        )
+        if self._manifest is None:
+            self._manifest = manifest.read(self._library.manifest)
         for source in sources:
-            while links.get(source) is not None:
-                source = links[source]
-            for row in table.filter(pc.equal(table["source"], source)).to_pylist():
-                found = self._canonical(row)
-                if found is not None:
-                    return found
+            row = self._row(source)
+            while row is not None and row["duplicate_of"] is not None:
+                row = self._row(row["duplicate_of"])
+            found = None if row is None else self._canonical(row)
+            if found is not None:
+                return found
         return None
+
+    def _row(self, source: str) -> Mapping[str, Any] | None:
+        assert self._manifest is not None
+        rows = self._manifest.filter(pc.equal(self._manifest["source"], source)).to_pylist()
+        return rows[0] if rows else None
 
     def _canonical(self, row: Mapping[str, Any]) -> Canonical | None:
         ref = PhotoRef(self._library.source, row["source"], row["source_size"], 0.0)

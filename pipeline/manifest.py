@@ -237,6 +237,11 @@ def compact(folder: str, scratch: str, name: str) -> None:
     storage.remove([path for path in old if path != target])
 
 
+def is_compact(folder: str) -> bool:
+    """True when no run has left the dataset in several parts."""
+    return len(_parts(folder)) < 2
+
+
 def _write(table: pa.Table, folder: str, scratch: str, name: str) -> None:
     out = pa.BufferOutputStream()
     pq.write_table(table, out, compression="zstd")

@@ -8,13 +8,14 @@ people/changes.log       people that merged or split, and when
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms import storage
@@ -59,6 +60,7 @@ class People:
 
     def __init__(self, state: Path) -> None:
         self._folder = state / "people"
+        self._recogniser: Recogniser | None = None
 
     def add(self, photos: Iterable[ScannedPhoto], part: str) -> None:
         """Keep the faces of a wave.
@@ -88,15 +90,19 @@ class People:
         """The photos without the faces that are not to be cloaked."""
         if not choice.only and not choice.spare:
             return list(photos)
-        recogniser = self.recogniser()
-        return [
-            spare(photo, list(chosen(recogniser.recognise(photo.embeddings), choice)))
-            for photo in photos
-        ]
+        if self._recogniser is None:  # no one else is known before the run ends
+            self._recogniser = self.recogniser()
+        recognise = self._recogniser.recognise
+        return [spare(photo, list(chosen(recognise(photo.embeddings), choice))) for photo in photos]
 
-    def settle(self) -> Change:
-        """Cluster all faces anew, if there are new ones; people keep their names."""
+    def settle(self, photos: Collection[str]) -> Change:
+        """Cluster all faces anew, if some came or went; people keep their names.
+
+        Args:
+            photos: sha256 of those that the library has; the faces of others are deleted.
+        """
         table = self._faces()
+        table = table.filter(pc.is_in(table["sha256"], pa.array(list(photos), pa.string())))
         known = self.known()
         keys = table["face"].to_pylist()
         if known.keys() == set(keys):

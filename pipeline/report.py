@@ -85,9 +85,9 @@ def summary(outcome: Outcome, library: Library) -> str:
     if people.merged or people.split:
         merged, split = _number(len(people.merged), "person"), len(people.split)
         lines += ["", f"People: {merged} merged into others, {split} split off (see changes.log)."]
-    if outcome.interrupted:
-        left = plan.files - sum(counts.values())
-        lines += ["", f"Stopped with {_number(left, 'file')} to go: the same command goes on."]
+    if outcome.stopped:
+        left = _number(plan.files - sum(counts.values()), "file")
+        lines += ["", f"Stopped by {outcome.stopped}, {left} to go: the same command goes on."]
     lines += ["", f"Photos:   {library.root}", f"Manifest: {library.manifest}", "", _CAVEAT]
     return "\n".join(lines)
 

@@ -34,7 +34,8 @@ class RunSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     wave_photos: Annotated[int, Field(ge=1, le=1_000_000)] = 64
-    """Photos whose results are committed together; memory and what a crash costs grow with it."""
+    """Most photos whose results are committed together; memory and what a crash costs grow with
+    it. The first waves of a new library are smaller."""
     duplicates: Placing = "copy"
     """How exact duplicates get their twin's output; hard links share its modification time."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,6 +39,7 @@ from transforms.near_duplicates import Hashed
 from transforms.publish import NO_SPACE
 
 _ONE_SHARD = "-00000-of-00001.parquet"  # how WriteToParquet ends the name of its only file
+_FIRST_WAVE = 8  # photos
 _READERS = 8  # files hashed at once while planning: disks and networks like a queue
 
 
@@ -50,7 +51,7 @@ class Outcome:
     pruned: files whose outputs were deleted.
     failed: (source, reason). left_out: reasons and how often. faces: cloaked faces. flips: mean
     FLIP of each. near: near duplicates among them. people: who merged or split. seconds:
-    wall-clock time. interrupted: it stopped before all was done.
+    wall-clock time. stopped: why before all was done, if so.
     """
 
     plan: Plan
@@ -64,7 +65,7 @@ class Outcome:
     near: int = 0
     people: Change = field(default_factory=Change)
     seconds: float = 0.0
-    interrupted: bool = False
+    stopped: str | None = None
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Count the manifest rows of one wave."""
@@ -122,14 +123,14 @@ def run(
     stamp: RunStamp,
     progress: Path | None = None,
     prune: bool = False,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], str | None] = lambda: None,
 ) -> Outcome:
     """Carry a plan out. The caller holds the library's lock.
 
     Args:
         progress: file that workers report to; see `pipeline.progress`.
         prune: delete the outputs of sources that are gone.
-        stop: asked after each wave; true ends the run there.
+        stop: asked before each wave; a reason ends the run there.
 
     Raises:
         LibraryError: `prune` on an archive of which nothing is there.
@@ -139,7 +140,10 @@ def run(
     started = time.monotonic()
     begun = time.time()
     outcome = Outcome(plan)
-    changes = plan.refs or plan.newly_gone or plan.back or plan.dropped or (prune and plan.gone)
+    changes = bool(
+        (plan.refs or plan.newly_gone or plan.back or plan.dropped or (prune and plan.gone))
+        or not manifest.is_compact(library.manifest)  # a run was killed at its end
+    )
     _sweep(library)
     if changes:
         history.record(library, stamp, begun)
@@ -151,13 +155,13 @@ def run(
             history.record(library, stamp, begun, time.time(), outcome.statuses, stopped=why)
         raise
     if changes:
-        outcome.people = People(library.state).settle()
+        photos = manifest.read(library.manifest, ["source_sha256"])["source_sha256"]
+        outcome.people = People(library.state).settle(set(photos.drop_null().to_pylist()))
     outcome.seconds = time.monotonic() - started
     if changes:
         manifest.compact(library.manifest, library.scratch, stamp.run_id)
-        stopped = "interrupted" if outcome.interrupted else None
-        seconds = outcome.seconds
-        history.record(library, stamp, begun, time.time(), outcome.statuses, seconds, stopped)
+        counts, seconds = outcome.statuses, outcome.seconds
+        history.record(library, stamp, begun, time.time(), counts, seconds, outcome.stopped)
     return outcome
 
 
@@ -168,7 +172,7 @@ def _carry_out_plan(
     stamp: RunStamp,
     progress: Path | None,
     prune: bool,
-    stop: Callable[[], bool],
+    stop: Callable[[], str | None],
 ) -> None:
     plan = outcome.plan
     names = (f"{stamp.run_id}-{number:06d}" for number in itertools.count())
@@ -177,12 +181,14 @@ def _carry_out_plan(
     outcome.moved = plan.moved
     outcome.pruned = len(plan.gone) if prune else 0
     likes, people = Likes(library, settings), People(library.state)
-    for groups in _waves(plan.todo, settings.run.wave_photos):
-        if stop():
-            outcome.interrupted = True
+    done = set(manifest.read(library.manifest, ["source"])["source"].to_pylist())
+    for groups in _waves(plan.todo, settings.run.wave_photos, done):
+        outcome.stopped = stop()
+        if outcome.stopped:
             return
         rows = _run_wave(library, groups, likes, people, settings, stamp, next(names), progress)
         outcome.add(rows)
+        done.update(row["source"] for row in rows)
         if any(row["reason"] == NO_SPACE for row in rows):
             raise _full(library)
 
@@ -264,9 +270,20 @@ def _full(library: Library) -> OSError:
     )
 
 
-def _waves(groups: Sequence[ContentGroup], size: int) -> Iterator[Sequence[ContentGroup]]:
-    for start in range(0, len(groups), size):
+def _waves(
+    groups: Sequence[ContentGroup], most: int, done: Collection[str]
+) -> Iterator[Sequence[ContentGroup]]:
+    """The photos in waves: small ones first, so that a new library soon shows something.
+
+    Args:
+        done: sources in the manifest; it grows while waves are taken. That alone decides the size
+            of the next one, so a run that was killed goes on with the same waves.
+    """
+    start = 0
+    while start < len(groups):
+        size = min(most, max(_FIRST_WAVE, len(done)))
         yield groups[start : start + size]
+        start += size
 
 
 def _hash_files(refs: Sequence[PhotoRef], limits: ReadLimits) -> dict[PhotoRef, str]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from benchmarks.make_archive import make_archive
+from pipeline import manifest
+from pipeline.job import Ending, next_time, run_job
 from pipeline.library import LibraryError
-from pipeline.settings import RunSettings
+from pipeline.settings import RunSettings, SettingsError
 from pipeline.waves import Outcome
 from tests.archives import QUICK, Archive, opened_files
 from tests.commands import hashes
@@ -189,8 +193,6 @@ def test_a_crash_between_moving_and_cleaning_up_is_made_up_for(archive: Archive)
     archive.run()
     before = photos_of(archive)
     # As if it had been killed before the old place was emptied.
-    from pipeline import manifest
-
     row = {**archive.rows()["moved.jpg"], "source": one, "output": one}
     library = archive.library
     manifest.write_part([manifest.removed_row(row)], library.manifest, library.scratch, "99")
@@ -198,6 +200,36 @@ def test_a_crash_between_moving_and_cleaning_up_is_made_up_for(archive: Archive)
     (archive.out / one).write_bytes(left)
     assert archive.run().plan.refs == []
     assert photos_of(archive) == before
+
+
+def test_a_run_that_was_killed_at_its_very_end_is_tidied_up(archive: Archive) -> None:
+    (one,) = cloaked(archive, 1)
+    library = archive.library
+    manifest.write_part([archive.rows()[one]], library.manifest, library.scratch, "9-000001")
+    shutil.rmtree(archive.state / "people")
+    shutil.rmtree(archive.out / "_photoveil/runs")
+    archive.run()
+    assert len(list((archive.out / "_photoveil/manifest").iterdir())) == 1
+    assert archive.plan().refs == []
+
+
+def test_a_run_ends_at_its_limit_or_before_its_deadline(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, QUICK.model_copy(update={"run": RunSettings(wave_photos=3)}))
+    made = make_archive(archive.photos, 12, seed=7, side=200)
+    console = Console(quiet=True)
+    past = Ending(deadline=time.time())
+    outcome = run_job(archive.library, archive.settings, False, console, ending=past)
+    assert (outcome.stopped, len(archive.rows())) == ("the deadline", 0)
+    outcome = run_job(archive.library, archive.settings, False, console, ending=Ending(limit=4))
+    assert len(archive.rows()) == outcome.plan.files >= 4
+    run_job(archive.library, archive.settings, False, console)
+    assert archive.rows().keys() == {item.file for item in made}
+
+
+def test_a_deadline_is_the_next_time_the_clock_shows_it() -> None:
+    assert 0 < next_time("06:00") - time.time() <= 25 * 3600
+    with pytest.raises(SettingsError, match="no time of day"):
+        next_time("6 am")
 
 
 def test_each_run_that_changes_something_leaves_a_record(archive: Archive) -> None:

@@ -28,6 +28,7 @@ MEANT_TO_CHANGE = {
     "previews are removed": r"(File|JFXX|Photoshop):Main:\w*(Thumbnail|Preview)\w*",
     "the list of further pictures is removed with them": r"MPF0:.*|MPImage\d+:.*",
     "a MakerNote that is nothing but a preview": r"ExifTool:Main:Warning",
+    "how a HEIC is coded and where its parts lie": r"(QuickTime|Meta):.*",
     "strips of a TIFF that grew lie elsewhere": r"IFD0:Main:Strip(Offsets|ByteCounts)",
 }
 ABOUT_THE_FILE = re.compile(r"System:|ExifTool:.*ExifToolVersion|SourceFile")
@@ -41,10 +42,13 @@ def dump(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def change_somewhere(data: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(data)) as image:
-        width, height = image.size
-        if read_orientation(image) >= 5:
-            width, height = height, width
+    if codecs.sniff(data) == "HEIC":
+        height, width = codecs.decode(data, 10**9).pixels.shape[:2]
+    else:  # quicker than to decode it
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            if read_orientation(image) >= 5:
+                width, height = height, width
     change = np.zeros((height, width), np.float32)
     change[height // 3 : height // 3 + 64, width // 3 : width // 3 + 64] = 20
     return change
@@ -57,7 +61,8 @@ def test_tags_stay(exif_data: Path, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     for path in sorted(exif_data.rglob("*")):
         data = path.read_bytes() if path.is_file() else b""
-        if codecs.sniff(data) not in ("JPEG", "TIFF"):
+        kind = codecs.sniff(data)
+        if kind is None or (kind == "HEIC" and len(data) > 100_000):  # too slow here
             continue
         try:
             coded = codecs.encode(data, change_somewhere(data)).data

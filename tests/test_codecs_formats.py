@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -483,6 +484,28 @@ def test_heic_grid_stays_a_grid(portrait: Image.Image) -> None:
     kinds = [sorted(item.kind for item in bmff.parse(one).items.values()) for one in (data, coded)]
     assert kinds[0] == kinds[1]
     assert b"grid" in kinds[0]
+
+
+@pytest.mark.parametrize("where", ["picture", "tiles"])
+def test_colour_primaries_of_a_heic_stay(where: str, portrait: Image.Image) -> None:
+    names = ("color_primaries", "transfer_characteristics", "matrix_coefficients")
+    colours = dict(zip(names, (5, 1, 5), strict=True)) | {"full_range_flag": 0}
+    options = {"tile_size": 64} if where == "tiles" else {}
+    data = heic(Image.fromarray(np.asarray(portrait)), **colours, **options)  # without a profile
+    if where == "tiles":  # as some phones leave it off the whole
+        file = bmff.parse(data)
+        whole = file.items[file.primary]
+        bare = tuple(p for p in whole.properties if p.kind != b"colr")
+        items = {**file.items, file.primary: replace(whole, properties=bare)}
+        nclx = next(p for p in whole.properties if p.kind == b"colr")
+        tile = min(file.derived_from(file.primary) - {file.primary})
+        items[tile] = replace(items[tile], properties=(*items[tile].properties, nclx))
+        data = bmff.build(replace(file, items=items))
+    coded = changed(data).data
+    assert_near(data, coded, outside=3, inside=2)
+    after = bmff.parse(coded)
+    boxes = {p.box[8:] for p in after.items[after.primary].properties if p.kind == b"colr"}
+    assert boxes == {b"nclx" + struct.pack(">3HB", 5, 1, 5, 0)}
 
 
 # What is left out

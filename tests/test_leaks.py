@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 
 from pipeline import cli
 from pipeline.leak_job import load_judges
-from tests.commands import photoveil
 from transforms import codecs, leaks
 from transforms.codecs import bmff, riff, segments
 from transforms.codecs.segments import APP0, APP1, APP2, APP13, COM, Segment
@@ -232,19 +231,23 @@ BUILDERS: dict[str, Builder] = {
 }
 
 
+def invoked(*arguments: object) -> tuple[int, str]:
+    """Exit status and output of the command in this process, which has TensorFlow already."""
+    done = CliRunner().invoke(cli.app, [str(one) for one in arguments])
+    return done.exit_code, done.output
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory, demo_photo: Callable[[str], Path]) -> Path:
     """A folder with a portrait in `in`, and in `out` what the command made of it."""
     base = tmp_path_factory.mktemp("leaks")
     (base / "in").mkdir()
     with Image.open(demo_photo("obama.jpg")) as image:
-        image.resize((480, 600)).save(base / "in" / "portrait.png")
+        image.resize((360, 450)).save(base / "in" / "portrait.png")
     config = base / "quick.yaml"
     config.write_text("cloak: {steps: 30, batch_size: 1, surrogates: [mobilefacenet]}\n")
-    done = photoveil(
-        "run", base / "in", base / "out", "--state", base / "state", "--config", config
-    )
-    assert done.returncode == 0, done.stderr
+    options = ["--state", base / "state", "--config", config]
+    assert invoked("run", base / "in", base / "out", *options)[0] == 0
     return base
 
 
@@ -307,9 +310,7 @@ def test_turned_thumbnail_is_seen(photos: tuple[Image.Image, Image.Image]) -> No
 
 
 def verified(library: Path) -> tuple[int, str]:
-    arguments = ["verify", library / "out", "--originals", library / "in", "--leaks"]
-    done = CliRunner().invoke(cli.app, [str(one) for one in arguments])
-    return done.exit_code, done.output
+    return invoked("verify", library / "out", "--originals", library / "in", "--leaks")
 
 
 def test_command_says_what_it_found(library: Path, photos: tuple[Image.Image, Image.Image]) -> None:

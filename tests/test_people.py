@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from pipeline.job import run_job
 from pipeline.library import LibraryError, reopen_library
 from pipeline.people import People
+from pipeline.people_job import show_people
 from tests.archives import QUICK, Archive
 from tests.commands import hashes, photoveil
 from transforms.faces import identity
@@ -121,11 +124,8 @@ def test_the_command_lists_them_with_dates_and_a_private_sheet(archive: Archive)
     sheet = archive.state / "people/people.jpg"
     assert sheet.stat().st_mode & 0o077 == 0
     assert Image.open(sheet).height == 112 * len(People(archive.state).everyone())
-    inside = photoveil(
-        *("people", archive.out, "--state", archive.state, "--sheet", archive.out / "sheet.jpg")
-    )
-    assert inside.returncode == 2
-    assert "no clean face" in inside.stderr
+    with pytest.raises(LibraryError, match="no clean face"):
+        show_people(archive.library, Console(quiet=True), archive.out / "sheet.jpg")
 
 
 def test_who_is_in_the_photos_stays_out_of_the_library(archive: Archive) -> None:
@@ -153,12 +153,22 @@ def test_only_the_chosen_are_cloaked(
     assert all("because of who they are" in again.rows()[name]["reason"] for name in same)
 
 
+def test_the_faces_of_a_pruned_photo_are_forgotten(archive: Archive, tmp_path: Path) -> None:
+    again = Archive(tmp_path)
+    for name in ("photos", "out", "state"):
+        shutil.copytree(archive.photos.parent / name, tmp_path / name)
+    before = whose(again)
+    (again.photos / "biden.jpg").unlink()
+    again.run()
+    assert whose(again) == before
+    again.run(prune=True)
+    assert whose(again) == {name: who for name, who in before.items() if name != "biden.jpg"}
+
+
 def test_nobody_of_that_name(archive: Archive, tmp_path: Path) -> None:
-    done = photoveil(
-        "plan", archive.photos, archive.out, "--state", archive.state, "--only", "Berta"
-    )
-    assert done.returncode == 2
-    assert "nobody is called Berta" in done.stderr
+    settings = QUICK.model_copy(update={"people": PeopleParameters(only=("Berta",))})
+    with pytest.raises(LibraryError, match="nobody is called Berta"):
+        run_job(archive.library, settings, False, Console(quiet=True))
     with pytest.raises(LibraryError, match="is no library"):
         reopen_library(str(tmp_path))
 

@@ -142,10 +142,13 @@ def groups(pairs: Iterable[tuple[str, str]]) -> Iterator[set[str]]:
 
 def candidate_pairs(photos: Iterable[Hashed], most: int) -> Iterator[Pair]:
     """The pairs within one bucket that are near enough, those of two known photos left out."""
-    for a, b in itertools.combinations(sorted(photos, key=lambda photo: photo.key), 2):
+    photos = list(photos)
+    new = [photo for photo in photos if not photo.known]
+    known = [photo for photo in photos if photo.known]
+    for a, b in (*itertools.combinations(new, 2), *itertools.product(new, known)):
         bits = distance(a.pdq, b.pdq)
-        if bits <= most and not (a.known and b.known):
-            yield Pair(a, b, bits)
+        if bits <= most:
+            yield Pair(a, b, bits) if a.key < b.key else Pair(b, a, bits)
 
 
 def as_array(hashes: Sequence[bytes]) -> np.ndarray:

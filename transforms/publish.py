@@ -155,10 +155,10 @@ def _first(
     left = _left_as_is(photo)
     if not photo.faces:
         status = "unchanged" if left else "no_face"
-        data, without_video = codecs.without_video(data)
+        data, tidied = codecs.tidied(data)
         data, people = _people(data, metadata)
         return _placed(
-            photo, status, data, destination, reason=left, notes=(*without_video, *people)
+            photo, status, data, destination, reason=left, notes=(*tidied, *people)
         )
     original = codecs.decode(data, photo.width * photo.height).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]

@@ -24,8 +24,8 @@ __all__ = [
     "decode",
     "encode",
     "sniff",
+    "tidied",
     "without_names",
-    "without_video",
 ]
 
 # The limit that counts is the caller's `max_pixels`, checked before any pixel is decoded.
@@ -86,15 +86,18 @@ def without_names(data: bytes) -> tuple[bytes, int]:
     return names.without_names(data)
 
 
-def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """The file without the video of a motion photo, its pixels and all else untouched; and what
-    was done.
+def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A photo without what may show faces that the photo itself does not: the video of a motion
+    photo, and EXIF pictures of something else, as they stay behind when a photo is cropped.
+
+    Returns:
+        The new file, its pixels and all else untouched, and what was done.
 
     Raises:
         CodecError: damaged or cut off.
     """
     module = _sniffed(data)[1]
-    return module.without_video(data) if module in (jpeg, heif) else (data, ())
+    return module.tidied(data) if module in (jpeg, heif) else (data, ())
 
 
 def _sniffed(data: bytes) -> tuple[str | None, ModuleType | None]:

@@ -30,7 +30,7 @@ _BEGINNINGS = re.compile(
 )
 VIDEO = re.compile(
     rb"\0\0\0[\x08-\xff]ftyp(?!hei[cxms]|mif1|msf1|avif|avis|crx )[ -~]{4}"
-    rb"|RIFF[\x00-\xff]{4}AVI |\x1aE\xdf\xa3",
+    rb"|RIFF[\x00-\xff]{4}AVI |\x1aE\xdf\xa3[\x00-\xff]{1,12}B\x86",
     re.DOTALL,
 )
 # Long enough for the smallest picture; line breaks may be XML's character references.
@@ -58,15 +58,17 @@ def pictures(data: bytes) -> Iterator[Found]:
     position = 0
     while match := _BEGINNINGS.search(data, position):
         start = match.start()
+        position = start + 1
+        is_jpeg = match[0][1:3] == segments.MAGIC[1:]
+        if is_jpeg and not _goes_on(data, start + 2):
+            continue
         picture = data[start:]
-        if match[0][1:3] == segments.MAGIC[1:]:
+        if is_jpeg:
             picture = segments.MAGIC[:1] + picture[1:]
         length = _length(picture)
         if length and _opens(picture[:length]):
             yield Found(start, start + length, picture[:length])
             position = start + length
-        else:
-            position = start + 1
 
 
 def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
@@ -93,6 +95,13 @@ def base64_pictures(data: bytes) -> Iterator[Found]:
             picture = decoded
         if picture is not None:
             yield Found(match.start(), match.end(), picture)
+
+
+def _goes_on(data: bytes, marker: int) -> bool:
+    """False where no second marker follows the segment at `marker`: a chance match, of which a
+    large file has many, and each would cost a copy of it."""
+    following = marker + 2 + int.from_bytes(data[marker + 2 : marker + 4], "big")
+    return following >= len(data) or data[following] == 0xFF
 
 
 def _length(picture: bytes) -> int:

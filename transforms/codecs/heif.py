@@ -26,7 +26,7 @@ _HEVC, _AV1 = b"hvc1", b"av01"
 _SHOWN = {b"pasp", b"clli", b"mdcv", b"cclv", b"amve", b"udes", b"taic", b"itai", b"irot", b"imir"}
 _TURNED = {b"irot", b"imir"}
 _CHROMA = {0: "400", 1: "420", 2: "422", 3: "444"}
-_CICP_DEFAULT = (1, 13, 6)  # sRGB, as libheif takes a picture that does not say
+_CICP_DEFAULT = (1, 13, 6, 1)  # sRGB, as libheif takes a picture that does not say
 _CICP_BY_PROFILE = (2, 2, 6, 1)  # the ICC profile says primaries and transfer
 _CICP_NAMES = (
     "color_primaries",
@@ -83,8 +83,8 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(bmff.build(result), tuple(dict.fromkeys(notes)))
 
 
-def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """See `transforms.codecs.without_video`."""
+def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.tidied`."""
     position, kept = 0, []
     for box, _, end in bmff.boxes(data):
         kept.append(b"" if box == b"mpvd" else data[position:end])
@@ -115,8 +115,9 @@ def _opened(data: bytes, max_pixels: int) -> HeifFile:
 
 
 def _picture_size(file: HeifFile) -> int:
-    """Bytes of the main picture, its tiles and its alpha plane."""
-    return sum(len(file.items[number].data) for number in file.derived_from(file.primary))
+    """Bytes of the main picture or its tiles; encoders differ in what they give the alpha plane."""
+    made = (n for n in file.derived_from(file.primary) if not file.is_alpha(n))
+    return sum(len(file.items[number].data) for number in made)
 
 
 def _top(data: bytes) -> list[bytes]:
@@ -182,8 +183,8 @@ def _chroma(file: HeifFile) -> str:
 
 def _cicp(file: HeifFile) -> tuple[int, int, int, int] | None:
     """Primaries, transfer, matrix and full range (ITU-T H.273) where a colour box says them."""
-    for one in file.items[file.primary].properties:
-        if one.kind == b"colr" and one.box[8:12] == b"nclx":
+    for one in _colours(file):
+        if one.box[8:12] == b"nclx":
             primaries, transfer, matrix = (
                 int.from_bytes(one.box[at : at + 2], "big") for at in (12, 14, 16)
             )
@@ -192,8 +193,16 @@ def _cicp(file: HeifFile) -> tuple[int, int, int, int] | None:
 
 
 def _has_profile(file: HeifFile) -> bool:
-    kinds = {p.box[8:12] for p in file.items[file.primary].properties if p.kind == b"colr"}
-    return bool(kinds & {b"prof", b"rICC"})
+    return any(one.box[8:12] in (b"prof", b"rICC") for one in _colours(file))
+
+
+def _colours(file: HeifFile) -> list[Property]:
+    """The colour boxes of the main picture, or of the tiles that it is made of."""
+    for number in (file.primary, *sorted(file.derived_from(file.primary))):
+        found = [one for one in file.items[number].properties if one.kind == b"colr"]
+        if found:
+            return found
+    return []
 
 
 def _heic(pixels: np.ndarray, depth: int, quality: int, file: HeifFile) -> bytes:
@@ -234,7 +243,8 @@ def _tile_size(file: HeifFile) -> int:
 
 
 def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile) -> bytes:
-    primaries, transfer, matrix = (_cicp(file) or _CICP_DEFAULT)[:3]
+    otherwise = _CICP_BY_PROFILE if _has_profile(file) else _CICP_DEFAULT
+    primaries, transfer, matrix, _ = _cicp(file) or otherwise
     lossless = matrix == 0
     try:
         return bytes(
@@ -258,7 +268,7 @@ def _spliced(file: HeifFile, new: HeifFile, notes: list[str]) -> HeifFile:
     """The new picture with the metadata and the colour boxes of the old file."""
     items = {number: new.items[number] for number in sorted(new.derived_from(new.primary))}
     references = [r for r in new.references if r.kind in (b"dimg", b"auxl") and r.source in items]
-    items[new.primary] = _as_shown(file.items[file.primary], items[new.primary])
+    items[new.primary] = _as_shown(file, items[new.primary])
     old_made = file.derived_from(file.primary)
     described = {r.source: r.targets for r in file.references if r.kind == b"cdsc"}
     fresh = max(items) + 1
@@ -283,9 +293,10 @@ def _spliced(file: HeifFile, new: HeifFile, notes: list[str]) -> HeifFile:
     )
 
 
-def _as_shown(old: Item, new: Item) -> Item:
+def _as_shown(file: HeifFile, new: Item) -> Item:
     """The new picture with what the old one says about colour, turning and the like."""
-    profile = [p for p in old.properties if p.kind == b"colr" and p.box[8:12] != b"nclx"]
+    old = file.items[file.primary]
+    profile = [p for p in _colours(file) if p.box[8:12] != b"nclx"]
     coded = [p for p in new.properties if p.kind not in _TURNED and p.kind not in _SHOWN]
     coded = [p for p in coded if p.kind != b"colr" or p.box[8:12] == b"nclx"]
     kept = [p for p in old.properties if p.kind in _SHOWN - _TURNED]

@@ -73,14 +73,23 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(segments.join(metadata + body), tuple(dict.fromkeys(notes)))
 
 
-def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """See `transforms.codecs.without_video`."""
+def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.tidied`."""
     parts, end = segments.split(data)
-    video = carve.VIDEO.search(data, end)
-    if video is None:
-        return data, ()
-    still = segments.join([_without_motion(part) for part in parts])
-    return still + data[end : video.start()], ("embedded video removed",)
+    rest, notes = data[end:], []
+    if video := carve.VIDEO.search(rest):
+        rest, parts = rest[: video.start()], [_without_motion(part) for part in parts]
+        notes.append("embedded video removed")
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as photo:
+        photo.draft("RGB", (512, 512))
+        for at, part in enumerate(parts):
+            tiff = part.payload[len(exif.HEADER) :]
+            is_exif = part.marker == APP1 and part.payload.startswith(exif.HEADER)
+            if is_exif and exif.shows_another(tiff, photo):
+                tiff, done = exif.cloak_pictures(tiff, photo)
+                parts[at] = Segment(APP1, exif.HEADER + tiff)
+                notes += [f"{note}: it showed another picture" for note in done]
+    return (segments.join(parts) + rest if notes else data), tuple(notes)
 
 
 def _without_motion(segment: Segment) -> Segment:
@@ -227,7 +236,7 @@ def _without_pictures(
 ) -> tuple[list[Segment], list[str]]:
     """The metadata segments, byte for byte but for pictures of the photo in them."""
     # A picture may go on over several segments of the same number.
-    pictured = {s.marker for s in metadata if MAGIC in s.payload and not _is_understood(s)}
+    pictured = {s.marker for s in metadata if not _is_understood(s) and _begins_picture(s.payload)}
     kept: list[Segment] = []
     notes: list[str] = []
     for segment in metadata:
@@ -253,6 +262,10 @@ def _without_pictures(
     kept, in_xmp = _without_xmp_pictures(kept)
     kept, in_photoshop = _without_photoshop_pictures(kept)
     return kept, notes + in_xmp + in_photoshop
+
+
+def _begins_picture(payload: bytes) -> bool:
+    return MAGIC in payload or any(carve.pictures(payload))
 
 
 def _is_understood(segment: Segment) -> bool:
