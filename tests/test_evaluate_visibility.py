@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from transforms.cloak.visibility import at_viewing_size, face_region
+from transforms.cloak.visibility import face_region
 from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
 from transforms.evaluate.contact_sheet import Shown, contact_sheet
 from transforms.evaluate.visibility import visibility

@@ -1,0 +1,86 @@
+"""The visibility budget, on a real face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transforms import assets
+from transforms.cloak.budget import TOLERANCE, Budget, Seen, look, scale_to_budget
+from transforms.cloak.faces import Cloak
+from transforms.faces.align import feather
+from transforms.faces.detect import Face, detect_faces, load_retinaface
+from transforms.faces.parameters import DetectorParameters
+from transforms.publish import change_map
+
+BUDGET = Budget(flip=0.05, delta_e=0.8, dssim=0.01)
+
+
+@pytest.fixture(scope="module")
+def portrait(demo_photo: Callable[[str], Path]) -> np.ndarray:
+    with Image.open(demo_photo("obama.jpg")) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def face(portrait: np.ndarray) -> Face:
+    detector = load_retinaface(str(assets.fetch("retinaface.pb")))
+    return detect_faces(portrait, detector, DetectorParameters())[0]
+
+
+@pytest.fixture(scope="module")
+def cloak() -> Cloak:
+    noise = np.random.default_rng(0).normal(0, 12, (112, 112))
+    return Cloak((noise * feather()).astype(np.float32), 0.0, 1)
+
+
+def changed(pixels: np.ndarray, cloak: Cloak, face: Face, scale: float) -> np.ndarray:
+    change = change_map([cloak], [face], [scale], *pixels.shape[:2])
+    return np.clip(np.rint(pixels + change[..., np.newaxis]), 0, 255).astype(np.uint8)
+
+
+def test_an_unchanged_face_shows_nothing(portrait: np.ndarray, face: Face) -> None:
+    assert look(portrait, portrait, face) == Seen(0.0, 0.0, pytest.approx(0.0, abs=1e-7))
+
+
+def test_a_box_beyond_the_frame_shows_nothing(portrait: np.ndarray, face: Face) -> None:
+    outside = replace(face, box=(-90.0, -90.0, -10.0, -10.0))
+    assert look(portrait, 255 - portrait, outside) == Seen(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        replace(BUDGET, delta_e=9.0, dssim=0.09),
+        replace(BUDGET, flip=0.9, dssim=0.09),
+        replace(BUDGET, flip=0.9, delta_e=9.0),
+        BUDGET,
+    ],
+)
+def test_a_scaled_cloak_spends_its_budget_and_no_more(
+    portrait: np.ndarray, face: Face, cloak: Cloak, budget: Budget
+) -> None:
+    scale = scale_to_budget(portrait, cloak, face, budget)
+    seen = look(portrait, changed(portrait, cloak, face, scale), face)
+    assert 0.9 < budget.spent(seen) <= 1 + TOLERANCE
+
+
+def test_a_face_at_the_edge_is_scaled_too(portrait: np.ndarray, face: Face, cloak: Cloak) -> None:
+    """A photo cut through the face: box and crop reach beyond the frame."""
+    middle = int((face.box[0] + face.box[2]) / 2)
+    half, moved = np.ascontiguousarray(portrait[:, middle:]), face.moved(-middle, 0)
+    scale = scale_to_budget(half, cloak, moved, BUDGET)
+    seen = look(half, changed(half, cloak, moved, scale), moved)
+    assert 0.9 < BUDGET.spent(seen) <= 1 + TOLERANCE
+
+
+def test_a_cloak_is_blown_up_to_a_limit_only(
+    portrait: np.ndarray, face: Face, cloak: Cloak
+) -> None:
+    faint = replace(cloak, change=cloak.change / 4)
+    assert scale_to_budget(portrait, faint, face, BUDGET) == pytest.approx(1.3)
