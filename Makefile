@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 
 PEOPLE ?= ../shared/data/people
 
-.PHONY: demo test test-kill bench-protection bench-detector install clean
+.PHONY: demo test test-kill bench-protection bench-fawkes bench-detector install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -22,6 +22,10 @@ bench-protection: install  ## Do unseen recognisers find people in written files
 	$(BIN)/pip install --quiet --editable '.[evaluate]'
 	$(BIN)/python -m benchmarks.protection $(PEOPLE) $(ARGS)
 
+bench-fawkes: install $(VENV)/fawkes/installed  ## The cloak beside Fawkes, which takes most of an hour; PEOPLE=as above; ARGS="--mode low --faces 8"
+	$(BIN)/pip install --quiet --editable '.[evaluate]'
+	PYTHONPATH=$(VENV)/fawkes $(BIN)/python -m benchmarks.fawkes $(PEOPLE) $(ARGS)
+
 bench-detector: install  ## Recall and false alarms of the detector; PEOPLE=folder with people.csv
 	$(BIN)/python -m benchmarks.detector --people $(PEOPLE)
 
@@ -31,6 +35,13 @@ $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+# What Fawkes imports and the project does not have, in a folder of its own: what its metadata asks
+# for is TensorFlow 2.4. It wants pkg_resources, which later setuptools lack.
+$(VENV)/fawkes/installed: $(VENV)/installed
+	$(BIN)/pip install --quiet --no-deps --upgrade --target $(@D) fawkes==1.0.4 mtcnn==0.1.1 \
+		opencv-python-headless six 'setuptools<81' 'tf-keras>=2.18,<2.22'
 	touch $@
 
 clean:

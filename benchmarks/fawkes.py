@@ -1,0 +1,345 @@
+"""Side by side with Fawkes: same aligned faces, same surrogates, same machine, one run.
+
+    python -m benchmarks.fawkes PEOPLE [--faces 40] [--faces-high 8] [--mode low]
+
+PEOPLE is as for `benchmarks.protection`. The peer is `fawkes` 1.0.4 (Shan et al., USENIX Security
+2020), unchanged; `make bench-fawkes` installs it. Both cloak the aligned 112 px crops of some
+people's gallery photos, Fawkes one by one as it does, ours in batches; the other photos of these
+people are clean probes, everybody else fills the gallery. Our budgets hold for a face in its photo
+at viewing size; here the crop is the photo, so that all figures are those of the crop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.protection import by_person, people_of_half
+from pipeline import chatter
+
+chatter.hide()
+chatter.import_tensorflow()
+
+from pipeline.settings import load_settings  # noqa: E402
+from pipeline.study import read_labels  # noqa: E402
+from transforms import assets  # noqa: E402
+from transforms.cloak.budget import Budget, scale_to_budget  # noqa: E402
+from transforms.cloak.faces import Cloak  # noqa: E402
+from transforms.cloak.optimizer import Optimizer  # noqa: E402
+from transforms.cloak.surrogates import Surrogate, load_surrogate  # noqa: E402
+from transforms.evaluate.metrics import ranks  # noqa: E402
+from transforms.evaluate.visibility import visibility  # noqa: E402
+from transforms.faces.align import CROP_SIZE, TEMPLATE, crop_face, face_to_crop  # noqa: E402
+from transforms.faces.detect import Face, load_retinaface  # noqa: E402
+from transforms.faces.parameters import DetectorParameters  # noqa: E402
+from transforms.recognisers import JUDGES, Recogniser, SeenPhoto, load_recogniser  # noqa: E402
+
+_LONG_SIDE = 1400  # pixels of a photo, as in benchmarks.protection
+_PER_PERSON = 5  # gallery photos at most; as many or more stay clean as probes
+
+_TABLE_WIDTH = 140  # characters, also where the output goes to a file
+
+_LANDMARKS = tuple((float(x), float(y)) for x, y in TEMPLATE)
+_WHOLE_CROP = Face((0.0, 0.0, float(CROP_SIZE), float(CROP_SIZE)), _LANDMARKS, 1.0)
+
+
+@dataclass(frozen=True)
+class FawkesMode:
+    """A mode of Fawkes, from `Fawkes.mode2param` of its package, and the surrogates it gets."""
+
+    dssim: float
+    steps: int
+    learning_rate: float
+    surrogates: tuple[str, ...]
+
+
+FAWKES_MODES = {
+    "low": FawkesMode(0.004, 40, 25, ("mobilefacenet",)),
+    "mid": FawkesMode(0.012, 75, 20, ("mobilefacenet", "faceres")),
+    "high": FawkesMode(0.017, 150, 15, ("mobilefacenet", "faceres")),
+}
+
+
+class AlignedCrop(SeenPhoto):
+    """An aligned crop as a photo; where the face lies in it is known."""
+
+    def __init__(self, person: str, pixels: np.ndarray, face: Face) -> None:
+        self.person = person
+        self.pixels = pixels
+        self.faces = [face]
+
+    def with_pixels(self, pixels: np.ndarray) -> AlignedCrop:
+        return AlignedCrop(self.person, pixels, self.faces[0])
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Of this process: on its CPUs, and on the clock."""
+
+    cpu: float
+    wall: float
+
+    def __add__(self, other: Seconds) -> Seconds:
+        return Seconds(self.cpu + other.cpu, self.wall + other.wall)
+
+
+@dataclass(frozen=True)
+class Cloaked:
+    """One way to cloak: its crops, uint8 (112, 112, 3), and what they took in all."""
+
+    name: str
+    crops: list[np.ndarray]
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A surrogate as Fawkes wants a feature extractor. No variables: its weights are constants."""
+
+    embed: Callable[[Any], Any]
+    variables: tuple[()] = ()
+
+    def __call__(self, crops: Any) -> Any:
+        return self.embed(crops)
+
+
+def with_fawkes(mode: FawkesMode, crops: np.ndarray, surrogates: Sequence[Surrogate]) -> Cloaked:
+    """Cloak uint8 (n, 112, 112, 3) crops as the package's own command does.
+
+    Raises:
+        ModuleNotFoundError: the peer is not installed.
+    """
+    import tensorflow as tf
+    import tf_keras
+    from fawkes.differentiator import FawkesMaskGeneration
+
+    # What TensorFlow 2.4, which Fawkes was written for, had under this name.
+    tf.keras.optimizers.Adadelta = tf_keras.optimizers.legacy.Adadelta
+    np.random.seed(0)
+
+    def cloak(steps: int, crops: np.ndarray) -> np.ndarray:
+        generator = FawkesMaskGeneration(
+            [Extractor(surrogate.embed) for surrogate in surrogates],
+            batch_size=1,
+            mimic_img=True,
+            intensity_range="raw",
+            initial_const=1e7,
+            learning_rate=mode.learning_rate,
+            max_iterations=steps,
+            l_threshold=mode.dssim,
+            verbose=2,
+            maximize=True,
+            keep_final=False,
+            image_shape=(CROP_SIZE, CROP_SIZE, 3),
+        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            return generator.compute(crops.astype(np.float32))
+
+    cloak(2, crops[:1])  # warm-up
+    changed, seconds = _timed(lambda: cloak(mode.steps, crops))
+    return Cloaked("Fawkes", list(np.rint(changed).astype(np.uint8)), seconds)
+
+
+def optimise(optimizer: Optimizer, batch: int, crops: np.ndarray) -> tuple[list[Cloak], Seconds]:
+    """Our cloaks for uint8 (n, 112, 112, 3) crops, not yet held to a budget of visibility."""
+
+    def cloak() -> list[Cloak]:
+        parts = [range(len(crops))[start : start + batch] for start in range(0, len(crops), batch)]
+        return [
+            made for part in parts for made in optimizer.cloak(crops[part.start : part.stop], part)
+        ]
+
+    optimizer.cloak(crops[:1], [0])  # warm-up: compiles
+    return _timed(cloak)
+
+
+def held_to(budget: Budget, crops: np.ndarray, cloaks: Sequence[Cloak], name: str) -> Cloaked:
+    """Our cloaks, each scaled until the crop keeps to the budget."""
+
+    def scaled() -> list[np.ndarray]:
+        results = []
+        for crop, made in zip(crops, cloaks, strict=True):
+            scale = scale_to_budget(crop, made, _WHOLE_CROP, budget)
+            levels = np.rint(crop + scale * made.change[..., np.newaxis])
+            results.append(np.clip(levels, 0, 255).astype(np.uint8))
+        return results
+
+    changed, seconds = _timed(scaled)
+    return Cloaked(name, changed, seconds)
+
+
+class Tracker:
+    """Recognisers that search a gallery of some people's crops for clean probes."""
+
+    def __init__(self, probes: Sequence[AlignedCrop], padding: Sequence[AlignedCrop]) -> None:
+        self._recognisers = [load_recogniser(name) for name in (*JUDGES, "mobilefacenet")]
+        self._probes, self._padding = probes, padding
+        self._clean = {
+            recogniser.name: (_embed(recogniser, probes), _embed(recogniser, padding))
+            for recogniser in self._recognisers
+        }
+
+    @property
+    def names(self) -> list[str]:
+        return [recogniser.name for recogniser in self._recognisers]
+
+    def rank_1(self, enrolled: Sequence[AlignedCrop]) -> list[float]:
+        """Share of the probes of enrolled people that find them first, of each recogniser."""
+        people = [crop.person for crop in (*enrolled, *self._padding)]
+        sought = np.array([crop.person for crop in self._probes])
+        wanted = np.isin(sought, people)
+        found = []
+        for recogniser in self._recognisers:
+            probes, padding = self._clean[recogniser.name]
+            gallery = np.concatenate([_embed(recogniser, enrolled), padding])
+            distances = recogniser.distance(probes[wanted], gallery)
+            places = ranks(distances, sought[wanted], np.array(people))
+            found.append(float((places == 1).mean()))
+        return found
+
+
+def compare(mode: str, gallery: Sequence[AlignedCrop], tracker: Tracker, table: Table) -> None:
+    """Cloak the gallery both ways and add the rows of one mode."""
+    peer = FAWKES_MODES[mode]
+    crops = np.stack([face.pixels for face in gallery])
+    parameters = load_settings(None, mode=mode).cloak
+    used = tuple(name for name in parameters.surrogates if name in peer.surrogates)
+    parameters = replace(parameters, surrogates=used)
+    surrogates = {name: load_surrogate(name) for name in peer.surrogates}
+
+    optimizer = Optimizer([surrogates[name] for name in used], parameters)
+    cloaks, optimising = optimise(optimizer, parameters.batch_size, crops)
+    fawkes = with_fawkes(peer, crops, list(surrogates.values()))
+    pairs = list(zip(crops, fawkes.crops, strict=True))
+    shown = float(np.mean([visibility(*pair).dssim for pair in pairs]))
+    ours = parameters.budget
+    lower = replace(ours, dssim=min(ours.dssim, shown))
+    rows = [
+        Cloaked("clean", list(crops), Seconds(0, 0)),
+        fawkes,
+        held_to(ours, crops, cloaks, "ours, our budget"),
+        held_to(lower, crops, cloaks, "ours, Fawkes' DSSIM"),
+    ]
+    for row in rows:
+        seconds = row.seconds + optimising if row.name.startswith("ours") else row.seconds
+        seen = [visibility(*pair) for pair in zip(crops, row.crops, strict=True)]
+        enrolled = [face.with_pixels(crop) for face, crop in zip(gallery, row.crops, strict=True)]
+        table.add_row(
+            mode,
+            row.name,
+            str(len(crops)),
+            f"{np.mean([face.dssim for face in seen]):.4f}",
+            f"{np.mean([face.delta_e for face in seen]):.2f}",
+            f"{np.mean([face.delta_e_p95 for face in seen]):.1f}",
+            f"{np.mean([face.flip for face in seen]):.3f}",
+            str(max(face.max_change for face in seen)),
+            *([f"{part / len(crops):.2f}" for part in (seconds.cpu, seconds.wall)]),
+            f"1/{fawkes.seconds.cpu / seconds.cpu:.1f}" if row.name.startswith("ours") else "",
+            *(f"{rate:.2f}" for rate in tracker.rank_1(enrolled)),
+        )
+    table.add_section()
+
+
+def split(
+    photos: Mapping[str, Sequence[str]], chosen: Sequence[str], faces: int
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]], list[tuple[str, str]]]:
+    """(person, file) of the gallery to cloak, of the probes and of the padding.
+
+    People with the most photos come first, and a photo of each before the second of any: the first
+    few of the gallery belong to as many people.
+    """
+    galleries: list[list[tuple[str, str]]] = []
+    probes, padding = [], []
+    for person in sorted(photos, key=lambda person: (-len(photos[person]), person)):
+        named = [(person, name) for name in photos[person]]
+        if person in chosen and sum(map(len, galleries)) < faces:
+            galleries.append(named[::2][:_PER_PERSON])
+            probes += [photo for photo in named if photo not in galleries[-1]]
+        else:
+            padding += named
+    gallery = [photo for turn in zip_longest(*galleries) for photo in turn if photo]
+    return gallery[:faces], probes, padding
+
+
+def aligned(folder: Path, photos: Sequence[tuple[str, str]]) -> list[AlignedCrop]:
+    """The largest face of each photo; photos where no face is found are left out."""
+    detector = load_retinaface(str(assets.fetch("retinaface.pb")))
+    crops = []
+    for person, name in photos:
+        with Image.open(folder / name) as image:
+            photo = ImageOps.exif_transpose(image).convert("RGB")
+        photo.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)
+        pixels = np.asarray(photo)
+        face = SeenPhoto(pixels, detector, DetectorParameters()).largest
+        if face is None:
+            continue
+        matrix = face_to_crop(face.landmarks)
+        scale = np.sqrt(np.linalg.det(matrix[:, :2]))
+        left, top, right, bottom = face.box
+        centre = matrix @ [(left + right) / 2, (top + bottom) / 2, 1]
+        reach = scale * np.array([right - left, bottom - top]) / 2
+        (x0, y0), (x1, y1) = centre - reach, centre + reach
+        known = Face((float(x0), float(y0), float(x1), float(y1)), _LANDMARKS, face.score)
+        crops.append(AlignedCrop(person, crop_face(pixels, matrix), known))
+    return crops
+
+
+def _embed(recogniser: Recogniser, faces: Sequence[AlignedCrop]) -> np.ndarray:
+    cuts = [recogniser.align(face) for face in faces]
+    embeddings = np.full((len(faces), recogniser.dimension), np.nan)
+    found = [index for index, cut in enumerate(cuts) if cut is not None]
+    if found:
+        embeddings[found] = recogniser.embed(np.stack([cut for cut in cuts if cut is not None]))
+    return embeddings
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, Seconds]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = work()
+    return result, Seconds(time.process_time() - cpu, time.perf_counter() - wall)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("people", type=Path)
+    parser.add_argument("--faces", type=int, default=40, help="to cloak in low and mid")
+    parser.add_argument("--faces-high", type=int, default=8, help="Fawkes takes a minute for one")
+    parser.add_argument("--mode", choices=list(FAWKES_MODES), action="append", help="default: all")
+    parser.add_argument("--half", default="all", choices=["a", "b", "all"], help="of the people")
+    given = parser.parse_args()
+    photos = by_person(read_labels(str(given.people)))
+    parts = split(photos, people_of_half(photos, given.half), given.faces)
+    gallery, probes, padding = (aligned(given.people, part) for part in parts)
+    tracker = Tracker(probes, padding)
+    columns = ("mode", "cloak", "faces", "DSSIM", "ΔE00", "p95", "FLIP", "max", "CPU s", "s", "CPU")
+    table = Table(*columns, *(f"rank-1 {name}" for name in tracker.names))
+    for mode in given.mode or FAWKES_MODES:
+        faces = gallery[: given.faces_high] if mode == "high" else gallery
+        compare(mode, faces, tracker, table)
+    Console(width=_TABLE_WIDTH).print(table)
+    print(
+        f"""{len({face.person for face in gallery})} people cloaked, {len(probes)} clean probes of \
+them, {len(padding)} photos of others in the gallery, {os.cpu_count()} CPUs.
+Visibility: means over faces, on the crop; max: the largest change of any pixel, in levels.
+CPU s, s: seconds a face after a warm-up, on the CPU and on the clock; CPU: ours of Fawkes'.
+rank-1: over the probes of people with a cloaked photo; mobilefacenet is a surrogate.
+high has at most {given.faces_high} faces (--faces-high), as Fawkes takes so long: compare its \
+rank-1 within the mode only."""
+    )
+
+
+if __name__ == "__main__":
+    main()
