@@ -175,9 +175,7 @@ def _first(
         status = "unchanged" if left else "no_face"
         data, tidied = codecs.tidied(data)
         data, people = _people(data, metadata)
-        return _placed(
-            photo, status, data, destination, reason=left, notes=(*tidied, *people)
-        )
+        return _placed(photo, status, data, destination, reason=left, notes=(*tidied, *people))
     original = codecs.decode(data, photo.width * photo.height).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]
     change = change_map(chosen, photo.faces, photo.height, photo.width)
