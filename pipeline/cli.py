@@ -328,6 +328,35 @@ def people(
 
 
 @app.command()
+def forget(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")],
+    state: Annotated[
+        Path | None, typer.Option(help="Private folder; by default in your state folder.")
+    ] = None,
+) -> None:
+    """Delete a library's private state: who is who, and pictures of faces. Photos stay."""
+    import shutil
+
+    from pipeline.library import LibraryError, locked, reopen_library
+
+    console, errors = _consoles()
+    try:
+        library = reopen_library(output, state)
+        with locked(library):
+            shutil.rmtree(library.state)
+    except LibraryError as error:
+        _stop(errors, error, BAD_INPUT)
+    except OSError as error:
+        _stop(errors, error, STOPPED)
+    console.print(
+        f"{library.state} is deleted. Cloaked photos and the manifest are as they were. Later runs "
+        "find people among later photos only; --recloak finds them in all.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
 def assets(verbose: Verbose = False) -> None:
     """List the models and demo photos, and fetch those that are not here yet."""
     _set_logs(verbose)

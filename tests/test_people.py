@@ -165,6 +165,25 @@ def test_the_faces_of_a_pruned_photo_are_forgotten(archive: Archive, tmp_path: P
     assert whose(again) == {name: who for name, who in before.items() if name != "biden.jpg"}
 
 
+def test_forgetting_deletes_the_private_state_and_nothing_else(
+    archive: Archive, tmp_path: Path
+) -> None:
+    again = Archive(tmp_path)
+    for name in ("photos", "out", "state"):
+        shutil.copytree(archive.photos.parent / name, tmp_path / name)
+    before = hashes(again.out)
+    wrong = photoveil("forget", again.out, "--state", again.photos)
+    assert wrong.returncode == 2
+    assert "is not the private state" in wrong.stderr
+    done = photoveil("forget", again.out, "--state", again.state)
+    assert done.returncode == 0, done.stderr
+    assert not again.state.exists()
+    assert {n: h for n, h in hashes(again.out).items() if n != "_photoveil/lock"} == {
+        n: h for n, h in before.items() if n != "_photoveil/lock"
+    }
+    assert again.plan().refs == []
+
+
 def test_nobody_of_that_name(archive: Archive, tmp_path: Path) -> None:
     settings = QUICK.model_copy(update={"people": PeopleParameters(only=("Berta",))})
     with pytest.raises(LibraryError, match="nobody is called Berta"):
