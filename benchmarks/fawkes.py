@@ -48,7 +48,8 @@ from transforms.faces.parameters import DetectorParameters  # noqa: E402
 from transforms.recognisers import JUDGES, Recogniser, SeenPhoto, load_recogniser  # noqa: E402
 
 _LONG_SIDE = 1400  # pixels of a photo, as in benchmarks.protection
-_PER_PERSON = 5  # gallery photos at most; as many or more stay clean as probes
+_PER_PERSON = 5  # gallery photos at most; about as many or more stay clean as probes
+_FACES = 40  # enough gallery photos to choose from, also where fewer are cloaked
 
 _TABLE_WIDTH = 140  # characters, also where the output goes to a file
 
@@ -211,17 +212,18 @@ class Tracker:
         return found
 
 
-def compare(mode: str, gallery: Sequence[AlignedCrop], tracker: Tracker, table: Table) -> None:
-    """Cloak the gallery both ways and add the rows of one mode."""
+def compare(mode: str, gallery: Sequence[AlignedCrop], tracker: Tracker) -> Table:
+    """Cloak the gallery both ways in one mode."""
     peer = FAWKES_MODES[mode]
     crops = np.stack([face.pixels for face in gallery])
     parameters = load_settings(None, mode=mode).cloak
     used = tuple(name for name in parameters.surrogates if name in peer.surrogates)
-    parameters = replace(parameters, surrogates=used)
+    batch = min(parameters.batch_size, len(crops))  # no filling up of a small batch
+    parameters = replace(parameters, surrogates=used, batch_size=batch)
     surrogates = {name: load_surrogate(name) for name in peer.surrogates}
 
     optimizer = Optimizer([surrogates[name] for name in used], parameters)
-    cloaks, optimising = optimise(optimizer, parameters.batch_size, crops)
+    cloaks, optimising = optimise(optimizer, batch, crops)
     fawkes = with_fawkes(peer, crops, list(surrogates.values()))
     pairs = list(zip(crops, fawkes.crops, strict=True))
     shown = float(np.mean([visibility(*pair).dssim for pair in pairs]))
@@ -233,24 +235,29 @@ def compare(mode: str, gallery: Sequence[AlignedCrop], tracker: Tracker, table: 
         held_to(ours, crops, cloaks, "ours, our budget"),
         held_to(lower, crops, cloaks, "ours, Fawkes' DSSIM"),
     ]
+    columns = ("cloak", "DSSIM", "ΔE00", "p95", "FLIP", "max", "CPU s", "s", "CPU")
+    table = Table(
+        *columns,
+        *(f"rank-1 {name}" for name in tracker.names),
+        title=f"mode {mode}, {len(crops)} faces, surrogates {' and '.join(peer.surrogates)}",
+    )
     for row in rows:
         seconds = row.seconds + optimising if row.name.startswith("ours") else row.seconds
         seen = [visibility(*pair) for pair in zip(crops, row.crops, strict=True)]
         enrolled = [face.with_pixels(crop) for face, crop in zip(gallery, row.crops, strict=True)]
         table.add_row(
-            mode,
             row.name,
-            str(len(crops)),
             f"{np.mean([face.dssim for face in seen]):.4f}",
             f"{np.mean([face.delta_e for face in seen]):.2f}",
             f"{np.mean([face.delta_e_p95 for face in seen]):.1f}",
             f"{np.mean([face.flip for face in seen]):.3f}",
             str(max(face.max_change for face in seen)),
-            *([f"{part / len(crops):.2f}" for part in (seconds.cpu, seconds.wall)]),
+            f"{seconds.cpu / len(crops):.2f}",
+            f"{seconds.wall / len(crops):.2f}",
             f"1/{fawkes.seconds.cpu / seconds.cpu:.1f}" if row.name.startswith("ours") else "",
             *(f"{rate:.2f}" for rate in tracker.rank_1(enrolled)),
         )
-    table.add_section()
+    return table
 
 
 def split(
@@ -315,29 +322,29 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, Seconds]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("people", type=Path)
-    parser.add_argument("--faces", type=int, default=40, help="to cloak in low and mid")
+    parser.add_argument("--faces", type=int, default=_FACES, help="to cloak in low and mid")
     parser.add_argument("--faces-high", type=int, default=8, help="Fawkes takes a minute for one")
     parser.add_argument("--mode", choices=list(FAWKES_MODES), action="append", help="default: all")
     parser.add_argument("--half", default="all", choices=["a", "b", "all"], help="of the people")
     given = parser.parse_args()
     photos = by_person(read_labels(str(given.people)))
-    parts = split(photos, people_of_half(photos, given.half), given.faces)
+    chosen = people_of_half(photos, given.half)
+    parts = split(photos, chosen, max(_FACES, given.faces, given.faces_high))
     gallery, probes, padding = (aligned(given.people, part) for part in parts)
     tracker = Tracker(probes, padding)
-    columns = ("mode", "cloak", "faces", "DSSIM", "ΔE00", "p95", "FLIP", "max", "CPU s", "s", "CPU")
-    table = Table(*columns, *(f"rank-1 {name}" for name in tracker.names))
+    console = Console(width=_TABLE_WIDTH)
     for mode in given.mode or FAWKES_MODES:
-        faces = gallery[: given.faces_high] if mode == "high" else gallery
-        compare(mode, faces, tracker, table)
-    Console(width=_TABLE_WIDTH).print(table)
+        count = given.faces_high if mode == "high" else given.faces
+        console.print(compare(mode, gallery[:count], tracker))
+    people = len({face.person for face in gallery})
     print(
-        f"""{len({face.person for face in gallery})} people cloaked, {len(probes)} clean probes of \
-them, {len(padding)} photos of others in the gallery, {os.cpu_count()} CPUs.
+        f"""{people} people with {len(gallery)} photos to cloak and {len(probes)} clean probes,
+{len(padding)} photos of others in the gallery, {os.cpu_count()} CPUs.
 Visibility: means over faces, on the crop; max: the largest change of any pixel, in levels.
 CPU s, s: seconds a face after a warm-up, on the CPU and on the clock; CPU: ours of Fawkes'.
 rank-1: over the probes of people with a cloaked photo; mobilefacenet is a surrogate.
-high has at most {given.faces_high} faces (--faces-high), as Fawkes takes so long: compare its \
-rank-1 within the mode only."""
+high has at most {given.faces_high} faces (--faces-high), as Fawkes takes so long. Rank-1 compares
+within a mode only: the fewer the faces, the fewer of each person are in the gallery."""
     )
 
 
