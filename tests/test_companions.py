@@ -21,6 +21,7 @@ from transforms.cloak.parameters import CloakParameters
 from transforms.codecs import bmff, names, segments
 from transforms.codecs.segments import APP1, Segment
 from transforms.discover import discover
+from transforms.duplicates import place_copy
 from transforms.fingerprint import ReadLimits, read_photo
 from transforms.metadata import MetadataParameters
 from transforms.publish import Destination, Written, publish
@@ -276,3 +277,19 @@ def test_extended_attributes_and_time_are_carried(folders: Folders, rocket: Imag
     output = Path(folders[1].root, "a.jpg")
     assert os.getxattr(output, "user.xdg.tags") == b"holiday"
     assert output.stat().st_mtime == 10**9
+
+
+def test_a_copied_duplicate_keeps_its_own_attributes(folders: Folders, rocket: Image.Image) -> None:
+    folder, destination = folders
+    data = saved(rocket, "JPEG")
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(data)
+    try:
+        os.setxattr(folder / "b.jpg", "user.xdg.tags", b"second")
+    except (OSError, AttributeError):
+        pytest.skip("no extended attributes here")
+    row = published(folders, "a.jpg", None)[0]
+    assert row.output is not None and row.output_sha256 is not None
+    (copy,) = (ref for ref in discover(str(folder)) if ref.relative == "b.jpg")
+    place_copy(row.output, row.output_sha256, copy, destination.root, destination.scratch, "copy")
+    assert os.getxattr(Path(destination.root, "b.jpg"), "user.xdg.tags") == b"second"

@@ -66,4 +66,4 @@ def place_copy(
     if how == "link" and storage.is_local(root):
         storage.link_atomic(source, target, scratch)
     else:
-        storage.write_atomic(target, data, scratch, ref.mtime)
+        storage.write_atomic(target, data, scratch, ref.mtime, like=ref.path)
