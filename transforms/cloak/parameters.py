@@ -25,11 +25,11 @@ class CloakParameters:
     )
     """Recognisers to move away from, by their names in `transforms.cloak.surrogates`, in the order
     of their turns: one that transfers well gets more of them."""
-    flip_budget: Annotated[float, Field(gt=0, le=1)] = 0.08
+    flip_budget: Annotated[float, Field(gt=0, le=1)] = 0.075
     """Most mean FLIP a face may show in the written file, at viewing size."""
-    delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.25
+    delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.15
     """Most mean CIEDE2000, likewise."""
-    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.018
+    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.016
     """Most structural dissimilarity of the aligned crop: about so while optimising, and when
     written."""
     max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
