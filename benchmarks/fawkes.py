@@ -228,7 +228,8 @@ def compare(mode: str, gallery: Sequence[AlignedCrop], tracker: Tracker) -> Tabl
     pairs = list(zip(crops, fawkes.crops, strict=True))
     shown = float(np.mean([visibility(*pair).dssim for pair in pairs]))
     ours = parameters.budget
-    lower = replace(ours, dssim=min(ours.dssim, shown))
+    # A little below, as scaling comes to within two percent of a budget.
+    lower = replace(ours, dssim=min(ours.dssim, 0.98 * shown))
     rows = [
         Cloaked("clean", list(crops), Seconds(0, 0)),
         fawkes,
