@@ -83,5 +83,5 @@ def test_a_face_at_the_edge_is_scaled_too(portrait: np.ndarray, face: Face, cloa
 def test_a_cloak_is_blown_up_to_a_limit_only(
     portrait: np.ndarray, face: Face, cloak: Cloak
 ) -> None:
-    faint = replace(cloak, change=cloak.change / 4)
+    faint = replace(cloak, change=cloak.change / 16)
     assert scale_to_budget(portrait, faint, face, BUDGET) == pytest.approx(1.3)
