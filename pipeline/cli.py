@@ -37,6 +37,27 @@ class Mode(StrEnum):
     high = "high"
 
 
+# What several commands are told in the same words.
+In = Annotated[str, typer.Argument(metavar="IN", help="Folder of the photos; only read.")]
+Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder for the cloaked photos.")]
+HowMuch = Annotated[Mode | None, typer.Option(help="How much a face may change; mid unless told.")]
+Config = Annotated[Path | None, typer.Option(help="YAML file with settings.")]
+State = Annotated[
+    Path | None, typer.Option(help="Private folder; by default in your state folder.")
+]
+StripNames = Annotated[
+    bool, typer.Option("--strip-names", help="Leave out who is in a photo, as XMP says it.")
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Cloak nobody but this person (see people); several times."),
+]
+Spare = Annotated[
+    list[str] | None, typer.Option("--except", help="Do not cloak this person; several times.")
+]
+Recloak = Annotated[
+    bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show TensorFlow's and Beam's own logs.")]
 
 
@@ -59,32 +80,18 @@ def _options(
 
 @app.command()
 def run(
-    source: Annotated[str, typer.Argument(metavar="IN", help="Folder of the photos; only read.")],
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the cloaked photos.")],
-    mode: Annotated[
-        Mode | None, typer.Option(help="How much a face may change; mid unless told.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
-    state: Annotated[
-        Path | None, typer.Option(help="Private folder; by default in your state folder.")
-    ] = None,
+    source: In,
+    output: Out,
+    mode: HowMuch = None,
+    config: Config = None,
+    state: State = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes; one uses every core already.")
     ] = None,
-    strip_names: Annotated[
-        bool, typer.Option("--strip-names", help="Leave out who is in a photo, as XMP says it.")
-    ] = False,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Cloak nobody but this person (see people); several times."),
-    ] = None,
-    spare: Annotated[
-        list[str] | None,
-        typer.Option("--except", help="Do not cloak this person; several times."),
-    ] = None,
-    recloak: Annotated[
-        bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
-    ] = False,
+    strip_names: StripNames = False,
+    only: Only = None,
+    spare: Spare = None,
+    recloak: Recloak = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete cloaked photos whose originals are gone.")
     ] = False,
@@ -140,29 +147,15 @@ def run(
 
 @app.command()
 def plan(
-    source: Annotated[str, typer.Argument(metavar="IN", help="Folder of the photos; only read.")],
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the cloaked photos.")],
-    mode: Annotated[
-        Mode | None, typer.Option(help="How much a face may change; mid unless told.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
-    state: Annotated[
-        Path | None, typer.Option(help="Private folder; by default in your state folder.")
-    ] = None,
-    strip_names: Annotated[
-        bool, typer.Option("--strip-names", help="Leave out who is in a photo, as XMP says it.")
-    ] = False,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Cloak nobody but this person (see people); several times."),
-    ] = None,
-    spare: Annotated[
-        list[str] | None,
-        typer.Option("--except", help="Do not cloak this person; several times."),
-    ] = None,
-    recloak: Annotated[
-        bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
-    ] = False,
+    source: In,
+    output: Out,
+    mode: HowMuch = None,
+    config: Config = None,
+    state: State = None,
+    strip_names: StripNames = False,
+    only: Only = None,
+    spare: Spare = None,
+    recloak: Recloak = False,
     verbose: Verbose = False,
 ) -> None:
     """Say what `run` would do and why. Nothing is written."""
@@ -228,9 +221,7 @@ def evaluate(
     sheet: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Contact sheet; by default in the state.")
     ] = None,
-    state: Annotated[
-        Path | None, typer.Option(help="Private folder; by default in your state folder.")
-    ] = None,
+    state: State = None,
     verbose: Verbose = False,
 ) -> None:
     """Measure how well a recogniser finds the people in a library, and how visible cloaks are.
@@ -308,9 +299,7 @@ def people(
     sheet: Annotated[
         Path | None, typer.Option(metavar="JPG", help="Contact sheet; by default in the state.")
     ] = None,
-    state: Annotated[
-        Path | None, typer.Option(help="Private folder; by default in your state folder.")
-    ] = None,
+    state: State = None,
     verbose: Verbose = False,
 ) -> None:
     """List the people of a library, with a contact sheet of their faces."""
@@ -330,9 +319,7 @@ def people(
 @app.command()
 def forget(
     output: Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")],
-    state: Annotated[
-        Path | None, typer.Option(help="Private folder; by default in your state folder.")
-    ] = None,
+    state: State = None,
 ) -> None:
     """Delete a library's private state: who is who, and pictures of faces. Photos stay."""
     import shutil
