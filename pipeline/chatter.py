@@ -15,7 +15,8 @@ def hide() -> None:
     os.environ["PYTHONWARNINGS"] = "ignore"
     warnings.simplefilter("ignore")
     for name in ("apache_beam", "absl", "tensorflow", "root"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        # Not ERROR: Beam logs each exception of a stage with its traceback, and then raises it.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def import_tensorflow() -> None:

@@ -100,7 +100,7 @@ def run_job(
     file = library.state / "progress"
     if ending.limit is not None:
         plan = replace(plan, todo=plan.todo[: ending.limit])
-    with _stopped_by_ctrl_c(console) as pressed, watched(file, plan.files, console):
+    with stopped_by_ctrl_c(console) as pressed, watched(file, plan.files, console):
         asked = [time.time()]
 
         def stop() -> str | None:
@@ -113,13 +113,18 @@ def run_job(
 
 
 @contextlib.contextmanager
-def _stopped_by_ctrl_c(console: Console) -> Iterator[Callable[[], bool]]:
+def stopped_by_ctrl_c(console: Console) -> Iterator[Callable[[], bool]]:
+    """Within, a first Ctrl-C only makes what is yielded true; a second one interrupts.
+
+    Raises:
+        KeyboardInterrupt: at the second one, also where Beam made an error of a stage of it.
+    """
     pressed: list[int] = []
 
     def press(number: int, frame: FrameType | None) -> None:
-        if pressed:
-            raise KeyboardInterrupt
         pressed.append(number)
+        if len(pressed) > 1:
+            raise KeyboardInterrupt
         console.print(
             "Stopping after the photos in hand. Ctrl-C again stops at once, and costs no more "
             "than the batch of faces in hand."
@@ -128,6 +133,10 @@ def _stopped_by_ctrl_c(console: Console) -> Iterator[Callable[[], bool]]:
     before = signal.signal(signal.SIGINT, press)
     try:
         yield lambda: bool(pressed)
+    except RuntimeError as error:
+        if len(pressed) > 1:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -19,9 +19,11 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pytest
+from rich.console import Console
 
 from benchmarks.make_archive import make_archive
 from pipeline import graph, manifest
+from pipeline.job import stopped_by_ctrl_c
 from pipeline.runners import run_locally
 from pipeline.settings import RunSettings
 from pipeline.waves import new_stamp
@@ -126,6 +128,18 @@ def test_ctrl_c_finishes_the_photos_in_hand_and_says_how_to_go_on(
     assert 0 < len(archive.rows()) < len(whole.rows())
     archive.run()
     assert photos_of(archive) == photos_of(whole)
+
+
+def test_a_second_ctrl_c_within_a_stage_is_no_error_of_the_stage() -> None:
+    """Beam wraps what a stage raises, Ctrl-C too, in a RuntimeError."""
+
+    def press_twice(number: int) -> int:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        return number
+
+    with pytest.raises(KeyboardInterrupt), stopped_by_ctrl_c(Console(quiet=True)):
+        run_locally(lambda p: p | beam.Create([1]) | beam.Map(press_twice), RunSettings())
 
 
 def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
