@@ -13,7 +13,7 @@ from pipeline.plan import Plan
 from transforms import storage
 
 # Seconds that a photo takes on two cores in mode mid, before any run here has been timed.
-_GUESS = 4.0
+_GUESS = 2.0
 _ENOUGH = 10  # photos that a run must have done for its pace to count
 
 

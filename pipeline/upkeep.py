@@ -136,10 +136,8 @@ class _Rows:
                 row = self._renamed(row)
             else:
                 heir = heirs.setdefault(twin, name)
-                tiny = "unchanged" if row["reason"] else "no_face"
-                status = "cloaked" if row["faces"] else tiny
                 row = (
-                    {**row, "status": status, "duplicate_of": None, "distance": None}
+                    {**row, "status": _own_status(row), "duplicate_of": None, "distance": None}
                     if heir == name
                     else {**row, "duplicate_of": heir}
                 )
@@ -151,6 +149,15 @@ class _Rows:
     def _renamed(self, row: Row) -> Row:
         twin = self._moved.get(row["duplicate_of"])
         return row if twin is None else {**row, "duplicate_of": twin.source}
+
+
+def _own_status(duplicate: Row) -> str:
+    """The status of a duplicate that stands for itself now: that which its twin had."""
+    if duplicate["faces"]:
+        return "cloaked"
+    if duplicate["format"] is None:
+        return "companion"
+    return "unchanged" if duplicate["reason"] else "no_face"
 
 
 def _staged(library: Library, plan: Plan) -> Iterator[Known]:

@@ -147,6 +147,19 @@ def test_pruning_a_twin_leaves_its_duplicates_with_a_row_of_their_own(archive: A
     assert (archive.out / copy).exists()
 
 
+def test_pruning_a_sidecars_twin_leaves_a_sidecar(archive: Archive) -> None:
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
+    for name in ("one.xmp", "two.xmp"):
+        (archive.photos / name).write_bytes(packet)
+    archive.run()
+    rows = archive.rows()
+    (copy,) = (n for n in ("one.xmp", "two.xmp") if rows[n]["status"] == "duplicate")
+    (archive.photos / rows[copy]["duplicate_of"]).unlink()
+    archive.run(prune=True)
+    assert archive.rows()[copy]["status"] == "companion"
+    assert nothing_cloaked(archive.run())
+
+
 def test_an_archive_that_is_not_there_is_never_pruned(archive: Archive) -> None:
     shutil.rmtree(archive.photos)
     archive.photos.mkdir()

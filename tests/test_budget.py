@@ -13,10 +13,14 @@ from PIL import Image
 from transforms import assets
 from transforms.cloak.budget import TOLERANCE, Budget, Seen, look, scale_to_budget
 from transforms.cloak.faces import Cloak
+from transforms.discover import discover
 from transforms.faces.align import feather
 from transforms.faces.detect import Face, detect_faces, load_retinaface
 from transforms.faces.parameters import DetectorParameters
-from transforms.publish import change_map
+from transforms.fingerprint import ReadLimits, read_photo
+from transforms.metadata import MetadataParameters
+from transforms.publish import Destination, change_map, publish
+from transforms.scan import scanned
 
 BUDGET = Budget(flip=0.05, delta_e=0.8, dssim=0.01)
 
@@ -85,3 +89,21 @@ def test_a_cloak_is_blown_up_to_a_limit_only(
 ) -> None:
     faint = replace(cloak, change=cloak.change / 16)
     assert scale_to_budget(portrait, faint, face, BUDGET) == pytest.approx(1.3)
+
+
+def test_a_file_that_cannot_keep_to_the_budget_says_so(
+    portrait: np.ndarray, face: Face, cloak: Cloak, tmp_path: Path
+) -> None:
+    """A lossy WebP is encoded anew, and that alone is seen."""
+    (tmp_path / "in").mkdir()
+    Image.fromarray(portrait).save(tmp_path / "in" / "a.webp", quality=60)
+    (ref,) = discover(str(tmp_path / "in"))
+    scan = scanned(read_photo(ref, ReadLimits()), [face], 12)
+    place = Destination(str(tmp_path / "out"), str(tmp_path / "out" / "scratch"))
+    for budget, notes in (
+        (replace(BUDGET, dssim=1e-5), ("1 faces show more than the visibility budget",)),
+        (Budget(flip=0.2, delta_e=5.0, dssim=0.08), ()),
+    ):
+        row = publish(scan, {0: cloak}, place, "copy", budget, MetadataParameters())
+        assert (row.status, row.notes) == ("cloaked", notes)
+        assert (budget.spent(row.seen[0]) > 1 + TOLERANCE) == bool(notes)

@@ -172,7 +172,8 @@ def _first(
         if written.shape != original.shape:
             return _row(photo, "failed", reason="the cloaked file has another size")
         seen = [look(original, written, face) for face in photo.faces]
-        if all(budget.spent(figures) <= 1 + TOLERANCE for figures in seen):
+        over = [figures for figures in seen if budget.spent(figures) > 1 + TOLERANCE]
+        if not over:
             break
         scales = [
             budget.rescale(scale, figures) if budget.spent(figures) > 1 else scale
@@ -186,7 +187,7 @@ def _first(
         cloaked,
         destination,
         reason=left,
-        notes=(*encoded.notes, *people),
+        notes=(*encoded.notes, *people, *_over_budget(len(over))),
         faces=photo.faces,
         steps=tuple(cloak.steps for cloak in chosen),
         seen=tuple(seen),
@@ -199,6 +200,10 @@ def _people(data: bytes, metadata: MetadataParameters) -> tuple[bytes, tuple[str
     without, count = codecs.without_names(data)
     notes = companions.people_notes(count, metadata.strip_names)
     return without if metadata.strip_names else data, notes
+
+
+def _over_budget(count: int) -> tuple[str, ...]:
+    return (f"{count} faces show more than the visibility budget",) if count else ()
 
 
 def _left_as_is(photo: ScannedPhoto) -> str | None:

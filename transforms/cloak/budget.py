@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.metrics import structural_similarity
 
 from transforms.cloak.faces import Cloak
-from transforms.cloak.visibility import at_viewing_size, delta_e, face_region, flip
+from transforms.cloak.visibility import at_viewing_size, delta_e, dssim, face_region, flip
 from transforms.faces.align import crop_extent, crop_face, face_to_crop, invert, lay_back
 from transforms.faces.detect import Face
 
@@ -64,15 +63,8 @@ def look(clean: np.ndarray, changed: np.ndarray, face: Face) -> Seen:
         return Seen(0.0, 0.0, 0.0)
     pair = [at_viewing_size(region) for region in regions]
     matrix = face_to_crop(face.landmarks)
-    similarity = structural_similarity(
-        *(crop_face(pixels, matrix) for pixels in (clean, changed)),
-        channel_axis=2,
-        data_range=255,
-        gaussian_weights=True,  # these three: the settings of Wang et al. (2004)
-        sigma=1.5,
-        use_sample_covariance=False,
-    )
-    return Seen(flip(*pair), float(delta_e(*pair).mean()), float((1 - similarity) / 2))
+    crops = (crop_face(pixels, matrix) for pixels in (clean, changed))
+    return Seen(flip(*pair), float(delta_e(*pair).mean()), dssim(*crops))
 
 
 def scale_to_budget(pixels: np.ndarray, cloak: Cloak, face: Face, budget: Budget) -> float:

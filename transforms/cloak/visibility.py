@@ -1,4 +1,4 @@
-"""What a viewer sees of a change: FLIP and CIEDE2000 of a face at viewing size."""
+"""What is seen of a change: FLIP and CIEDE2000 of a face at viewing size, and DSSIM."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import flip_evaluator
 import numpy as np
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.metrics import structural_similarity
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
@@ -47,3 +48,25 @@ def delta_e(clean: np.ndarray, changed: np.ndarray) -> np.ndarray:
         clean, changed: uint8 (H, W, 3) RGB.
     """
     return deltaE_ciede2000(*(rgb2lab(pixels) for pixels in (clean, changed)))
+
+
+def dssim(clean: np.ndarray, changed: np.ndarray) -> float:
+    """(1 - SSIM) / 2, 0 (equal) to 1, with the settings of Wang et al. (2004), as tf.image.ssim
+    and so Fawkes have them.
+
+    Args:
+        clean, changed: uint8 (H, W, 3) RGB.
+
+    Raises:
+        ValueError: a side is shorter than SSIM's window of 11 pixels.
+    """
+    similarity = structural_similarity(
+        clean,
+        changed,
+        channel_axis=2,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    return float((1 - similarity) / 2)
