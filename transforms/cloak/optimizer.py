@@ -51,8 +51,11 @@ class Optimizer:
 
         Args:
             crops: uint8 (n, S, S, 3) RGB aligned faces, 1 <= n <= batch_size.
-            seeds: one per face. A face's jitter depends on its seed alone, so its cloak does not
-                depend on what else is in the batch, but for the rounding of sums.
+            seeds: one per face, of its jitter.
+
+        Returns:
+            One a face; to the last bit the same whatever else is in the batch, since every batch
+            is computed at one size and no sum crosses faces.
 
         Raises:
             ValueError: more faces than the batch size.
