@@ -142,7 +142,7 @@ def _cloaked(images: list[Image.Image], settings: Settings, folder: str) -> list
     for number, image in enumerate(images):
         for index, copy in enumerate([image, *_copies(image)]):
             (photos / f"{number:03}_{index}.jpg").write_bytes(_jpeg(copy, 92))
-    library = open_library(str(photos), str(Path(folder, "out")), Path(folder, "state"))
+    library = open_library(str(photos), str(Path(folder, "out")), str(Path(folder, "state")))
     stamp = waves.new_stamp(settings)
     waves.run(library, waves.plan_run(library, settings, stamp), settings, stamp)
     cloaked = []

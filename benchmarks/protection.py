@@ -92,7 +92,7 @@ def main() -> None:
                     target = f"{name}.jpg"
                     labels[target] = person
                     shared(given.people / name, base / "in" / target)
-        library = open_library(str(base / "in"), str(base / "out"), base / "state")
+        library = open_library(str(base / "in"), str(base / "out"), str(base / "state"))
         settings = load_settings(given.config, mode=given.mode)
         started = time.monotonic()
         outcome = run_job(library, settings, False, Console(stderr=True))

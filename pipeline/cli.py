@@ -42,9 +42,7 @@ In = Annotated[str, typer.Argument(metavar="IN", help="Folder of the photos; onl
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder for the cloaked photos.")]
 HowMuch = Annotated[Mode | None, typer.Option(help="How much a face may change; mid unless told.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file with settings.")]
-State = Annotated[
-    Path | None, typer.Option(help="Private folder; by default in your state folder.")
-]
+State = Annotated[str | None, typer.Option(help="Private folder; by default in your state folder.")]
 StripNames = Annotated[
     bool, typer.Option("--strip-names", help="Leave out who is in a photo, as XMP says it.")
 ]
@@ -216,10 +214,10 @@ def evaluate(
     ] = 20,
     quick: Annotated[bool, typer.Option("--quick", help="Only the files as written.")] = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the figures, .json or .parquet.")
+        str | None, typer.Option(metavar="FILE", help="Write the figures, .json or .parquet.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Contact sheet; by default in the state.")
+        str | None, typer.Option(metavar="PNG", help="Contact sheet; by default in the state.")
     ] = None,
     state: State = None,
     verbose: Verbose = False,
@@ -297,7 +295,7 @@ def verify(
 def people(
     output: Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")],
     sheet: Annotated[
-        Path | None, typer.Option(metavar="JPG", help="Contact sheet; by default in the state.")
+        str | None, typer.Option(metavar="JPG", help="Contact sheet; by default in the state.")
     ] = None,
     state: State = None,
     verbose: Verbose = False,
@@ -322,15 +320,14 @@ def forget(
     state: State = None,
 ) -> None:
     """Delete a library's private state: who is who, and pictures of faces. Photos stay."""
-    import shutil
-
     from pipeline.library import LibraryError, locked, reopen_library
+    from transforms import storage
 
     console, errors = _consoles()
     try:
         library = reopen_library(output, state)
         with locked(library):
-            shutil.rmtree(library.state)
+            storage.remove([library.state])
     except LibraryError as error:
         _stop(errors, error, BAD_INPUT)
     except OSError as error:

@@ -42,7 +42,7 @@ def run_demo(folder: Path, mode: str, console: Console) -> Path:
     photos = folder / "photos"
     with console.status("fetching public photos"):
         build_archive(photos)
-    library = open_library(str(photos), str(folder / "cloaked"), folder / "state")
+    library = open_library(str(photos), str(folder / "cloaked"), str(folder / "state"))
     with locked(library):
         outcome = run_job(library, load_settings(mode=mode), False, console)
     console.print(_table(library))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
@@ -38,9 +38,9 @@ class Request:
     recognisers: tuple[str, ...] = ()
     per_person: int = 20
     quick: bool = False
-    report: Path | None = None
-    sheet: Path | None = None
-    state: Path | None = None
+    report: str | None = None
+    sheet: str | None = None
+    state: str | None = None
 
 
 def evaluate_job(request: Request, console: Console) -> Evaluation:
@@ -55,7 +55,7 @@ def evaluate_job(request: Request, console: Console) -> Evaluation:
         transforms.assets.AssetError: a model cannot be had.
         OSError: a folder cannot be listed, or a result not written.
     """
-    root = os.path.realpath(request.root) if storage.is_local(request.root) else request.root
+    root = storage.absolute(request.root)
     _check(request, root)
     labels = read_labels(request.originals, request.people)
     probes = _photos(request.probes) if request.probes else []
@@ -73,13 +73,19 @@ def evaluate_job(request: Request, console: Console) -> Evaluation:
         )
     console.print(evaluation_report.tables(found), highlight=False)
     if found.faces:
-        sheet = request.sheet or _private(request.state or default_state(root)) / _SHEET
-        draw_sheet(found.faces).save(sheet)
+        state = storage.absolute(request.state or default_state(root))
+        sheet = storage.absolute(request.sheet or storage.join(state, _SHEET))
+        if not request.sheet:
+            storage.make_private_folder(state)
+        out = io.BytesIO()
+        draw_sheet(found.faces).save(out, "PNG")
+        storage.write_private(sheet, out.getvalue())
         console.print(
             f"\nContact sheet (it shows uncloaked faces): {sheet}", highlight=False, soft_wrap=True
         )
     if request.report:
-        request.report.write_bytes(evaluation_report.as_file(found, request.report.suffix))
+        data = evaluation_report.as_file(found, _suffix(request.report))
+        storage.write_private(storage.absolute(request.report), data)
         console.print(f"Report: {request.report}", highlight=False, soft_wrap=True)
     return found
 
@@ -90,13 +96,13 @@ def _check(request: Request, root: str) -> None:
         raise LibraryError(
             f"no recogniser is called {', '.join(unknown)}; there are {', '.join(names())}"
         )
-    if request.report and request.report.suffix not in evaluation_report.SUFFIXES:
+    if request.report and _suffix(request.report) not in evaluation_report.SUFFIXES:
         raise LibraryError(f"{request.report}: a report is written as .json or .parquet")
     for folder in filter(None, (root, request.originals, request.probes, request.others)):
         if not storage.exists(folder):
             raise LibraryError(f"{folder} does not exist")
     for file in filter(None, (request.report, request.sheet)):
-        if storage.is_local(root) and Path(os.path.realpath(file)).is_relative_to(root):
+        if storage.is_within(storage.absolute(file), root):
             raise LibraryError(
                 f"{file} lies in the library {root}, which is for publishing; it would say who is "
                 "in the photos: choose another place"
@@ -115,7 +121,5 @@ def _strangers(folder: str) -> list[tuple[str, str]]:
     return [(f"other: {printable(name)}", storage.join(folder, name)) for name in found]
 
 
-def _private(state: Path) -> Path:
-    state.mkdir(parents=True, exist_ok=True)
-    state.chmod(0o700)
-    return state
+def _suffix(file: str) -> str:
+    return os.path.splitext(file)[1]

@@ -6,9 +6,11 @@ import contextlib
 import datetime as dt
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -97,10 +99,13 @@ def run_job(
         for name in waves.models(settings):
             with console.status(f"fetching {name}"):
                 assets.fetch(name)
-    file = library.state / "progress"
     if ending.limit is not None:
         plan = replace(plan, todo=plan.todo[: ending.limit])
-    with stopped_by_ctrl_c(console) as pressed, watched(file, plan.files, console):
+    with (
+        _progress_file(library) as file,
+        stopped_by_ctrl_c(console) as pressed,
+        watched(file, plan.files, console),
+    ):
         asked = [time.time()]
 
         def stop() -> str | None:
@@ -139,6 +144,16 @@ def stopped_by_ctrl_c(console: Console) -> Iterator[Callable[[], bool]]:
         raise
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _progress_file(library: Library) -> Iterator[Path]:
+    """Where workers on this machine say how far they are; never on remote storage."""
+    if storage.is_local(library.state):
+        yield Path(library.state, "progress")
+    else:
+        with tempfile.TemporaryDirectory(prefix="photoveil-") as folder:
+            yield Path(folder, "progress")
 
 
 def _is_folder(root: str) -> bool:

@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import filelock
 import platformdirs
@@ -31,7 +30,7 @@ class Library:
 
     source: str
     root: str
-    state: Path
+    state: str
 
     @property
     def manifest(self) -> str:
@@ -54,7 +53,7 @@ class Library:
         return Destination(self.root, self.scratch)
 
 
-def open_library(source: str, root: str, state: Path | None = None, make: bool = True) -> Library:
+def open_library(source: str, root: str, state: str | None = None, make: bool = True) -> Library:
     """Check the three places of a run.
 
     Args:
@@ -65,21 +64,19 @@ def open_library(source: str, root: str, state: Path | None = None, make: bool =
     Raises:
         LibraryError: a folder is missing, cannot be used or lies inside another one.
     """
-    if storage.is_local(source):
-        source = os.path.realpath(source)
-    if storage.is_local(root):
-        root = os.path.realpath(root)
+    source, root = storage.absolute(source), storage.absolute(root)
     _check_source(source)
-    state = default_state(root) if state is None else Path(os.path.realpath(state))
+    state = default_state(root) if state is None else storage.absolute(state)
     _check_apart(source, root, state)
     _check_root(root)
     library = Library(source, root, state)
     if not make:
         return library
     try:
-        state.mkdir(parents=True, exist_ok=True)
-        state.chmod(0o700)  # it holds who is who, and pictures of faces while a run goes on
-        (state / _SOURCE).write_bytes(os.fsencode(source))
+        storage.make_private_folder(state)
+        storage.write_atomic(
+            storage.join(state, _SOURCE), os.fsencode(source), storage.join(state, "unfinished")
+        )
     except OSError as error:
         raise LibraryError(f"{state} cannot be used: {storage.explain(error)}") from error
     if storage.is_local(root):
@@ -91,29 +88,29 @@ def open_library(source: str, root: str, state: Path | None = None, make: bool =
     return library
 
 
-def reopen_library(root: str, state: Path | None = None) -> Library:
+def reopen_library(root: str, state: str | None = None) -> Library:
     """A library that a run has made, with the folder that the run was given.
 
     Raises:
         LibraryError: there is none, or its private state is lost.
     """
-    if storage.is_local(root):
-        root = os.path.realpath(root)
-    state = default_state(root) if state is None else Path(os.path.realpath(state))
+    root = storage.absolute(root)
+    state = default_state(root) if state is None else storage.absolute(state)
     if not storage.exists(storage.join(root, FOLDER)):
         raise LibraryError(f"{root} is no library of cloaked photos")
-    if not (state / _SOURCE).exists():
+    note = storage.join(state, _SOURCE)
+    if not storage.exists(note):
         raise LibraryError(
             f"{state} is not the private state of {root}; give the folder that the run was given "
             "(--state)"
         )
-    return Library(os.fsdecode((state / _SOURCE).read_bytes()), root, state)
+    return Library(os.fsdecode(storage.read_bytes(note)), root, state)
 
 
-def default_state(root: str) -> Path:
+def default_state(root: str) -> str:
     """The private folder of the library at `root`, in the user's own state folder."""
     name = hashlib.sha256(root.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return platformdirs.user_state_path("photoveil") / "libraries" / name
+    return str(platformdirs.user_state_path("photoveil") / "libraries" / name)
 
 
 @contextlib.contextmanager
@@ -124,8 +121,8 @@ def locked(library: Library) -> Iterator[None]:
         LibraryError: another run holds it.
     """
     local = storage.is_local(library.root)
-    folder = Path(library.root, FOLDER) if local else library.state
-    lock = filelock.FileLock(folder / "lock")
+    folder = storage.join(library.root, FOLDER) if local else library.state
+    lock = filelock.FileLock(storage.join(folder, "lock"))
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
@@ -154,19 +151,19 @@ def _check_source(source: str) -> None:
         )
 
 
-def _check_apart(source: str, root: str, state: Path) -> None:
-    if _within(root, source):
+def _check_apart(source: str, root: str, state: str) -> None:
+    if storage.is_within(root, source):
         raise LibraryError(
             f"the output folder {root} lies inside the input folder {source}; choose one outside, "
             "so that originals and cloaked photos never mix"
         )
-    if _within(source, root):
+    if storage.is_within(source, root):
         raise LibraryError(
             f"the input folder {source} lies inside the output folder {root}; choose another "
             "output folder, so that no original is ever overwritten"
         )
     for folder, what in ((root, "output"), (source, "input")):
-        if _within(str(state), folder):
+        if storage.is_within(state, folder):
             raise LibraryError(
                 f"the state folder {state} lies inside the {what} folder {folder}; it holds "
                 "pictures of faces and must stay private: choose another place"
@@ -187,8 +184,3 @@ def _check_root(root: str) -> None:
             f"{root} is not empty and no library of cloaked photos; choose a new or an empty "
             "folder, so that nothing in it is overwritten"
         )
-
-
-def _within(path: str, folder: str) -> bool:
-    separator = os.sep if storage.is_local(folder) else "/"
-    return f"{path}{separator}".startswith(f"{folder.rstrip(separator)}{separator}")

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline import manifest
 from pipeline.library import Library
 from pipeline.settings import Settings
-from transforms import near_duplicates, storage
+from transforms import near_duplicates, storage, tables
 from transforms.discover import PhotoRef
 from transforms.faces.align import crop_face, face_to_crop
 from transforms.faces.detect import Face
@@ -59,7 +58,7 @@ class Likes:
         compared = self._comparable(mine)
         distances: dict[tuple[str, str], int] = {}
         if compared:
-            rows = pq.read_table(find(compared)).to_pylist()
+            rows = tables.read(find(compared)).to_pylist()
             distances = {(row["one"], row["other"]): row["distance"] for row in rows}
         self._manifest = None  # as it is when this wave begins, read if need be
         changed: dict[str, ScannedPhoto] = {}

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transforms import storage
+from transforms import storage, tables
 from transforms.cloak.measure import Measured
 from transforms.discover import PhotoRef, printable
 from transforms.publish import Copied, Written
@@ -199,7 +199,7 @@ def _latest(folder: str, columns: Sequence[str]) -> pa.Table:
     """The latest row of each source. Parts are named by the time of their run and wave."""
     wanted = list(dict.fromkeys((*columns, "source", "status")))
     schema = pa.schema([SCHEMA.field(name) for name in wanted])
-    parts = [read_part(path, schema) for path in sorted(_parts(folder))]
+    parts = [read_part(path, schema) for path in tables.parts(folder)]
     table = pa.concat_tables([schema.empty_table(), *parts])
     numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     keyed = table.append_column("_part", pa.array(numbers, pa.int64()))
@@ -231,7 +231,7 @@ def compact(folder: str, scratch: str, name: str) -> None:
 
     A crash on the way leaves rows twice at worst, which `read` and the next compaction mend.
     """
-    old = _parts(folder)
+    old = tables.parts(folder)
     _write(read(folder), folder, scratch, name)
     target = storage.join(folder, f"{name}.parquet")
     storage.remove([path for path in old if path != target])
@@ -239,21 +239,11 @@ def compact(folder: str, scratch: str, name: str) -> None:
 
 def is_compact(folder: str) -> bool:
     """True when no run has left the dataset in several parts."""
-    return len(_parts(folder)) < 2
+    return len(tables.parts(folder)) < 2
 
 
 def _write(table: pa.Table, folder: str, scratch: str, name: str) -> None:
-    out = pa.BufferOutputStream()
-    pq.write_table(table, out, compression="zstd")
-    target = storage.join(folder, f"{name}.parquet")
-    storage.write_atomic(target, out.getvalue().to_pybytes(), scratch)
-
-
-def _parts(folder: str) -> list[str]:
-    if not storage.exists(folder):
-        return []
-    names = [entry.relative for entry in storage.walk(folder)]
-    return [storage.join(folder, name) for name in names if name.endswith(".parquet")]
+    tables.write(table, storage.join(folder, f"{name}.parquet"), scratch)
 
 
 def utc(seconds: float) -> dt.datetime:

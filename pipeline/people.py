@@ -10,15 +10,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from transforms import storage
+from transforms import storage, tables
 from transforms.faces.identity import (
     LIKENESS,
     Change,
@@ -58,8 +56,8 @@ class Person:
 class People:
     """The people of a library, in its private state folder."""
 
-    def __init__(self, state: Path) -> None:
-        self._folder = state / "people"
+    def __init__(self, state: str) -> None:
+        self._folder = storage.join(state, "people")
         self._recogniser: Recogniser | None = None
 
     def add(self, photos: Iterable[ScannedPhoto], part: str) -> None:
@@ -116,10 +114,10 @@ class People:
 
     def known(self) -> dict[str, str]:
         """The person of each face, as of the last `settle`."""
-        file = self._folder / "people.parquet"
-        if not file.exists():
+        file = storage.join(self._folder, "people.parquet")
+        if not storage.exists(file):
             return {}
-        table = pq.read_table(file)
+        table = tables.read(file)
         return dict(zip(*(column.to_pylist() for column in table), strict=True))
 
     def everyone(self) -> list[Person]:
@@ -156,36 +154,37 @@ class People:
 
     def _faces(self) -> pa.Table:
         """One row a face, in the order of their keys."""
-        folder = self._folder / "faces"
-        parts = sorted(folder.glob("*.parquet")) if folder.exists() else []
-        table = pa.concat_tables(
-            [FACES.empty_table(), *(pq.read_table(p).cast(FACES) for p in parts)]
-        )
+        parts = (tables.read(path).cast(FACES) for path in tables.parts(self._faces_folder))
+        table = pa.concat_tables([FACES.empty_table(), *parts])
         keys = np.array(table["face"].to_pylist(), object)
         _, first = np.unique(keys, return_index=True) if len(keys) else (None, [])
         return table.take(pa.array(first, pa.int64()))
 
     def _compact(self, table: pa.Table) -> None:
-        folder = self._folder / "faces"
-        old = [path for path in folder.glob("*.parquet") if path.name != "all.parquet"]
-        self._write(table, "faces/all.parquet")
-        for path in old:
-            path.unlink()
+        whole = "faces/all.parquet"
+        old = tables.parts(self._faces_folder)
+        self._write(table, whole)
+        storage.remove([path for path in old if path != storage.join(self._folder, whole)])
+
+    @property
+    def _faces_folder(self) -> str:
+        return storage.join(self._folder, "faces")
+
+    @property
+    def _scratch(self) -> str:
+        return storage.join(self._folder, "unfinished")
 
     def _write(self, table: pa.Table, name: str) -> None:
-        out = pa.BufferOutputStream()
-        pq.write_table(table, out, compression="zstd")
-        scratch = str(self._folder / "unfinished")
-        storage.write_atomic(str(self._folder / name), out.getvalue().to_pybytes(), scratch)
+        tables.write(table, storage.join(self._folder, name), self._scratch)
 
     def _log(self, change: Change) -> None:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         lines = [f"{now} {old} was merged into {new}\n" for old, new in change.merged]
         lines += [f"{now} {new} was split off {old}\n" for new, old in change.split]
         if lines:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with open(self._folder / "changes.log", "a") as stream:
-                stream.writelines(lines)
+            log = storage.join(self._folder, "changes.log")
+            before = storage.read_bytes(log) if storage.exists(log) else b""
+            storage.write_atomic(log, before + "".join(lines).encode(), self._scratch)
 
 
 class Recogniser:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -22,7 +22,7 @@ _MOST_SHOWN = 100  # people on the sheet
 _LABEL = 90  # pixels
 
 
-def show_people(library: Library, console: Console, sheet: Path | None = None) -> Path | None:
+def show_people(library: Library, console: Console, sheet: str | None = None) -> str | None:
     """Print the people of a library and draw their contact sheet.
 
     Args:
@@ -36,9 +36,9 @@ def show_people(library: Library, console: Console, sheet: Path | None = None) -
     """
     if not storage.exists(library.manifest):
         raise LibraryError(f"{library.root} is no library of cloaked photos")
-    if sheet is not None and storage.is_local(library.root):
-        sheet = sheet.resolve()
-        if sheet.is_relative_to(library.root):
+    if sheet is not None:
+        sheet = storage.absolute(sheet)
+        if storage.is_within(sheet, library.root):
             raise LibraryError(f"{sheet} lies in the library, where no clean face may be")
     people = People(library.state)
     everyone = people.everyone()
@@ -51,9 +51,10 @@ def show_people(library: Library, console: Console, sheet: Path | None = None) -
         counts = (f"{len(person.photos):,}", f"{len(person.faces):,}")
         table.add_row(person.name, *counts, first, last)
     console.print(table)
-    sheet = sheet or library.state / "people" / "people.jpg"
-    draw_sheet(library, people, everyone[:_MOST_SHOWN]).save(sheet, quality=90)
-    sheet.chmod(0o600)
+    sheet = sheet or storage.join(library.state, "people/people.jpg")
+    out = io.BytesIO()
+    draw_sheet(library, people, everyone[:_MOST_SHOWN]).save(out, "JPEG", quality=90)
+    storage.write_private(sheet, out.getvalue())
     console.print(f"Faces: {sheet}", highlight=False, soft_wrap=True)
     return sheet
 

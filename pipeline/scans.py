@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from transforms import tables
 from transforms.discover import PhotoRef
 from transforms.faces.align import CROP_SIZE
 from transforms.faces.detect import Face
@@ -79,7 +79,7 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
 
 def read_scans(file: str) -> Iterator[ScannedPhoto]:
     """The scanned photos of one wave, in the order of their names."""
-    rows = pq.read_table(file, schema=SCHEMA).to_pylist()
+    rows = tables.read(file).cast(SCHEMA).to_pylist()
     return (_from_row(row) for row in sorted(rows, key=lambda row: row["ref"]["relative"]))
 
 

@@ -8,7 +8,6 @@ import errno
 import hashlib
 import itertools
 import secrets
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -203,20 +202,21 @@ def _run_wave(
     name: str,
     progress: Path | None,
 ) -> list[dict[str, Any]]:
-    folder = _wave_folder(library, groups, stamp)
+    waves = storage.join(library.state, "waves")
+    folder = storage.join(waves, _wave_name(groups, stamp))
     wave = graph.Wave(
         library.destination,
-        str(folder / "scan"),
-        str(folder / "pairs"),
-        str(folder / "cloaks"),
+        storage.join(folder, "scan"),
+        storage.join(folder, "pairs"),
+        storage.join(folder, "cloaks"),
         storage.join(library.scratch, name),
         stamp,
         None if progress is None else str(progress),
     )
-    scanned = str(folder / "scanned.parquet")
+    scanned = storage.join(folder, "scanned.parquet")
     if not storage.exists(scanned):
         _run(partial(graph.scan, groups=list(groups)), settings, wave, library)
-        _keep(f"{wave.scans}{_ONE_SHARD}", scanned, str(folder))
+        _keep(f"{wave.scans}{_ONE_SHARD}", scanned, folder)
 
     def find(hashes: list[Hashed]) -> str:
         _run(partial(graph.alike, photos=hashes), settings, wave, library)
@@ -228,7 +228,7 @@ def _run_wave(
     _run(partial(graph.cloak, photos=photos), settings, wave, library)
     part = storage.join(library.manifest, f"{name}.parquet")
     _keep(f"{wave.manifest}{_ONE_SHARD}", part, library.scratch)
-    shutil.rmtree(folder)
+    storage.remove([waves])  # this one, and what was left of others that will not be resumed
     columns = ["source", "status", "reason", "distance", "faces"]
     return manifest.read_part(part).select(columns).to_pylist()
 
@@ -239,17 +239,10 @@ def _keep(written: str, target: str, scratch: str) -> None:
     storage.remove([written])
 
 
-def _wave_folder(library: Library, groups: Sequence[ContentGroup], stamp: RunStamp) -> Path:
-    """The private folder of a wave; one that was interrupted finds its own again."""
+def _wave_name(groups: Sequence[ContentGroup], stamp: RunStamp) -> str:
+    """Of the private folder of a wave; one that was interrupted finds its own again."""
     content = repr((stamp.settings_hash, stamp.assets_hash, stamp.version, *groups)).encode()
-    waves = library.state / "waves"
-    folder = waves / hashlib.sha256(content).hexdigest()[:32]
-    if waves.exists():
-        for other in waves.iterdir():
-            if other != folder:
-                shutil.rmtree(other)
-    (folder / "cloaks").mkdir(parents=True, exist_ok=True)
-    return folder
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _run(

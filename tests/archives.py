@@ -33,7 +33,7 @@ class Archive:
 
     @property
     def library(self) -> Library:
-        return open_library(str(self.photos), str(self.out), self.state)
+        return open_library(str(self.photos), str(self.out), str(self.state))
 
     def plan(self, settings: Settings | None = None, recloak: bool = False) -> Plan:
         settings = settings or self.settings

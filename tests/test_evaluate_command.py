@@ -37,7 +37,7 @@ class Library:
         config = base / "quick.yaml"
         config.write_text("cloak: {steps: 6, batch_size: 4, surrogates: [mobilefacenet]}\n")
         self.state = base / "state"
-        library = open_library(str(self.photos), str(self.out), self.state)
+        library = open_library(str(self.photos), str(self.out), str(self.state))
         run_job(library, load_settings(config), False, Console(quiet=True))
         self.before = hashes(self.out)
         self.report, self.sheet = base / "report.json", base / "sheet.png"
@@ -102,8 +102,8 @@ def test_leave_one_out_and_a_sheet_in_the_private_state(library: Library) -> Non
         str(library.photos),
         recognisers=("mobilefacenet",),
         quick=True,
-        report=report,
-        state=library.state,
+        report=str(report),
+        state=str(library.state),
     )
     evaluate_job(request, console)
     # Only Obama has two photos; each is searched for in the other's cloaked file.
@@ -142,9 +142,9 @@ def test_an_original_that_was_changed_since_is_named(library: Library, tmp_path:
     [
         ({"recognisers": ("nobody",)}, "no recogniser is called nobody"),
         ({"probes": "missing"}, "missing does not exist"),
-        ({"report": Path("report.txt")}, ".json or .parquet"),
-        ({"report": Path("out/report.json")}, "choose another place"),
-        ({"sheet": Path("out/sheet.png")}, "choose another place"),
+        ({"report": "report.txt"}, ".json or .parquet"),
+        ({"report": "out/report.json"}, "choose another place"),
+        ({"sheet": "out/sheet.png"}, "choose another place"),
         ({"people": "quick.yaml"}, "columns file and person"),
         ({"root": "photos"}, "has no manifest"),
         ({"probes": "strangers"}, "no person of the probes has a photo in"),
@@ -156,7 +156,9 @@ def test_wrong_input_is_refused(
     monkeypatch.chdir(library.base)
     (library.base / "strangers" / "eileen").mkdir(parents=True, exist_ok=True)
     shutil.copy("others/astronaut.png", "strangers/eileen")
-    request = Request(**{"root": "out", "originals": "photos", "state": library.state, **wrong})
+    request = Request(
+        **{"root": "out", "originals": "photos", "state": str(library.state), **wrong}
+    )
     with pytest.raises(LibraryError, match=words):
         evaluate_job(request, Console(quiet=True))
 

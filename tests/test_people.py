@@ -123,13 +123,13 @@ def test_the_command_lists_them_with_dates_and_a_private_sheet(archive: Archive)
     assert whose(archive)["biden.jpg"] in line
     sheet = archive.state / "people/people.jpg"
     assert sheet.stat().st_mode & 0o077 == 0
-    assert Image.open(sheet).height == 112 * len(People(archive.state).everyone())
+    assert Image.open(sheet).height == 112 * len(People(str(archive.state)).everyone())
     with pytest.raises(LibraryError, match="no clean face"):
-        show_people(archive.library, Console(quiet=True), archive.out / "sheet.jpg")
+        show_people(archive.library, Console(quiet=True), str(archive.out / "sheet.jpg"))
 
 
 def test_who_is_in_the_photos_stays_out_of_the_library(archive: Archive) -> None:
-    names = [person.name.encode() for person in People(archive.state).everyone()]
+    names = [person.name.encode() for person in People(str(archive.state)).everyone()]
     for path in (archive.out / "_photoveil").rglob("*"):
         if path.is_file():
             assert not any(name in path.read_bytes() for name in names)
@@ -194,7 +194,7 @@ def test_nobody_of_that_name(archive: Archive, tmp_path: Path) -> None:
 
 def test_dates_and_counts_come_from_the_photos(archive: Archive) -> None:
     biden = whose(archive)["biden.jpg"]
-    (person,) = (p for p in People(archive.state).everyone() if p.name == biden)
+    (person,) = (p for p in People(str(archive.state)).everyone() if p.name == biden)
     assert person.first == person.last == dt.datetime(2013, 5, 1, 12)
     assert len(person.photos) == 1
 

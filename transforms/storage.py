@@ -50,6 +50,28 @@ def join(root: str, relative: str) -> str:
     return os.path.join(root, relative) if is_local(root) else f"{root.rstrip('/')}/{relative}"
 
 
+def absolute(path: str) -> str:
+    """The path by which a folder is known, wherever it is called from."""
+    return os.path.realpath(path) if is_local(path) else path.rstrip("/")
+
+
+def is_within(path: str, folder: str) -> bool:
+    """True for `folder` itself and all below it, both absolute."""
+    separator = os.sep if is_local(folder) else "/"
+    return f"{path}{separator}".startswith(f"{folder.rstrip(separator)}{separator}")
+
+
+def make_private_folder(path: str) -> None:
+    """Make a folder that nobody but its owner may look into; remotely the bucket's rules decide.
+
+    Raises:
+        OSError: it cannot be made, or is another user's.
+    """
+    if is_local(path):
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, 0o700)
+
+
 def exists(path: str) -> bool:
     """True when a file or folder (or, remotely, anything below that name) is there."""
     if is_local(path):
@@ -150,6 +172,17 @@ def write_atomic(
             os.unlink(unfinished)
         raise
     _sync_folder(os.path.dirname(path))
+
+
+def write_private(path: str, data: bytes) -> None:
+    """Write a file that tells who someone is; on a local disk for its owner alone.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_atomic(path, data, os.path.dirname(path))
+    if is_local(path):
+        os.chmod(path, 0o600)
 
 
 def _carry_attributes(source: str, target: str) -> None:

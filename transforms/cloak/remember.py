@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
@@ -44,14 +43,14 @@ class Remembered(ModelHandler[Example, PredictionResult, Model]):
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[PredictionResult]:
         key = hashlib.sha256(pickle.dumps(list(batch))).hexdigest()
-        file = Path(self._folder, key)
-        if file.exists():
-            inferences = pickle.loads(file.read_bytes())
+        file = storage.join(self._folder, key)
+        if storage.exists(file):
+            inferences = pickle.loads(storage.read_bytes(file))
         else:
             results = self._handler.run_inference(batch, model, inference_args)
             inferences = [result.inference for result in results]
             with contextlib.suppress(OSError):  # a full disk costs the insurance, not the photo
-                storage.write_atomic(str(file), pickle.dumps(inferences), self._folder)
+                storage.write_atomic(file, pickle.dumps(inferences), self._folder)
         for example, inference in zip(batch, inferences, strict=True):
             yield PredictionResult(example, inference)
 
