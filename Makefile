@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 
 PEOPLE ?= ../shared/data/people
 
-.PHONY: demo test test-kill bench-protection bench-fawkes bench-detector install clean
+.PHONY: demo test test-kill test-prism test-flink bench-protection bench-fawkes bench-detector install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -17,6 +17,12 @@ test: install  ## Linter, type checker and the default test suite
 
 test-kill: install  ## Kill a real run at many random points; KILLS=how many
 	PHOTOVEIL_KILLS=$(or $(KILLS),20) $(BIN)/pytest tests/test_kill.py -k killed
+
+test-prism: install $(VENV)/prism/prism  ## The main job on Beam's Prism and in several processes, against the local runner; needs Go
+	PATH="$(CURDIR)/$(VENV)/prism:$$PATH" PHOTOVEIL_RUNNERS="prism workers" $(BIN)/pytest tests/test_runners.py
+
+test-flink: install  ## The same on Flink; FLINK_JOB_SERVER=path of Beam's job server jar, FLINK_MASTER=host:port of a cluster; needs Java
+	PHOTOVEIL_RUNNERS=flink $(BIN)/pytest tests/test_runners.py
 
 bench-protection: install  ## Do unseen recognisers find people in written files? PEOPLE=folder with people.csv or a folder a person; ARGS="--mode low --half b"
 	$(BIN)/pip install --quiet --editable '.[evaluate]'
@@ -36,6 +42,10 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
+
+$(VENV)/prism/prism: $(VENV)/installed
+	GOBIN="$(CURDIR)/$(@D)" go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$$($(BIN)/python -c \
+		'import apache_beam; print(apache_beam.__version__)')
 
 # What Fawkes imports and the project does not have, in a folder of its own: what its metadata asks
 # for is TensorFlow 2.4. It wants pkg_resources, which later setuptools lack.

@@ -37,6 +37,15 @@ class Mode(StrEnum):
     high = "high"
 
 
+class Runner(StrEnum):
+    """What carries the work out."""
+
+    local = "local"
+    prism = "prism"
+    flink = "flink"
+    dataflow = "dataflow"
+
+
 # What several commands are told in the same words.
 In = Annotated[str, typer.Argument(metavar="IN", help="Folder of the photos; only read.")]
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder for the cloaked photos.")]
@@ -86,6 +95,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Processes; one uses every core already.")
     ] = None,
+    runner: Annotated[
+        Runner | None, typer.Option(help="What carries the work out; local unless told.")
+    ] = None,
     strip_names: StripNames = False,
     only: Only = None,
     spare: Spare = None,
@@ -119,6 +131,7 @@ def run(
             config,
             mode=mode and mode.value,
             workers=workers,
+            runner=runner and runner.value,
             strip_names=strip_names or None,
             only=only or None,
             spare=spare or None,

@@ -124,7 +124,10 @@ def cloak(
     cloaked, uncloaked = (
         by_photo
         | "Faces" >> beam.FlatMapTuple(lambda key, p: [(key, face) for face in aligned_faces(p)])
-        | "Cloak" >> RunInference(KeyedModelHandler(handler)).with_exception_handling()
+        | "Cloak"
+        >> RunInference(KeyedModelHandler(handler))
+        .with_exception_handling()
+        .with_resource_hints(**_hints(settings))
     )
     cloaks = (
         cloaked
@@ -153,6 +156,11 @@ def cloak(
         >> beam.FlatMap(lambda done: manifest_rows(done.example, done.inference, wave.stamp))
         | WriteToParquet(wave.manifest, manifest.SCHEMA, file_name_suffix=".parquet", num_shards=1)
     )
+
+
+def _hints(settings: Settings) -> dict[str, str]:
+    accelerator = settings.run.accelerator
+    return {"accelerator": accelerator} if accelerator else {}
 
 
 def _undetected(failure) -> list[ScannedPhoto]:

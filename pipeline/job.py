@@ -15,7 +15,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from pipeline import history, waves
+from pipeline import history, runners, waves
 from pipeline.library import Library, LibraryError
 from pipeline.people import People
 from pipeline.plan import Plan
@@ -90,9 +90,11 @@ def run_job(
     A first Ctrl-C ends the run after the photos in hand, a second one at once.
 
     Raises:
+        SettingsError: the runner's options are wrong.
         transforms.assets.AssetError: a model cannot be had.
         OSError: the archive cannot be listed, or the library or state not written.
     """
+    runners.check(settings.run, library.source, library.root, library.state)
     stamp = waves.new_stamp(settings)
     plan = make_and_show_plan(library, settings, stamp, recloak, console)
     if plan.todo:

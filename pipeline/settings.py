@@ -22,6 +22,8 @@ from transforms.metadata import MetadataParameters
 from transforms.near_duplicates import NearDuplicateParameters
 
 Mode = Literal["low", "mid", "high"]
+Runner = Literal["local", "prism", "flink", "dataflow"]
+Option = str | int | float | bool
 
 
 class SettingsError(ValueError):
@@ -40,6 +42,12 @@ class RunSettings(BaseModel):
     """How exact duplicates get their twin's output; hard links share its modification time."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes on this machine. TensorFlow uses all cores in one; more pays from 8 cores up."""
+    runner: Runner = "local"
+    """What carries the pipelines out: see docs/runners.md."""
+    options: dict[str, Option | list[Option]] = {}
+    """Options of Beam and its runner, under Beam's own names."""
+    accelerator: str | None = None
+    """What workers that cloak faces must have, as Beam's resource hint says it."""
 
 
 class Settings(BaseModel):
@@ -80,7 +88,10 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
     mode = given.pop("mode", user.get("mode", "mid"))
     if mode not in Mode.__args__:  # type: ignore[attr-defined]
         raise SettingsError(f"mode: {mode!r} is none of low, mid, high")
-    values = _merge(_preset(mode), user)
+    told = user.get("run")
+    runner = given.get("runner", told.get("runner") if isinstance(told, dict) else None)
+    runners_own = _preset(runner) if runner in ("flink", "dataflow") else {}
+    values = _merge(_merge(_preset(mode), runners_own), user)
     if (strip_names := given.pop("strip_names", None)) is not None:
         values = _merge(values, {"metadata": {"strip_names": strip_names}})
     people = {name: given.pop(name) for name in ("only", "spare") if name in given}
@@ -93,8 +104,8 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
         raise SettingsError(f"settings not understood{where}:\n" + "\n".join(lines)) from error
 
 
-def _preset(mode: str) -> dict[str, Any]:
-    return yaml.safe_load(files("configs").joinpath(f"{mode}.yaml").read_text("utf-8")) or {}
+def _preset(name: str) -> dict[str, Any]:
+    return yaml.safe_load(files("configs").joinpath(f"{name}.yaml").read_text("utf-8")) or {}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

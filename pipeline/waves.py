@@ -24,7 +24,7 @@ from pipeline.likes import Likes
 from pipeline.manifest import RunStamp
 from pipeline.people import People
 from pipeline.plan import COLUMNS, Plan, make_plan
-from pipeline.runners import run_locally
+from pipeline.runners import run_pipeline
 from pipeline.scans import read_scans
 from pipeline.settings import Settings
 from transforms import assets, storage
@@ -249,7 +249,7 @@ def _run(
     build: Callable[..., None], settings: Settings, wave: graph.Wave, library: Library
 ) -> None:
     try:
-        run_locally(partial(build, settings=settings, wave=wave), settings.run)
+        run_pipeline(partial(build, settings=settings, wave=wave), settings.run)
     except RuntimeError as error:  # Beam hands errors of its workers over as text
         if f"[Errno {errno.ENOSPC}]" in str(error) or f"[Errno {errno.EDQUOT}]" in str(error):
             raise _full(library) from error

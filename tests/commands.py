@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 
-def photoveil(*arguments: object) -> subprocess.CompletedProcess[str]:
+def photoveil(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """The `photoveil` command in a process of its own, its output captured."""
     return subprocess.run(
         [Path(sys.executable).with_name("photoveil"), *map(str, arguments)],
         capture_output=True,
         text=True,
         errors="surrogateescape",
-        env={**os.environ, "COLUMNS": "200"},
+        env={**os.environ, "COLUMNS": "200", **environment},
         timeout=400,
         check=False,
     )

@@ -24,7 +24,7 @@ from rich.console import Console
 from benchmarks.make_archive import make_archive
 from pipeline import graph, manifest
 from pipeline.job import stopped_by_ctrl_c
-from pipeline.runners import run_locally
+from pipeline.runners import run_pipeline
 from pipeline.settings import RunSettings
 from pipeline.waves import new_stamp
 from tests.archives import QUICK, Archive
@@ -139,7 +139,7 @@ def test_a_second_ctrl_c_within_a_stage_is_no_error_of_the_stage() -> None:
         return number
 
     with pytest.raises(KeyboardInterrupt), stopped_by_ctrl_c(Console(quiet=True)):
-        run_locally(lambda p: p | beam.Create([1]) | beam.Map(press_twice), RunSettings())
+        run_pipeline(lambda p: p | beam.Create([1]) | beam.Map(press_twice), RunSettings())
 
 
 def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
@@ -184,7 +184,7 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
     def build(pipeline: beam.Pipeline) -> None:
         graph.cloak(pipeline, photos, settings, wave)
 
-    run_locally(build, settings.run)
+    run_pipeline(build, settings.run)
     rows = manifest.read_part(str(out / "part-00000-of-00001.parquet")).to_pylist()
     by_source = {row["source"]: row for row in rows}
     assert by_source[good.source]["status"] == "cloaked"

@@ -1,0 +1,226 @@
+"""The same command on other runners: the same files, the same manifest.
+
+The engines run where they are asked for, since each takes half a minute: `make test-prism`,
+`make test-flink`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import manifest, runners
+from pipeline.demo import build_archive
+from pipeline.settings import RunSettings, SettingsError, load_settings
+from tests.commands import hashes, photoveil
+from transforms import assets
+
+ENGINES = os.environ.get("PHOTOVEIL_RUNNERS", "").split()
+QUICK = "cloak: {steps: 8, batch_size: 3, surrogates: [mobilefacenet]}\nrun:\n  wave_photos: 6\n"
+
+
+def on(name: str) -> pytest.MarkDecorator:
+    reason = f"takes long: runs only where PHOTOVEIL_RUNNERS has {name}"
+    return pytest.mark.skipif(name not in ENGINES, reason=reason)
+
+
+class Base:
+    """A small archive with what a real one has in it, and the local runner's run over it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.photos = folder, folder / "photos"
+        build_archive(self.photos)
+        two = [np.asarray(Image.open(assets.fetch(f"{name}.jpg"))) for name in ("obama", "biden")]
+        height = min(picture.shape[0] for picture in two)
+        both = np.concatenate([picture[:height] for picture in two], axis=1)
+        Image.fromarray(both).save(self.photos / "2014/together.jpg", quality=92)
+        self.reference = self.run("local")
+
+    def run(self, name: str, runner: str = "local", config: str = "", **environment: str) -> Path:
+        """The output folder of a run that has failed on no other photo than the damaged one."""
+        settings = self.folder / f"{name}.yaml"
+        settings.write_text(QUICK + config)
+        out = self.folder / name
+        done = photoveil(
+            *("run", self.photos, out, "--state", self.folder / f"{name}-state"),
+            *("--config", settings, "--runner", runner),
+            **environment,
+        )
+        assert done.returncode == 3, done.stdout + done.stderr
+        return out
+
+    def assert_same(self, out: Path) -> None:
+        assert photos_of(out) == photos_of(self.reference)
+        assert rows_of(out) == rows_of(self.reference)
+
+
+def photos_of(out: Path) -> dict[str, str]:
+    return {n: h for n, h in hashes(out).items() if not n.startswith("_photoveil/")}
+
+
+def rows_of(out: Path) -> dict[str, dict[str, Any]]:
+    """The manifest without the run's name and its times."""
+    rows = manifest.read(str(out / "_photoveil/manifest")).drop(["run_id", "finished"])
+    return {row["source"]: row for row in rows.to_pylist()}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return Base(tmp_path_factory.mktemp("runners"))
+
+
+@contextlib.contextmanager
+def worker_pool(**environment: str) -> Iterator[str]:
+    """Beam's worker pool, which starts a Python process for a job; yields its address."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    beside = Path(sys.executable).parent  # the pool starts what `python` is on the PATH
+    pool = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main"),
+            *("--service_port", str(port)),
+        ],
+        env={**os.environ, "PATH": f"{beside}:{os.environ['PATH']}", **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield f"localhost:{port}"
+    finally:
+        pool.terminate()
+        pool.wait()
+
+
+@on("workers")
+def test_several_processes_write_the_same(base: Base) -> None:
+    base.assert_same(base.run("workers", config="  workers: 2\n"))
+
+
+@on("prism")
+def test_prism_writes_the_same(base: Base) -> None:
+    base.assert_same(base.run("prism", "prism"))
+
+
+@on("prism")
+def test_workers_apart_from_the_launcher_need_nothing_of_it(base: Base) -> None:
+    """Nothing but what is pickled reaches a worker in a process of its own, and it takes the
+    models from its own cache."""
+    theirs = base.folder / "image"
+    (theirs / "assets").parent.mkdir()
+    (theirs / "assets").symlink_to(assets.cache_folder() / "assets")
+    with worker_pool(PHOTOVEIL_CACHE=str(theirs)) as address:
+        external = f"{{environment_type: EXTERNAL, environment_config: '{address}'}}"
+        base.assert_same(base.run("apart", "prism", f"  options: {external}\n"))
+
+
+@on("flink")
+def test_flink_writes_the_same(base: Base) -> None:
+    """On the Flink within Beam's job server, or on the session cluster FLINK_MASTER."""
+    jar = os.environ.get("FLINK_JOB_SERVER")
+    if not jar:
+        pytest.skip("FLINK_JOB_SERVER is not the path of Beam's Flink job server")
+    options = f"flink_job_server_jar: {jar}"
+    with worker_pool() as address:
+        if master := os.environ.get("FLINK_MASTER"):
+            options += f", flink_master: '{master}', environment_type: EXTERNAL"
+            options += f", environment_config: '{address}'"
+        base.assert_same(base.run("flink", "flink", f"  options: {{{options}}}\n"))
+
+
+@on("prism")
+def test_ctrl_c_ends_after_the_photos_in_hand_and_another_runner_goes_on(base: Base) -> None:
+    out, state = base.folder / "stopped", base.folder / "stopped-state"
+    config = base.folder / "stopped.yaml"
+    config.write_text(QUICK)
+    run = subprocess.Popen(
+        [
+            *(Path(sys.executable).with_name("photoveil"), "run", base.photos, out),
+            *("--state", state, "--config", config, "--runner", "prism"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    while run.poll() is None and not (state / "progress").exists():
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to all that the command started
+    said = run.communicate()[0].decode()
+    assert run.returncode == 130, said
+    assert "Stopped by Ctrl-C" in said
+    assert 0 < len(rows_of(out)) < len(rows_of(base.reference))
+    base.assert_same(base.run("stopped"))
+
+
+@on("prism")
+def test_a_job_server_ends_with_its_run() -> None:
+    run = subprocess.Popen(
+        [
+            *(sys.executable, "-c"),
+            "import time, apache_beam as beam; from pipeline.runners import run_pipeline; "
+            "from pipeline.settings import RunSettings; "
+            "run_pipeline(lambda p: p | beam.Create([1]), RunSettings(runner='prism')); "
+            "print('done', flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    assert run.stdout is not None
+    assert run.stdout.readline() == b"done\n"
+    servers = children(run.pid)
+    assert any(b"prism" in command for command in servers.values())
+    run.kill()
+    run.wait()
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in servers) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in servers)
+
+
+def children(parent: int) -> dict[int, bytes]:
+    """The processes below one, and their command lines (Linux)."""
+    found = {}
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        found[int(child)] = Path(f"/proc/{child}/cmdline").read_bytes()
+        found.update(children(int(child)))
+    return found
+
+
+def test_an_unknown_option_of_beam_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="Beam has no option machin_type"):
+        runners.check(RunSettings(options={"machin_type": "n1"}))
+
+
+def test_an_option_that_is_no_number_is_refused_before_anything_runs() -> None:
+    with pytest.raises(SettingsError, match="invalid int value"):
+        runners.check(RunSettings(options={"job_server_timeout": "soon"}))
+
+
+def test_no_program_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SettingsError, match="prism is not on the PATH"):
+        runners.check(RunSettings(runner="prism"))
+    with pytest.raises(SettingsError, match=f"version {beam.__version__}"):
+        runners.check(RunSettings(runner="flink"))
+
+
+def test_the_preset_of_a_runner_lies_below_the_users_settings(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("run: {options: {project: mine, machine_type: n2-standard-8}}\n")
+    run = load_settings(config, runner="dataflow").run
+    assert run.runner == "dataflow"
+    assert run.options["project"] == "mine"
+    assert run.options["machine_type"] == "n2-standard-8"
+    assert run.options["sdk_location"] == "container"
