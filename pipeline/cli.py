@@ -340,7 +340,7 @@ def forget(
     try:
         library = reopen_library(output, state)
         with locked(library):
-            storage.remove([library.state])
+            storage.remove_folder(library.state)
     except LibraryError as error:
         _stop(errors, error, BAD_INPUT)
     except OSError as error:

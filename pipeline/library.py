@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import filelock
 import platformdirs
 
+from pipeline.lease import LeaseError, lease
 from transforms import storage
 from transforms.publish import Destination
 
@@ -65,8 +66,11 @@ def open_library(source: str, root: str, state: str | None = None, make: bool = 
         LibraryError: a folder is missing, cannot be used or lies inside another one.
     """
     source, root = storage.absolute(source), storage.absolute(root)
-    _check_source(source)
     state = default_state(root) if state is None else storage.absolute(state)
+    for place in (source, root, state):
+        if problem := storage.problem(place):
+            raise LibraryError(f"{place}: {problem}")
+    _check_source(source)
     _check_apart(source, root, state)
     _check_root(root)
     library = Library(source, root, state)
@@ -115,14 +119,21 @@ def default_state(root: str) -> str:
 
 @contextlib.contextmanager
 def locked(library: Library) -> Iterator[None]:
-    """Hold the library's lock, which the system lets go of when its process dies.
+    """Hold the library's lock, which a process that dies lets go of (in a bucket: see `lease`).
 
     Raises:
-        LibraryError: another run holds it.
+        LibraryError: another run holds it, or took it over.
+        OSError: it cannot be written.
     """
-    local = storage.is_local(library.root)
-    folder = storage.join(library.root, FOLDER) if local else library.state
-    lock = filelock.FileLock(storage.join(folder, "lock"))
+    path = storage.join(library.root, f"{FOLDER}/lock")
+    if not storage.is_local(path):
+        try:
+            with lease(path):
+                yield
+        except LeaseError as error:
+            raise LibraryError(str(error)) from error
+        return
+    lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
@@ -143,8 +154,12 @@ def _check_source(source: str) -> None:
             raise LibraryError(f"{source} is a file; give the folder that holds your photos")
         if not os.access(source, os.R_OK | os.X_OK):
             raise LibraryError(f"{source} cannot be read: no permission")
-    elif not storage.exists(source):
-        raise LibraryError(f"{source} does not exist or holds nothing")
+    else:
+        try:
+            if storage.is_empty(source):
+                raise LibraryError(f"{source} does not exist or holds nothing")
+        except OSError as error:
+            raise LibraryError(f"{source} cannot be read: {storage.explain(error)}") from error
     if storage.exists(storage.join(source, FOLDER)):
         raise LibraryError(
             f"{source} is itself a library of cloaked photos; give the folder of the originals"
@@ -171,15 +186,13 @@ def _check_apart(source: str, root: str, state: str) -> None:
 
 
 def _check_root(root: str) -> None:
-    if not storage.is_local(root) or not os.path.lexists(root):
-        return
-    if not os.path.isdir(root):
+    if storage.is_local(root) and os.path.lexists(root) and not os.path.isdir(root):
         raise LibraryError(f"{root} is a file; give a folder for the cloaked photos")
     try:
-        names = os.listdir(root)
+        foreign = not (storage.is_empty(root) or storage.exists(storage.join(root, FOLDER)))
     except OSError as error:
         raise LibraryError(f"{root} cannot be read: {storage.explain(error)}") from error
-    if names and FOLDER not in names:
+    if foreign:
         raise LibraryError(
             f"{root} is not empty and no library of cloaked photos; choose a new or an empty "
             "folder, so that nothing in it is overwritten"

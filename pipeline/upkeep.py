@@ -70,7 +70,7 @@ def sweep(library: Library) -> None:
         lost = _relative(library, [name for name in dead if name not in named])
         storage.remove([storage.join(library.root, name) for name in lost])
         storage.remove_empty_folders(library.root, lost)
-    storage.remove([storage.join(library.root, MOVING)])
+    storage.remove_folder(storage.join(library.root, MOVING))
 
 
 class _Rows:
@@ -172,7 +172,7 @@ def _staged(library: Library, plan: Plan) -> Iterator[Known]:
         if item.output in written and item.output != item.ref.relative:
             aside = f"{MOVING}/{hashes[item.row]}"
             source, target = (storage.join(library.root, name) for name in (item.output, aside))
-            _link(library, source, target)
+            storage.link_atomic(source, target, library.scratch)
             item = replace(item, output=aside)
         yield item
 
@@ -184,16 +184,9 @@ def _place(library: Library, item: Known, row: Mapping[str, Any], how: Placing) 
         place_copy(item.output, row["output_sha256"], item.ref, root, scratch, how)
         return
     if item.output != item.ref.relative:
-        _link(library, storage.join(library.root, item.output), target)
+        storage.link_atomic(storage.join(library.root, item.output), target, library.scratch)
     if storage.is_local(target):
         os.utime(target, (item.ref.mtime, item.ref.mtime))
-
-
-def _link(library: Library, source: str, target: str) -> None:
-    if storage.is_local(library.root):
-        storage.link_atomic(source, target, library.scratch)
-    else:
-        storage.write_atomic(target, storage.read_bytes(source), library.scratch)
 
 
 def _relative(library: Library, names: list[str]) -> list[str]:

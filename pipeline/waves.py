@@ -228,7 +228,7 @@ def _run_wave(
     _run(partial(graph.cloak, photos=photos), settings, wave, library)
     part = storage.join(library.manifest, f"{name}.parquet")
     _keep(f"{wave.manifest}{_ONE_SHARD}", part, library.scratch)
-    storage.remove([waves])  # this one, and what was left of others that will not be resumed
+    storage.remove_folder(waves)  # this one, and what was left of others that will not be resumed
     columns = ["source", "status", "reason", "distance", "faces"]
     return manifest.read_part(part).select(columns).to_pylist()
 

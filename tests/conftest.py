@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from transforms import assets
+from tests import clouds
+from transforms import assets, objects
 
 DATA_ENV = "PHOTOVEIL_DATA"
 
@@ -17,6 +18,24 @@ DATA_ENV = "PHOTOVEIL_DATA"
 def demo_photo() -> Callable[[str], Path]:
     """Path of a pinned demo photo, by its name in `configs/assets.yaml` ("obama.jpg")."""
     return assets.fetch
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[None]:
+    """GCS and S3 servers, which the environment leads to."""
+    with clouds.gcs(), clouds.s3():
+        yield
+    objects._gcs.cache_clear()
+    objects._s3.cache_clear()
+
+
+@pytest.fixture(params=["local", "gs", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder on each kind of storage, with nothing in it."""
+    if request.param == "local":
+        return str(tmp_path / "an [odd] root")
+    request.getfixturevalue("servers")
+    return f"{clouds.new_bucket(request.param)}/an [odd] root"
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,17 @@
-"""Walking an archive and writing into one."""
+"""Walking an archive and writing into one: on a local disk, and in buckets of GCS and S3."""
 
 from __future__ import annotations
 
 import errno
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from transforms import storage
+from tests import clouds
+from transforms import objects, storage
 from transforms.discover import discover, printable
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9.jpg")
@@ -26,10 +29,231 @@ def problems(root: Path) -> dict[str, str | None]:
     return {entry.relative: entry.problem for entry in storage.walk(str(root))}
 
 
-def test_walk_goes_folder_by_folder_in_name_order(tmp_path: Path) -> None:
-    put(tmp_path, "b/2.jpg", "b/10.jpg", "a.jpg", "c.jpg", "b/deep/er/x.jpg")
-    found = list(problems(tmp_path))
-    assert found == ["a.jpg", "b/10.jpg", "b/2.jpg", "b/deep/er/x.jpg", "c.jpg"]
+def fill(root: str, *names: str) -> None:
+    """Files, each with its name in it."""
+    for name in names:
+        scratch = storage.join(root, "scratch")
+        storage.write_atomic(storage.join(root, name), name.encode(), scratch)
+    storage.remove_folder(storage.join(root, "scratch"))
+
+
+def names(root: str) -> list[str]:
+    return [entry.relative for entry in storage.walk(root)]
+
+
+def test_walk_goes_folder_by_folder_in_name_order(root: str) -> None:
+    fill(root, "b/2.jpg", "b.jpg", "b/10.jpg", "a.jpg", "c.jpg", "b/deep/er/x.jpg")
+    assert names(root) == ["a.jpg", "b/10.jpg", "b/2.jpg", "b/deep/er/x.jpg", "b.jpg", "c.jpg"]
+
+
+def test_walk_tells_size_and_when_it_was_written(root: str) -> None:
+    before = time.time()
+    fill(root, "a.jpg")
+    (entry,) = storage.walk(root)
+    assert (entry.relative, entry.size, entry.problem) == ("a.jpg", 5, None)
+    assert before - 2 <= entry.mtime <= time.time() + 2
+
+
+def test_read_gives_the_whole_file_or_its_head(root: str) -> None:
+    fill(root, "photo.jpg.gz", "empty")  # a name that Beam would by itself unpack
+    storage.write_atomic(storage.join(root, "empty"), b"", root)
+    path = storage.join(root, "photo.jpg.gz")
+    assert storage.read_bytes(path) == b"photo.jpg.gz"
+    assert storage.read_bytes(path, 5) == b"photo"
+    assert storage.read_bytes(path, 500) == b"photo.jpg.gz"
+    assert storage.read_bytes(storage.join(root, "empty")) == b""
+    assert storage.read_bytes(storage.join(root, "empty"), 32) == b""
+
+
+def test_reading_what_is_not_there_is_an_error_in_plain_words(root: str) -> None:
+    with pytest.raises(FileNotFoundError) as failure:
+        storage.read_bytes(storage.join(root, "gone.jpg"))
+    assert storage.explain(failure.value) == "no such file"
+
+
+def test_write_goes_over_what_is_there(root: str) -> None:
+    path, scratch = storage.join(root, "a.jpg"), storage.join(root, "scratch")
+    storage.write_atomic(path, b"old and long", scratch)
+    storage.write_atomic(path, b"new", scratch)
+    assert storage.read_bytes(path) == b"new"
+    assert names(root) == ["a.jpg"]
+
+
+def test_a_reader_sees_the_old_file_or_the_whole_new_one(root: str) -> None:
+    path, scratch = storage.join(root, "a"), storage.join(root, "scratch")
+    storage.write_atomic(path, b"0" * 1_000_000, scratch)
+
+    def write() -> None:
+        for number in range(1, 8):
+            storage.write_atomic(path, str(number).encode() * 1_000_000, scratch)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        while not writing.done():
+            seen = storage.read_bytes(path)
+            assert (len(seen), len(set(seen))) == (1_000_000, 1)
+        writing.result()
+
+
+def test_link_puts_the_same_bytes_in_another_place(root: str) -> None:
+    fill(root, "photo[1].jpg", "b")
+    storage.link_atomic(
+        storage.join(root, "photo[1].jpg"), storage.join(root, "b"), storage.join(root, "scratch")
+    )
+    assert storage.read_bytes(storage.join(root, "b")) == b"photo[1].jpg"
+    assert names(root) == ["b", "photo[1].jpg"]
+
+
+def test_remove_takes_files_and_minds_nothing_missing(root: str) -> None:
+    fill(root, "a", "b", "stays")
+    storage.remove([storage.join(root, name) for name in ("a", "b", "gone")])
+    assert names(root) == ["stays"]
+
+
+def test_remove_folder_takes_all_below_it_and_nothing_else(root: str) -> None:
+    fill(root, "folder/a", "folder/deep/b", "folder.jpg", "folders/c")
+    for _ in range(2):
+        storage.remove_folder(storage.join(root, "folder"))
+    assert names(root) == ["folder.jpg", "folders/c"]
+
+
+@pytest.mark.parametrize("name", ["photo[1].jpg", "photo?.jpg", "photo*.jpg", "é 100% #1+2&3.jpg"])
+def test_names_are_taken_as_they_are(name: str, root: str) -> None:
+    fill(root, name, "photo1.jpg")
+    path = storage.join(root, name)
+    assert names(root) == sorted([name, "photo1.jpg"])
+    assert storage.read_bytes(path) == name.encode()
+    assert storage.exists(path)
+    storage.remove([path])
+    assert not storage.exists(path)
+    assert names(root) == ["photo1.jpg"]
+
+
+def test_exists(root: str) -> None:
+    assert not storage.exists(root)
+    assert storage.is_empty(root)
+    fill(root, "folder/a")
+    assert storage.exists(root)
+    assert not storage.is_empty(root)
+    assert storage.exists(storage.join(root, "folder"))
+    assert storage.exists(storage.join(root, "folder/a"))
+    assert not storage.exists(storage.join(root, "fold"))
+    assert storage.is_empty(storage.join(root, "fold"))
+
+
+def test_a_private_folder_can_be_written_to(root: str) -> None:
+    folder = storage.join(root, "state")
+    storage.make_private_folder(folder)
+    storage.write_private(storage.join(folder, "sheet.png"), b"faces")
+    assert names(root) == ["state/sheet.png"]
+    if storage.is_local(root):
+        assert os.stat(folder).st_mode & 0o077 == 0
+        assert os.stat(f"{folder}/sheet.png").st_mode & 0o077 == 0
+
+
+@pytest.fixture(params=["gs", "s3"])
+def bucket(request: pytest.FixtureRequest, servers: None) -> str:
+    return clouds.new_bucket(request.param)
+
+
+def test_a_whole_bucket_can_be_the_root(bucket: str) -> None:
+    assert storage.absolute(f"{bucket}/") == bucket
+    assert storage.is_empty(bucket)
+    fill(bucket, "a.jpg", "b/c.jpg")
+    assert names(bucket) == ["a.jpg", "b/c.jpg"]
+
+
+@pytest.mark.skipif(not clouds.CLOUDS, reason="slow with these servers: make test-cloud")
+def test_a_listing_of_several_pages(bucket: str) -> None:
+    wanted = [f"{number:04}.jpg" for number in range(1100)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: objects.write(f"{bucket}/in/{name}", b""), wanted))
+    assert names(f"{bucket}/in") == wanted
+    storage.remove_folder(f"{bucket}/in")
+    assert storage.is_empty(bucket)
+
+
+def test_objects_whose_names_are_no_paths_are_named_and_folder_marks_left_out(bucket: str) -> None:
+    if bucket.startswith("gs") != bool(clouds.CLOUDS):
+        pytest.skip("this server keeps no such names")
+    for name in ("in/", "in/folder/", "in/folder/a.jpg", "in/../b.jpg", "in//etc/c.jpg"):
+        objects.write(f"{bucket}/{name}", b"" if name.endswith("/") else b"photo")
+    found = {entry.relative: entry.problem for entry in storage.walk(f"{bucket}/in")}
+    assert found.pop("folder/a.jpg") is None
+    assert found.keys() == {"../b.jpg", "/etc/c.jpg"}
+    assert all("cannot be that of a file" in (problem or "") for problem in found.values())
+
+
+def test_a_name_that_is_no_utf8_is_refused_in_plain_words(bucket: str) -> None:
+    with pytest.raises(OSError) as failure:
+        storage.write_atomic(storage.join(bucket, NOT_UTF8), b"", "")
+    assert "no UTF-8" in storage.explain(failure.value)
+
+
+def test_a_bucket_that_is_not_there_is_named(bucket: str) -> None:
+    for work in (
+        lambda: list(storage.walk(f"{bucket}-gone/photos")),
+        lambda: storage.write_atomic(f"{bucket}-gone/a.jpg", b"", ""),
+        lambda: storage.exists(f"{bucket}-gone/photos"),
+    ):
+        with pytest.raises(FileNotFoundError) as failure:
+            work()
+        assert storage.explain(failure.value) == "there is no such bucket"
+
+
+def test_writes_on_a_condition(bucket: str) -> None:
+    if bucket.startswith("gs://") and not clouds.CLOUDS:
+        pytest.skip("gcp-storage-emulator takes no notice of conditions: make test-cloud")
+    path = f"{bucket}/lock"
+    first = objects.write(path, b"1", objects.ABSENT)
+    with pytest.raises(objects.ConditionFailed):
+        objects.write(path, b"2", objects.ABSENT)
+    second = objects.write(path, b"3", first)
+    with pytest.raises(objects.ConditionFailed):
+        objects.write(path, b"4", first)
+    found = objects.stat(path)
+    assert found is not None and found.version == second
+    assert storage.read_bytes(path) == b"3"
+    storage.remove([path])
+    with pytest.raises(objects.ConditionFailed):
+        objects.write(path, b"5", second)
+
+
+def test_wrong_keys_are_no_permission(servers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not clouds.CLOUDS:
+        pytest.skip("moto lets everybody in: make test-cloud")
+    bucket = clouds.new_bucket("s3")
+    objects._s3.cache_clear()
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(PermissionError) as failure:
+        storage.exists(bucket)
+    objects._s3.cache_clear()
+    assert storage.explain(failure.value) == "no permission"
+
+
+def test_no_credentials_and_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    for key, words in ((None, "no credentials"), ("key", "the server cannot be reached")):
+        if key:
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key)
+        objects._s3.cache_clear()
+        with pytest.raises(OSError) as failure:
+            storage.exists("s3://photos/in")
+        objects._s3.cache_clear()
+        assert words in storage.explain(failure.value)
+
+
+@pytest.mark.parametrize("path", ["hdfs://host/photos", "abfs://photos/in", "s3:///photos"])
+def test_other_places_are_refused(path: str) -> None:
+    assert storage.problem(path) in (
+        "only local folders, gs:// and s3:// can be used",
+        "it names no bucket",
+    )
 
 
 def test_walk_tells_size_and_time(tmp_path: Path) -> None:
@@ -105,18 +329,6 @@ def test_printable_leaves_ordinary_names_alone() -> None:
     assert printable("2019/été 🎉/IMG (1).jpg") == "2019/été 🎉/IMG (1).jpg"
 
 
-def test_read_gives_the_whole_file_or_its_head(tmp_path: Path) -> None:
-    put(tmp_path, "photo.jpg.gz")  # a name that Beam would by itself unpack
-    path = str(tmp_path / "photo.jpg.gz")
-    assert storage.read_bytes(path) == b"photo.jpg.gz"
-    assert storage.read_bytes(path, 5) == b"photo"
-
-
-def test_reading_what_is_not_there_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError):
-        storage.read_bytes(str(tmp_path / "gone.jpg"))
-
-
 def test_write_makes_folders_sets_the_time_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "out/deep/a.jpg"
     storage.write_atomic(str(path), b"new", str(tmp_path / "scratch"), mtime=1_234_567_890.25)
@@ -170,38 +382,12 @@ def test_at_no_moment_is_there_a_half_written_file(
     assert seen == [b"out/a.jpg", b"new"]
 
 
-def test_move_goes_over_what_is_there(tmp_path: Path) -> None:
-    put(tmp_path, "a", "b")
-    storage.move(str(tmp_path / "a"), str(tmp_path / "b"))
-    assert problems(tmp_path) == {"b": None}
-    assert (tmp_path / "b").read_bytes() == b"a"
-
-
-def test_remove_takes_files_and_folders_and_minds_nothing_missing(tmp_path: Path) -> None:
-    put(tmp_path, "a", "folder/b", "stays")
-    storage.remove([str(tmp_path / name) for name in ("a", "folder", "gone")])
-    assert problems(tmp_path) == {"stays": None}
-
-
-@pytest.mark.parametrize("name", ["photo[1].jpg", "photo?.jpg", "photo*.jpg"])
-def test_remove_takes_names_as_they_are(name: str, tmp_path: Path) -> None:
-    put(tmp_path, name, "photo1.jpg")
-    storage.remove([str(tmp_path / name)])
-    assert problems(tmp_path) == {"photo1.jpg": None}
-
-
 def test_remove_takes_a_link_and_not_what_it_points_to(tmp_path: Path) -> None:
     put(tmp_path, "folder/a")
     (tmp_path / "link").symlink_to("folder")
     (tmp_path / "broken").symlink_to("gone")
     storage.remove([str(tmp_path / "link"), str(tmp_path / "broken")])
     assert problems(tmp_path) == {"folder/a": None}
-
-
-def test_exists(tmp_path: Path) -> None:
-    put(tmp_path, "a")
-    assert storage.exists(str(tmp_path / "a"))
-    assert not storage.exists(str(tmp_path / "b"))
 
 
 @pytest.mark.parametrize("path", ["gs://bucket/a.jpg", "s3://bucket/a.jpg", "hdfs://host/a"])

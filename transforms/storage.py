@@ -1,14 +1,16 @@
-"""Every read and write of photos and manifests, local or on what Beam's FileSystems know.
+"""Every read and write of photos, manifests and private state: local, or in a bucket.
 
-Local paths get what a personal archive needs and Beam's local file system lacks: links and special
-files told apart, fsync before rename, modification times. Everything else (`gs://`, `s3://`) goes
-through `apache_beam.io.filesystems.FileSystems`.
+Local files get what a personal archive needs and Beam's local file system lacks: links and special
+files told apart, fsync before rename, modification times. `gs://` and `s3://` go through
+`transforms.objects`, which says what holds there. Two promises differ: an object's modification
+time is when it was written, and its name has to be UTF-8.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -17,11 +19,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+from transforms import objects
 
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
-_RAW = CompressionTypes.UNCOMPRESSED  # a photo named x.jpg.gz is read as it lies
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Entry:
 def is_local(path: str) -> bool:
     """True for a path of this machine, False for `gs://...` and the like."""
     return _SCHEME.match(path) is None
+
+
+def problem(path: str) -> str | None:
+    """Why nothing can be kept at `path`, whatever is there; None when it can."""
+    return None if is_local(path) else objects.problem(path)
 
 
 def join(root: str, relative: str) -> str:
@@ -76,7 +81,18 @@ def exists(path: str) -> bool:
     """True when a file or folder (or, remotely, anything below that name) is there."""
     if is_local(path):
         return os.path.lexists(path)
-    return FileSystems.exists(path) or any(True for _ in walk(path))
+    return objects.stat(path) is not None or any(objects.find(_below(path), 1))
+
+
+def is_empty(folder: str) -> bool:
+    """True where there is nothing below `folder`, or no such folder.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    if is_local(folder):
+        return not os.path.lexists(folder) or not os.listdir(folder)
+    return not any(objects.find(_below(folder), 1))
 
 
 def walk(root: str) -> Iterator[Entry]:
@@ -91,12 +107,23 @@ def walk(root: str) -> Iterator[Entry]:
     if is_local(root):
         yield from _walk_local(root, "")
         return
-    prefix = root.rstrip("/") + "/"
-    for result in FileSystems.match([prefix + "**"]):
-        for found in sorted(result.metadata_list, key=lambda found: found.path):
-            yield Entry(
-                found.path[len(prefix) :], found.size_in_bytes, found.last_updated_in_seconds or 0.0
-            )
+    prefix = _below(root)
+    found = ((item.path[len(prefix) :], item) for item in objects.find(prefix))
+    for relative, item in sorted(found, key=lambda pair: pair[0].split("/")):
+        if not item.size and (not relative or relative.endswith("/")):
+            continue  # what some tools put where a folder would be
+        yield Entry(relative, item.size, item.modified, _name_problem(relative))
+
+
+def _below(folder: str) -> str:
+    return folder.rstrip("/") + "/"
+
+
+def _name_problem(relative: str) -> str | None:
+    """An object may have any name; one that is no path must not become a path below OUT."""
+    if any(part in ("", ".", "..") for part in relative.split("/")):
+        return "its name cannot be that of a file: an empty part, `.` or `..` between slashes"
+    return None
 
 
 def _walk_local(root: str, below: str) -> Iterator[Entry]:
@@ -130,8 +157,22 @@ def read_bytes(path: str, most: int = -1) -> bytes:
     Raises:
         OSError: it cannot be read.
     """
-    with FileSystems.open(path, compression_type=_RAW) as stream:
+    if not is_local(path):
+        return objects.read(path, most)
+    with open(path, "rb") as stream:
         return stream.read(most)
+
+
+def sha256(path: str) -> str:
+    """Hex, of a file of any size.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not is_local(path):
+        return hashlib.sha256(objects.read(path)).hexdigest()
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_atomic(
@@ -140,8 +181,8 @@ def write_atomic(
     """Write a file so that `path` is at any moment the old file or the whole new one.
 
     Args:
-        scratch: folder for the unfinished file, on the same file system as `path`; a leftover of
-            a crash is found there, never beside the user's photos.
+        scratch: folder for the unfinished local file, on the same file system as `path`; a
+            leftover of a crash is found there, never beside the user's photos.
         mtime: modification time to set, seconds since the epoch (local files).
         like: a file whose extended attributes and creation time the new one gets, where the
             system lets them be set (local files).
@@ -149,12 +190,10 @@ def write_atomic(
     Raises:
         OSError: it cannot be written (disk full, no permission, name too long).
     """
-    unfinished = join(scratch, uuid.uuid4().hex)
     if not is_local(path):
-        with FileSystems.create(unfinished, compression_type=_RAW) as stream:
-            stream.write(data)
-        FileSystems.rename([unfinished], [path])
+        objects.write(path, data)
         return
+    unfinished = join(scratch, uuid.uuid4().hex)
     os.makedirs(scratch, exist_ok=True)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     try:
@@ -197,13 +236,16 @@ def _carry_attributes(source: str, target: str) -> None:
 
 
 def link_atomic(source: str, target: str, scratch: str) -> None:
-    """Make `target` a second name of the local file `source`, over what is there.
+    """Make `target` a second name of the file `source`, over what is there.
 
-    Where the file system has no hard links, `target` becomes a copy.
+    Where there are no hard links, as in a bucket, `target` becomes a copy.
 
     Raises:
         OSError: neither works.
     """
+    if not is_local(target):
+        objects.copy(source, target)
+        return
     unfinished = join(scratch, uuid.uuid4().hex)
     os.makedirs(scratch, exist_ok=True)
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -218,35 +260,30 @@ def link_atomic(source: str, target: str, scratch: str) -> None:
     _sync_folder(os.path.dirname(target))
 
 
-def move(source: str, target: str) -> None:
-    """Rename a file to a place on the same file system, over what is there.
-
-    Raises:
-        OSError: it cannot be renamed.
-    """
-    if is_local(target):
-        os.replace(source, target)
-        _sync_folder(os.path.dirname(target))
-    else:
-        FileSystems.rename([source], [target])
-
-
-def remove(paths: list[str]) -> None:
-    """Delete files or whole folders; what is gone already is no error.
+def remove(paths: Iterable[str]) -> None:
+    """Delete files; what is gone already is no error.
 
     Raises:
         OSError: one cannot be deleted.
     """
-    # Beam's local file system would take a name such as `photo[1].jpg` for a pattern.
+    paths = list(paths)
     for path in filter(is_local, paths):
         with contextlib.suppress(FileNotFoundError):
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
-            else:
-                os.unlink(path)
-    remote = [path for path in paths if not is_local(path) and exists(path)]
-    if remote:
-        FileSystems.delete(remote)
+            os.unlink(path)
+    objects.remove(path for path in paths if not is_local(path))
+
+
+def remove_folder(path: str) -> None:
+    """Delete a folder and all below it; what is gone already is no error.
+
+    Raises:
+        OSError: something in it cannot be deleted.
+    """
+    if not is_local(path):
+        objects.remove([item.path for item in objects.find(_below(path))])
+        return
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
 
 
 def remove_empty_folders(root: str, names: Iterable[str]) -> None:
@@ -273,6 +310,8 @@ def _sync_folder(folder: str) -> None:
 
 def explain(error: OSError) -> str:
     """An operating system error in plain words, without the path."""
+    if error.strerror and error.strerror != os.strerror(error.errno or 0):
+        return error.strerror  # words that were chosen for it
     words = {
         errno.EACCES: "no permission",
         errno.EPERM: "no permission",
