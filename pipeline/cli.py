@@ -49,6 +49,7 @@ class Runner(StrEnum):
 # What several commands are told in the same words.
 In = Annotated[str, typer.Argument(metavar="IN", help="Folder of the photos; only read.")]
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder for the cloaked photos.")]
+Root = Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")]
 HowMuch = Annotated[Mode | None, typer.Option(help="How much a face may change; mid unless told.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file with settings.")]
 State = Annotated[str | None, typer.Option(help="Private folder; by default in your state folder.")]
@@ -197,7 +198,7 @@ def plan(
 
 @app.command()
 def evaluate(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")],
+    output: Root,
     originals: Annotated[str, typer.Option(metavar="IN", help="The folder it was made from.")],
     people: Annotated[
         str | None,
@@ -271,42 +272,82 @@ def evaluate(
 
 
 @app.command()
-def verify(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")],
-    originals: Annotated[str, typer.Option(metavar="IN", help="The folder it was made from.")],
-    leaks: Annotated[
-        bool,
-        typer.Option(
-            "--leaks", help="Look for uncloaked faces in thumbnails, previews and the like."
-        ),
-    ] = False,
-    verbose: Verbose = False,
-) -> None:
-    """Look into every file of a library for faces that were not cloaked.
+def status(output: Root, state: State = None, verbose: Verbose = False) -> None:
+    """Say what a library holds, how its last run ended and whether one is going on.
 
-    Exit status: 0 none found; 1 stopped by an error; 2 wrong usage or input; 3 some found.
+    Exit status: 0 nothing was left undone, or a run is at it; 1 stopped by an error; 2 no library;
+    3 the last run was cut short, or left photos to try again.
     """
     _set_logs(verbose)
     console, errors = _consoles()
-    if not leaks:
-        _stop(errors, ValueError("say what to look for: --leaks"), BAD_INPUT)
-    _load_tensorflow(verbose, console)
-    from pipeline.leak_job import leak_job
     from pipeline.library import LibraryError
+    from pipeline.status import read_status, words
+
+    try:
+        found = read_status(output, state)
+    except LibraryError as error:
+        _stop(errors, error, BAD_INPUT)
+    except OSError as error:
+        _stop(errors, error, STOPPED)
+    console.print(words(found), highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(0 if found.is_well else SOME_FAILED)
+
+
+@app.command()
+def verify(
+    output: Root,
+    originals: Annotated[
+        str | None,
+        typer.Option(metavar="IN", help="The folder it was made from; as the state says it."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Delete what is damaged: the next run makes it anew.")
+    ] = False,
+    csv: Annotated[
+        str | None, typer.Option("--csv", metavar="FILE", help="List all that is wrong there.")
+    ] = None,
+    leaks: Annotated[
+        bool,
+        typer.Option(
+            "--leaks", help="Instead look for uncloaked faces in thumbnails, previews and the like."
+        ),
+    ] = False,
+    state: State = None,
+    verbose: Verbose = False,
+) -> None:
+    """Read a whole library and its originals again: is all there, whole and as it was?
+
+    Says what is wrong, and the command that mends it.
+
+    Exit status: 0 all in order; 1 stopped by an error; 2 wrong usage or input; 3 something is
+    wrong.
+    """
+    _set_logs(verbose)
+    console, errors = _consoles()
+    from pipeline.library import LibraryError, reopen_library
     from transforms.assets import AssetError
 
     try:
-        report = leak_job(output, originals, console)
+        library = reopen_library(output, state, originals)
+        if leaks:
+            _load_tensorflow(verbose, console)
+            from pipeline.leak_job import leak_job
+
+            wrong = bool(leak_job(output, library.source, console).found)
+        else:
+            from pipeline.verify_job import verify_job
+
+            wrong = bool(verify_job(library, console, repair, csv).findings)
     except LibraryError as error:
         _stop(errors, error, BAD_INPUT)
     except (AssetError, OSError) as error:
         _stop(errors, error, STOPPED)
-    raise typer.Exit(SOME_FAILED if report.found else 0)
+    raise typer.Exit(SOME_FAILED if wrong else 0)
 
 
 @app.command()
 def people(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")],
+    output: Root,
     sheet: Annotated[
         str | None, typer.Option(metavar="JPG", help="Contact sheet; by default in the state.")
     ] = None,
@@ -329,7 +370,7 @@ def people(
 
 @app.command()
 def forget(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")],
+    output: Root,
     state: State = None,
 ) -> None:
     """Delete a library's private state: who is who, and pictures of faces. Photos stay."""

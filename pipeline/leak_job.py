@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
-from rich.progress import track
 
 from pipeline import manifest
 from pipeline.library import FOLDER, LibraryError
+from pipeline.screen import tracked
 from transforms import codecs, storage
 from transforms.cloak.surrogates import load_surrogate
 from transforms.discover import discover, printable
@@ -48,17 +48,7 @@ def leak_job(root: str, originals: str, console: Console) -> LeakReport:
     if not storage.exists(storage.join(root, FOLDER)):
         raise LibraryError(f"{root} is no library of cloaked photos; give the output folder")
     rows = list(_one_row_a_content(root))
-    report = scan(
-        root,
-        originals,
-        track(
-            rows,
-            "looking for leaks",
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        ),
-    )
+    report = scan(root, originals, tracked(rows, len(rows), "looking for leaks", console))
     console.print(summary(report), highlight=False, markup=False, soft_wrap=True)
     return report
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import filelock
 import platformdirs
@@ -92,29 +92,56 @@ def open_library(source: str, root: str, state: str | None = None, make: bool = 
     return library
 
 
-def reopen_library(root: str, state: str | None = None) -> Library:
+def reopen_library(root: str, state: str | None = None, source: str | None = None) -> Library:
     """A library that a run has made, with the folder that the run was given.
+
+    Args:
+        source: that folder, where the private state that knows it may be lost.
 
     Raises:
         LibraryError: there is none, or its private state is lost.
+    """
+    library = find_library(root, state)
+    if source is not None:
+        return replace(library, source=storage.absolute(source))
+    if not library.source:
+        raise LibraryError(
+            f"{library.state} is not the private state of {library.root}; give the folder that the "
+            "run was given (--state)"
+        )
+    return library
+
+
+def find_library(root: str, state: str | None = None) -> Library:
+    """A library for what needs no originals: its source is "" where the private state is lost.
+
+    Raises:
+        LibraryError: there is none.
     """
     root = storage.absolute(root)
     state = default_state(root) if state is None else storage.absolute(state)
     if not storage.exists(storage.join(root, FOLDER)):
         raise LibraryError(f"{root} is no library of cloaked photos")
     note = storage.join(state, _SOURCE)
-    if not storage.exists(note):
-        raise LibraryError(
-            f"{state} is not the private state of {root}; give the folder that the run was given "
-            "(--state)"
-        )
-    return Library(os.fsdecode(storage.read_bytes(note)), root, state)
+    source = os.fsdecode(storage.read_bytes(note)) if storage.exists(note) else ""
+    return Library(source, root, state)
 
 
 def default_state(root: str) -> str:
     """The private folder of the library at `root`, in the user's own state folder."""
     name = hashlib.sha256(root.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return str(platformdirs.user_state_path("photoveil") / "libraries" / name)
+
+
+def is_locked(library: Library) -> bool:
+    """True while a run is writing to the library."""
+    try:
+        with locked(library):
+            return False
+    except LibraryError:
+        return True
+    except OSError:  # it cannot be written to, so nobody is
+        return False
 
 
 @contextlib.contextmanager

@@ -5,17 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from transforms import storage, tables
-from transforms.cloak.measure import Measured
 from transforms.discover import PhotoRef, printable
 from transforms.publish import Copied, Written
+
+if TYPE_CHECKING:  # it loads TensorFlow, which most that read a manifest do not need
+    from transforms.cloak.measure import Measured
 
 _POINT = pa.struct([("x", pa.float32()), ("y", pa.float32())])
 _FACE = pa.struct(
@@ -211,12 +212,17 @@ def _latest(folder: str, columns: Sequence[str]) -> pa.Table:
 
 
 def read_part(path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
-    """The rows of one Parquet file, whose columns an older version may lack."""
-    file = pq.ParquetFile(pa.BufferReader(storage.read_bytes(path)))
-    there = set(file.schema_arrow.names)
-    found = file.read([name for name in schema.names if name in there])
+    """The rows of one Parquet file, whose columns an older version may lack.
+
+    Raises:
+        OSError: it cannot be read or was damaged.
+    """
+    try:
+        found = tables.read(path, schema.names)
+    except tables.DamagedTable as error:
+        raise OSError(f"{error}. `photoveil verify` says how to mend it") from error
     for field in schema:
-        if field.name not in there:
+        if field.name not in found.schema.names:
             found = found.append_column(field, pa.nulls(len(found), field.type))
     return found.select(schema.names).cast(schema)
 

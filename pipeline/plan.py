@@ -49,6 +49,7 @@ class Plan:
     unchanged: files that are done. left_out, failed: files that an earlier run left out or could
         not do, and that would fare no better now.
     stale: files that were done otherwise and are left so, by what differs.
+    older: files to work on that are left for another run, being older than it asks for.
     gone: sources that are no longer there; their outputs are kept. newly_gone, back: those whose
         mark in the manifest has to change. dropped: gone, and never had an output.
     """
@@ -60,6 +61,7 @@ class Plan:
     left_out: int = 0
     failed: int = 0
     stale: Counter[str] = field(default_factory=Counter)
+    older: int = 0
     gone: tuple[str, ...] = ()
     newly_gone: tuple[str, ...] = ()
     back: tuple[str, ...] = ()
@@ -101,6 +103,7 @@ def make_plan(
     stamp: RunStamp,
     recloak: bool,
     hash_files: Hasher,
+    since: float | None = None,
 ) -> Plan:
     """Compare the archive with the library.
 
@@ -112,6 +115,9 @@ def make_plan(
         refs: the archive. rows: the manifest's, with `COLUMNS`. outputs: files below the library's
             root. recloak: do anew what was done with another mode, settings, models or version.
         hash_files: sha256 of those files that are photos and can be read.
+        since: leave files alone that were modified before, in seconds since the epoch. A file
+            keeps its time when it is moved, so sources that are older than that and are no longer
+            there may lie elsewhere, unread: they do not count as gone.
     """
     refs = list(refs)
     by_source = {row["source"]: row for row in rows}
@@ -120,7 +126,11 @@ def make_plan(
     plan = _Counts()
     for ref in refs:
         reason = _why(ref, by_source.get(ref.source), held, stamp, recloak, plan)
-        if reason is not None:
+        if reason is None:
+            continue
+        if since is not None and ref.mtime < since:
+            plan.older += 1
+        else:
             why[ref] = reason
     hashes = _hashes(why, by_source, hash_files)
     settled = {ref.source for ref in refs} - {ref.source for ref in why}
@@ -128,7 +138,11 @@ def make_plan(
     known, moved = _known(why, hashes, by_source, cloaked)
     placed = {item.ref for item in known}
     todo = group_by_content((ref for ref in why if ref not in placed), hashes)
-    away = _away(refs, by_source, moved)
+    away = [
+        source
+        for source in _away(refs, by_source, moved)
+        if since is None or by_source[source]["source_modified"] >= utc(since)
+    ]
     gone = [source for source in away if by_source[source]["output"] is not None]
     return Plan(
         tuple(todo),
@@ -138,6 +152,7 @@ def make_plan(
         plan.left_out,
         plan.failed,
         plan.stale,
+        plan.older,
         tuple(gone),
         tuple(source for source in gone if by_source[source]["gone"] is None),
         tuple(s for s in settled if s in by_source and by_source[s]["gone"] is not None),
@@ -151,6 +166,7 @@ class _Counts:
     left_out: int = 0
     failed: int = 0
     stale: Counter[str] = field(default_factory=Counter)
+    older: int = 0
 
 
 class _Held:

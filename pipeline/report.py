@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from pipeline.library import Library
 from pipeline.plan import Plan
 from pipeline.screen import duration
-from pipeline.waves import Outcome
+
+if TYPE_CHECKING:  # it loads TensorFlow
+    from pipeline.waves import Outcome
 
 _MOST_LISTED = 20
 
@@ -28,13 +31,14 @@ def plan_summary(plan: Plan, seconds: float, measured: bool, free: int | None) -
     lines = ["Plan:" if plan.refs else "Nothing new."]
     lines += [f"  {count:>6,}  to do: {why}" for why, count in plan.why.most_common()]
     restored = sum(item.how == "restored" for item in plan.known)
-    lines += _counted(
+    lines += counted(
         (plan.duplicates, "of them or beside them duplicates, cloaked once"),
         (plan.moved, "moved or renamed: their cloaked photos move too"),
         (restored, "with a new date or a lost output: put right without cloaking"),
         (plan.unchanged, "done by an earlier run"),
         (plan.left_out, "left out by an earlier run, unchanged"),
         (plan.failed, "failed in an earlier run, unchanged: tried again when they change"),
+        (plan.older, "older: left for another run (--since)"),
         (len(plan.gone), "no longer there: cloaked photos kept (--prune deletes them)"),
     )
     lines += [
@@ -43,9 +47,9 @@ def plan_summary(plan: Plan, seconds: float, measured: bool, free: int | None) -
     ]
     if plan.todo:
         basis = "by the pace of earlier runs" if measured else "a guess before a first run"
-        lines.append(f"About {duration(seconds)} ({basis}), {_bytes(plan.room)} of disk.")
+        lines.append(f"About {duration(seconds)} ({basis}), {size(plan.room)} of disk.")
     if free is not None and plan.room > free:
-        lines.append(f"Only {_bytes(free)} are free there: the run will stop when they are used.")
+        lines.append(f"Only {size(free)} are free there: the run will stop when they are used.")
     return "\n".join(lines)
 
 
@@ -53,12 +57,12 @@ def summary(outcome: Outcome, library: Library) -> str:
     """Several lines without a final newline."""
     counts, plan = outcome.statuses, outcome.plan
     lines = (
-        [f"{_number(sum(counts.values()), 'file')} looked at in {duration(outcome.seconds)}."]
+        [f"{number(sum(counts.values()), 'file')} looked at in {duration(outcome.seconds)}."]
         if plan.refs
         else []
     )
-    lines += _counted(
-        (counts["cloaked"], f"cloaked ({_number(outcome.faces, 'face')}{_visibility(outcome)})"),
+    lines += counted(
+        (counts["cloaked"], f"cloaked ({number(outcome.faces, 'face')}{_visibility(outcome)})"),
         (outcome.near, "of them near duplicates: got the cloak of the photo that they are like"),
         (counts["skipped"], "near duplicates, left out as the settings say"),
         (counts["no_face"], "without a face: copied as they are"),
@@ -83,16 +87,17 @@ def summary(outcome: Outcome, library: Library) -> str:
             lines.append(f"  … and {len(outcome.failed) - _MOST_LISTED:,} more, see the manifest")
     people = outcome.people
     if people.merged or people.split:
-        merged, split = _number(len(people.merged), "person"), len(people.split)
+        merged, split = number(len(people.merged), "person"), len(people.split)
         lines += ["", f"People: {merged} merged into others, {split} split off (see changes.log)."]
     if outcome.stopped:
-        left = _number(plan.files - sum(counts.values()), "file")
+        left = number(plan.files - sum(counts.values()), "file")
         lines += ["", f"Stopped by {outcome.stopped}, {left} to go: the same command goes on."]
     lines += ["", f"Photos:   {library.root}", f"Manifest: {library.manifest}", "", _CAVEAT]
     return "\n".join(lines)
 
 
-def _counted(*pairs: tuple[int, str]) -> Iterable[str]:
+def counted(*pairs: tuple[int, str]) -> Iterable[str]:
+    """A line for each count that is not 0."""
     return [f"  {count:>6,}  {words}" for count, words in pairs if count]
 
 
@@ -103,11 +108,13 @@ def _visibility(outcome: Outcome) -> str:
     return f"; visible change FLIP {mean:.3f} on average, {worst:.3f} at worst, of 1"
 
 
-def _number(count: int, noun: str) -> str:
+def number(count: int, noun: str) -> str:
+    """A count with its noun, such as "1,200 photos"."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def _bytes(count: int) -> str:
+def size(count: int) -> str:
+    """Bytes, such as "12 MB"."""
     for unit in ("kB", "MB"):
         count_in = count / {"kB": 1e3, "MB": 1e6}[unit]
         if count_in < 1000:

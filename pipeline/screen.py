@@ -6,14 +6,25 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    track,
+)
 from rich.text import Text
 
 from pipeline.progress import ProgressReader
+
+T = TypeVar("T")
 
 _POLL = 0.5  # seconds
 _LINE_EVERY = 15.0  # seconds between plain lines
@@ -108,6 +119,12 @@ def _lines(reader: ProgressReader, pace: Pace, console: Console, stop: threading
         pace.update(reader.update())
         console.print(str(pace), highlight=False, soft_wrap=True)
         wait = _LINE_EVERY
+
+
+def tracked(things: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
+    """Pass things on with a bar, on a terminal, that says how many of them are left."""
+    hidden = not console.is_terminal
+    yield from track(things, what, total, console=console, transient=True, disable=hidden)
 
 
 def duration(seconds: float) -> str:

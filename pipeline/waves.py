@@ -99,8 +99,14 @@ def new_stamp(settings: Settings) -> RunStamp:
     )
 
 
-def plan_run(library: Library, settings: Settings, stamp: RunStamp, recloak: bool = False) -> Plan:
-    """What `run` would do.
+def plan_run(
+    library: Library,
+    settings: Settings,
+    stamp: RunStamp,
+    recloak: bool = False,
+    since: float | None = None,
+) -> Plan:
+    """What `run` would do; the arguments are those of `make_plan`.
 
     Raises:
         OSError: the archive or the library cannot be listed.
@@ -112,6 +118,7 @@ def plan_run(library: Library, settings: Settings, stamp: RunStamp, recloak: boo
         stamp,
         recloak,
         partial(_hash_files, limits=settings.limits),
+        since,
     )
 
 

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.make_archive import make_archive
 from pipeline import manifest, waves
 from pipeline.library import Library, open_library
 from pipeline.plan import Plan
 from pipeline.settings import Settings
 from pipeline.waves import Outcome
+from tests.commands import hashes
 from transforms.cloak.parameters import CloakParameters
 from transforms.faces.parameters import DetectorParameters
 
@@ -39,15 +41,34 @@ class Archive:
         settings = settings or self.settings
         return waves.plan_run(self.library, settings, waves.new_stamp(settings), recloak)
 
-    def run(self, prune: bool = False, recloak: bool = False) -> Outcome:
+    def run(
+        self, prune: bool = False, recloak: bool = False, since: float | None = None
+    ) -> Outcome:
         stamp = waves.new_stamp(self.settings)
-        plan = waves.plan_run(self.library, self.settings, stamp, recloak)
+        plan = waves.plan_run(self.library, self.settings, stamp, recloak, since)
         return waves.run(self.library, plan, self.settings, stamp, prune=prune)
 
     def rows(self) -> dict[str, dict[str, Any]]:
         rows = manifest.read(self.library.manifest).to_pylist()
         assert len({row["source"] for row in rows}) == len(rows)
         return {row["source"]: row for row in rows}
+
+
+class Base(Archive):
+    """A generated archive after its first run."""
+
+    def __init__(self, base: Path) -> None:
+        super().__init__(base)
+        self.made = make_archive(self.photos, 24, seed=7, side=240)
+        self.first = self.run()
+
+    def of(self, kind: str) -> list[str]:
+        return [item.file for item in self.made if item.kind == kind]
+
+
+def photos_of(archive: Archive) -> dict[str, str]:
+    """sha256 of the files of a library that are for publishing, by path."""
+    return {n: h for n, h in hashes(archive.out).items() if not n.startswith("_photoveil/")}
 
 
 @contextmanager

@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from pipeline import cli
+
 
 def photoveil(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """The `photoveil` command in a process of its own, its output captured."""
@@ -20,6 +24,12 @@ def photoveil(*arguments: object, **environment: str) -> subprocess.CompletedPro
         timeout=400,
         check=False,
     )
+
+
+def invoked(*arguments: object) -> tuple[int, str]:
+    """Exit status and output of the command in this process, which has TensorFlow already."""
+    done = CliRunner().invoke(cli.app, [str(one) for one in arguments])
+    return done.exit_code, done.output
 
 
 def hashes(folder: Path) -> dict[str, str]:

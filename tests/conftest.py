@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import clouds
 from transforms import assets, objects
+
+if TYPE_CHECKING:
+    from tests.archives import Archive, Base
 
 DATA_ENV = "PHOTOVEIL_DATA"
 
@@ -64,3 +69,23 @@ def _part(data: Path, name: str) -> Path:
     if not (data / name).is_dir():
         pytest.skip(f"no {name} folder in the labelled data ({DATA_ENV})")
     return data / name
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """A generated archive after its first run, which no test may change."""
+    from tests.archives import Base  # loads TensorFlow, which most tests do without
+
+    return Base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def archive(base: Base, tmp_path: Path) -> Archive:
+    """The same, for a test to change."""
+    from tests.archives import Archive
+
+    for name in ("photos", "out", "state"):
+        shutil.copytree(base.photos.parent / name, tmp_path / name)
+    archive = Archive(tmp_path)
+    assert archive.library.source == str(archive.photos)  # noted in the private state, too
+    return archive

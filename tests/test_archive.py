@@ -17,37 +17,8 @@ from pipeline.job import Ending, next_time, run_job
 from pipeline.library import LibraryError
 from pipeline.settings import RunSettings, SettingsError
 from pipeline.waves import Outcome
-from tests.archives import QUICK, Archive, opened_files
+from tests.archives import QUICK, Archive, Base, opened_files, photos_of
 from tests.commands import hashes
-
-
-class Base(Archive):
-    """A generated archive after its first run."""
-
-    def __init__(self, base: Path) -> None:
-        super().__init__(base)
-        self.made = make_archive(self.photos, 24, seed=7, side=240)
-        self.first = self.run()
-
-    def of(self, kind: str) -> list[str]:
-        return [item.file for item in self.made if item.kind == kind]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    return Base(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture
-def archive(base: Base, tmp_path: Path) -> Archive:
-    """The same, for a test to change."""
-    for name in ("photos", "out", "state"):
-        shutil.copytree(base.photos.parent / name, tmp_path / name)
-    return Archive(tmp_path)
-
-
-def photos_of(archive: Archive) -> dict[str, str]:
-    return {n: h for n, h in hashes(archive.out).items() if not n.startswith("_photoveil/")}
 
 
 def cloaked(archive: Archive, count: int) -> list[str]:

@@ -18,10 +18,9 @@ import piexif
 import pytest
 import tifffile
 from PIL import Image
-from typer.testing import CliRunner
 
-from pipeline import cli
 from pipeline.leak_job import load_judges
+from tests.commands import invoked
 from transforms import codecs, leaks
 from transforms.codecs import bmff, riff, segments
 from transforms.codecs.segments import APP0, APP1, APP2, APP13, COM, Segment
@@ -229,12 +228,6 @@ BUILDERS: dict[str, Builder] = {
     "HEIC thumbnail": lambda i, c: heic(i, c, b"thmb"),
     "HEIC auxiliary picture": lambda i, c: heic(i, c, b"auxl"),
 }
-
-
-def invoked(*arguments: object) -> tuple[int, str]:
-    """Exit status and output of the command in this process, which has TensorFlow already."""
-    done = CliRunner().invoke(cli.app, [str(one) for one in arguments])
-    return done.exit_code, done.output
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms import storage
 
 
-def read(path: str) -> pa.Table:
-    """The whole of one file.
+class DamagedTable(OSError):
+    """A file that is no whole Parquet file; the message names it."""
+
+
+def read(path: str, columns: Collection[str] | None = None) -> pa.Table:
+    """One file.
+
+    Args:
+        columns: those that are wanted, as far as it has them; all unless told.
 
     Raises:
+        DamagedTable: its bytes are not those that were written.
         OSError: it cannot be read.
     """
-    return pq.read_table(pa.BufferReader(storage.read_bytes(path)))
+    data = storage.read_bytes(path)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        there = file.schema_arrow.names
+        return file.read([name for name in there if columns is None or name in columns])
+    except (pa.ArrowException, OSError) as error:  # Arrow's own I/O errors are of the system's kind
+        raise DamagedTable(f"{path} is damaged: {str(error).splitlines()[0]}") from error
 
 
 def write(table: pa.Table, path: str, scratch: str) -> None:
@@ -24,7 +40,7 @@ def write(table: pa.Table, path: str, scratch: str) -> None:
         OSError: it cannot be written.
     """
     out = pa.BufferOutputStream()
-    pq.write_table(table, out, compression="zstd")
+    pq.write_table(table, out, compression="zstd", write_page_checksum=True)
     storage.write_atomic(path, out.getvalue().to_pybytes(), scratch)
 
 
