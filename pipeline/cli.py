@@ -66,6 +66,10 @@ Spare = Annotated[
 Recloak = Annotated[
     bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
 ]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="Leave files alone that were modified before 2026-11-01."),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show TensorFlow's and Beam's own logs.")]
 
 
@@ -103,6 +107,7 @@ def run(
     only: Only = None,
     spare: Spare = None,
     recloak: Recloak = False,
+    since: Since = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete cloaked photos whose originals are gone.")
     ] = False,
@@ -140,11 +145,12 @@ def run(
         library = open_library(source, output, state)
         with locked(library):
             _load_tensorflow(verbose, console)
-            from pipeline.job import Ending, next_time, run_job
+            from pipeline.job import Ending, next_time, point_in_time, run_job
             from pipeline.report import summary
 
             ends = Ending(limit, None if deadline is None else next_time(deadline))
-            outcome = run_job(library, settings, recloak, console, prune, ends)
+            newer = None if since is None else point_in_time(since)
+            outcome = run_job(library, settings, recloak, console, prune, ends, newer)
     except (LibraryError, SettingsError) as error:
         _stop(errors, error, BAD_INPUT)
     except (AssetError, OSError) as error:
@@ -168,6 +174,7 @@ def plan(
     only: Only = None,
     spare: Spare = None,
     recloak: Recloak = False,
+    since: Since = None,
     verbose: Verbose = False,
 ) -> None:
     """Say what `run` would do and why. Nothing is written."""
@@ -186,10 +193,11 @@ def plan(
         )
         library = open_library(source, output, state, make=False)
         _load_tensorflow(verbose, console)
-        from pipeline.job import make_and_show_plan
+        from pipeline.job import make_and_show_plan, point_in_time
         from pipeline.waves import new_stamp
 
-        make_and_show_plan(library, settings, new_stamp(settings), recloak, console)
+        newer = None if since is None else point_in_time(since)
+        make_and_show_plan(library, settings, new_stamp(settings), recloak, console, newer)
     except (LibraryError, SettingsError) as error:
         _stop(errors, error, BAD_INPUT)
     except OSError as error:

@@ -27,7 +27,12 @@ from transforms import assets, storage
 
 
 def make_and_show_plan(
-    library: Library, settings: Settings, stamp: waves.RunStamp, recloak: bool, console: Console
+    library: Library,
+    settings: Settings,
+    stamp: waves.RunStamp,
+    recloak: bool,
+    console: Console,
+    since: float | None = None,
 ) -> Plan:
     """What a run would do, printed.
 
@@ -43,7 +48,7 @@ def make_and_show_plan(
             "lists who is known"
         )
     with console.status("looking at the archive"):
-        plan = waves.plan_run(library, settings, stamp, recloak)
+        plan = waves.plan_run(library, settings, stamp, recloak, since)
     seconds, measured = history.foretell(plan, history.read(library), stamp)
     free = shutil.disk_usage(library.root).free if _is_folder(library.root) else None
     words = plan_summary(plan, seconds, measured, free)
@@ -77,6 +82,19 @@ def next_time(clock: str) -> float:
     return (today if today > now else today + dt.timedelta(days=1)).timestamp()
 
 
+def point_in_time(text: str) -> float:
+    """A date such as "2026-11-01", or "2026-11-01T18:30", of the local clock unless it names
+    another, in seconds since the epoch.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        return dt.datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise SettingsError(f"{text} is no date; write it as 2026-11-01") from error
+
+
 def run_job(
     library: Library,
     settings: Settings,
@@ -84,6 +102,7 @@ def run_job(
     console: Console,
     prune: bool = False,
     ending: Ending = ALL_DONE,
+    since: float | None = None,
 ) -> Outcome:
     """Cloak what is new in an archive. The caller holds the library's lock.
 
@@ -96,7 +115,7 @@ def run_job(
     """
     runners.check(settings.run, library.source, library.root, library.state)
     stamp = waves.new_stamp(settings)
-    plan = make_and_show_plan(library, settings, stamp, recloak, console)
+    plan = make_and_show_plan(library, settings, stamp, recloak, console, since)
     if plan.todo:
         for name in waves.models(settings):
             with console.status(f"fetching {name}"):

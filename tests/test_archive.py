@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmarks.make_archive import make_archive
 from pipeline import manifest
-from pipeline.job import Ending, next_time, run_job
+from pipeline.job import Ending, next_time, point_in_time, run_job
 from pipeline.library import LibraryError
 from pipeline.settings import RunSettings, SettingsError
 from pipeline.waves import Outcome
@@ -160,6 +160,30 @@ def test_new_changed_and_touched_photos(archive: Archive) -> None:
     assert os.stat(archive.out / two).st_mtime == 1e9
     assert after.keys() == {*before, "copy.jpg"}
     assert archive.plan().refs == []
+
+
+def test_only_photos_since_a_date(archive: Archive) -> None:
+    old, young, gone, lost = cloaked(archive, 4)
+    shutil.copyfile(archive.photos / old, archive.photos / "old.jpg")
+    shutil.copyfile(archive.photos / young, archive.photos / "young.jpg")
+    since = time.time() + 1000
+    os.utime(archive.photos / "young.jpg", (since, since))
+    (archive.photos / gone).unlink()
+    (archive.out / lost).unlink()
+    before = archive.rows()
+    outcome = archive.run(since=since, prune=True)
+    assert (outcome.plan.older, outcome.plan.gone) == (2, ())
+    assert archive.rows() == {**before, "young.jpg": archive.rows()["young.jpg"]}
+    assert archive.run().plan.gone == (gone,)
+    assert archive.plan().refs == []
+
+
+def test_a_date_is_of_the_local_clock() -> None:
+    day = point_in_time("2026-11-01")
+    assert time.strftime("%Y-%m-%d %H:%M", time.localtime(day)) == "2026-11-01 00:00"
+    assert point_in_time("2026-11-01T12:00:00Z") == 1793534400
+    with pytest.raises(SettingsError, match="is no date; write it as"):
+        point_in_time("last week")
 
 
 def test_duplicates_can_be_hard_links(archive: Archive) -> None:

@@ -50,13 +50,14 @@ def plan(
     outputs: Iterable[Entry] = (OUTPUT,),
     recloak: bool = False,
     hashes: Mapping[str, str] | None = None,
+    since: float | None = None,
 ) -> Plan:
     """The plan; `hashes`, by name, are of the files that it may have to read."""
 
     def read(refs: Sequence[PhotoRef]) -> dict[PhotoRef, str]:
         return {ref: (hashes or {})[ref.relative] for ref in refs}
 
-    return make_plan(refs, rows, outputs, STAMP, recloak, read)
+    return make_plan(refs, rows, outputs, STAMP, recloak, read, since)
 
 
 def named(name: str, **changes: Any) -> PhotoRef:
@@ -181,3 +182,24 @@ def test_a_file_that_is_there_again_loses_its_mark() -> None:
 def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone() -> None:
     closed = PhotoRef("in", "closed", 0, 0.0, "folder cannot be listed: no permission")
     assert plan([closed], [row("closed/a.jpg")]).gone == ()
+
+
+def test_files_from_before_a_date_are_left_and_none_of_them_is_gone() -> None:
+    old, young = REF, named("b.jpg", mtime=3_000.0)
+    found = plan([old, young], since=2_000.0)
+    assert found.todo == (ContentGroup(young),)
+    assert found.older == 1
+    # The old one may lie elsewhere now, under the same time; of the young one that would be seen.
+    rows = [row(), row("b.jpg", source_modified=utc(3_000.0))]
+    assert plan([], rows, since=2_000.0).gone == ("b.jpg",)
+
+
+def test_a_date_leaves_what_is_done_and_what_has_moved_as_it_is_without_one() -> None:
+    assert plan(rows=[row()], since=2_000.0).unchanged == 1
+    touched = named("b.jpg", mtime=3_000.0)
+    found = plan([touched], [row()], hashes={"b.jpg": "abc"}, since=2_000.0)
+    assert found.known == (Known(touched, "a.jpg", "a.jpg", "moved"),)
+    changed = replace(REF, size=101)
+    twin = named("b.jpg", mtime=3_000.0)
+    found = plan([changed, twin], [row()], hashes={"b.jpg": "abc"}, since=2_000.0)
+    assert (found.older, [item.how for item in found.known]) == (1, ["duplicate"])
