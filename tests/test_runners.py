@@ -6,26 +6,23 @@ The engines run where they are asked for, since each takes half a minute: `make 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import manifest, runners
+from benchmarks.runners import descendants, photos_of, rows_of, worker_pool
+from pipeline import runners
 from pipeline.demo import build_archive
 from pipeline.settings import RunSettings, SettingsError, load_settings
-from tests.commands import hashes, photoveil
+from tests.commands import photoveil
 from transforms import assets
 
 ENGINES = os.environ.get("PHOTOVEIL_RUNNERS", "").split()
@@ -67,42 +64,9 @@ class Base:
         assert rows_of(out) == rows_of(self.reference)
 
 
-def photos_of(out: Path) -> dict[str, str]:
-    return {n: h for n, h in hashes(out).items() if not n.startswith("_photoveil/")}
-
-
-def rows_of(out: Path) -> dict[str, dict[str, Any]]:
-    """The manifest without the run's name and its times."""
-    rows = manifest.read(str(out / "_photoveil/manifest")).drop(["run_id", "finished"])
-    return {row["source"]: row for row in rows.to_pylist()}
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
     return Base(tmp_path_factory.mktemp("runners"))
-
-
-@contextlib.contextmanager
-def worker_pool(**environment: str) -> Iterator[str]:
-    """Beam's worker pool, which starts a Python process for a job; yields its address."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    beside = Path(sys.executable).parent  # the pool starts what `python` is on the PATH
-    pool = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main"),
-            *("--service_port", str(port)),
-        ],
-        env={**os.environ, "PATH": f"{beside}:{os.environ['PATH']}", **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield f"localhost:{port}"
-    finally:
-        pool.terminate()
-        pool.wait()
 
 
 @on("workers")
@@ -119,12 +83,13 @@ def test_prism_writes_the_same(base: Base) -> None:
 def test_workers_apart_from_the_launcher_need_nothing_of_it(base: Base) -> None:
     """Nothing but what is pickled reaches a worker in a process of its own, and it takes the
     models from its own cache."""
-    theirs = base.folder / "image"
-    (theirs / "assets").parent.mkdir()
-    (theirs / "assets").symlink_to(assets.cache_folder() / "assets")
-    with worker_pool(PHOTOVEIL_CACHE=str(theirs)) as address:
+    models, user = base.folder / "models", base.folder / "user"
+    models.mkdir()
+    (models / "assets").symlink_to(assets.cache_folder() / "assets")
+    with worker_pool(PHOTOVEIL_CACHE=str(models), XDG_CACHE_HOME=str(user)) as (address, _):
         external = f"{{environment_type: EXTERNAL, environment_config: '{address}'}}"
         base.assert_same(base.run("apart", "prism", f"  options: {external}\n"))
+    assert not user.exists()
 
 
 @on("flink")
@@ -134,7 +99,7 @@ def test_flink_writes_the_same(base: Base) -> None:
     if not jar:
         pytest.skip("FLINK_JOB_SERVER is not the path of Beam's Flink job server")
     options = f"flink_job_server_jar: {jar}"
-    with worker_pool() as address:
+    with worker_pool() as (address, _):
         if master := os.environ.get("FLINK_MASTER"):
             options += f", flink_master: '{master}', environment_type: EXTERNAL"
             options += f", environment_config: '{address}'"
@@ -179,23 +144,15 @@ def test_a_job_server_ends_with_its_run() -> None:
     )
     assert run.stdout is not None
     assert run.stdout.readline() == b"done\n"
-    servers = children(run.pid)
-    assert any(b"prism" in command for command in servers.values())
+    servers = descendants(run.pid)
+    commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in servers]
+    assert any(b"prism" in command for command in commands)
     run.kill()
     run.wait()
     until = time.monotonic() + 10
     while any(Path(f"/proc/{pid}").exists() for pid in servers) and time.monotonic() < until:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{pid}").exists() for pid in servers)
-
-
-def children(parent: int) -> dict[int, bytes]:
-    """The processes below one, and their command lines (Linux)."""
-    found = {}
-    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        found[int(child)] = Path(f"/proc/{child}/cmdline").read_bytes()
-        found.update(children(int(child)))
-    return found
 
 
 def test_an_unknown_option_of_beam_is_refused_by_name() -> None:
