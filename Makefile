@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 
 PEOPLE ?= ../shared/data/people
 
-.PHONY: demo test test-kill test-prism test-flink bench-protection bench-fawkes bench-detector install clean
+.PHONY: demo test test-kill test-prism test-flink test-cloud bench-protection bench-fawkes bench-detector install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -23,6 +23,9 @@ test-prism: install $(VENV)/prism/prism  ## The main job on Beam's Prism and in 
 
 test-flink: install  ## The same on Flink; FLINK_JOB_SERVER=path of Beam's job server jar, FLINK_MASTER=host:port of a cluster; needs Java
 	PHOTOVEIL_RUNNERS=flink $(BIN)/pytest tests/test_runners.py
+
+test-cloud: install $(VENV)/clouds/versitygw $(VENV)/clouds/fake-gcs-server  ## Archives in gs:// and s3://, against servers on this machine; needs Go
+	PHOTOVEIL_CLOUDS="$(CURDIR)/$(VENV)/clouds" $(BIN)/pytest tests/test_storage.py tests/test_lease.py tests/test_cloud.py
 
 bench-protection: install  ## Do unseen recognisers find people in written files? PEOPLE=folder with people.csv or a folder a person; ARGS="--mode low --half b"
 	$(BIN)/pip install --quiet --editable '.[evaluate]'
@@ -46,6 +49,12 @@ $(VENV)/installed: pyproject.toml
 $(VENV)/prism/prism: $(VENV)/installed
 	GOBIN="$(CURDIR)/$(@D)" go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$$($(BIN)/python -c \
 		'import apache_beam; print(apache_beam.__version__)')
+
+$(VENV)/clouds/versitygw: $(VENV)/installed
+	GOBIN="$(CURDIR)/$(@D)" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+$(VENV)/clouds/fake-gcs-server: $(VENV)/installed
+	GOBIN="$(CURDIR)/$(@D)" go install github.com/fsouza/fake-gcs-server@v1.56.1
 
 # What Fawkes imports and the project does not have, in a folder of its own: what its metadata asks
 # for is TensorFlow 2.4. It wants pkg_resources, which later setuptools lack.

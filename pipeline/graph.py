@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import apache_beam as beam
-from apache_beam.io.parquetio import WriteToParquet
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from pipeline import likes, manifest, scans
 from pipeline.manifest import RunStamp, manifest_rows
 from pipeline.progress import tick
 from pipeline.settings import Settings
+from pipeline.table_sink import WriteTable
 from transforms.cloak.handler import CloakHandler
 from transforms.cloak.measure import MeasureHandler
 from transforms.cloak.remember import Remembered
@@ -39,10 +39,10 @@ class Wave:
     """Where one wave reads and writes.
 
     destination: of the photos.
-    scans: path prefix, in the private state, of the scan's results.
+    scans: folder, in the private state, of the scan's results.
     pairs: likewise, of the near duplicates that were found.
     cloaks: folder, in the private state, of finished batches of cloaks.
-    manifest: path prefix of the wave's unfinished manifest part.
+    manifest: folder of the wave's rows of the manifest, before they are part of it.
     progress: file for `tick`; None where no one watches.
     """
 
@@ -90,7 +90,7 @@ def scan(
         | "Found" >> beam.Map(lambda p: tick(p, "found", wave.progress, len(p.faces)))
         | "Scanned" >> beam.Map(lambda p: tick(p, "scanned", wave.progress, 1 + len(p.copies)))
         | "Scan row" >> beam.Map(scans.to_row)
-        | WriteToParquet(wave.scans, scans.SCHEMA, file_name_suffix=".parquet", num_shards=1)
+        | "Write scans" >> WriteTable(wave.scans, scans.SCHEMA)
     )
 
 
@@ -107,7 +107,7 @@ def alike(pipeline: beam.Pipeline, photos: list[Hashed], settings: Settings, wav
         | "Distinct" >> beam.Distinct()
         | "Look" >> beam.Filter(_look_alike, settings)
         | "Pair" >> beam.Map(likes.to_row)
-        | WriteToParquet(wave.pairs, likes.PAIRS, file_name_suffix=".parquet", num_shards=1)
+        | "Write pairs" >> WriteTable(wave.pairs, likes.PAIRS)
     )
 
 
@@ -154,7 +154,7 @@ def cloak(
         >> RunInference(MeasureHandler(settings.cloak.recognisers, settings.cloak.batch_size))
         | "Rows"
         >> beam.FlatMap(lambda done: manifest_rows(done.example, done.inference, wave.stamp))
-        | WriteToParquet(wave.manifest, manifest.SCHEMA, file_name_suffix=".parquet", num_shards=1)
+        | "Write rows" >> WriteTable(wave.manifest, manifest.SCHEMA)
     )
 
 

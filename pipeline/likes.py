@@ -24,7 +24,7 @@ from transforms.scan import ScannedPhoto, origin
 
 PAIRS = pa.schema([("one", pa.string()), ("other", pa.string()), ("distance", pa.int32())])
 
-# Finds the pairs among photos, as `graph.alike` does, and gives the file that they are in.
+# Finds the pairs among photos, as `graph.alike` does, and gives the folder that they are in.
 Finder = Callable[[list[Hashed]], str]
 
 
@@ -58,7 +58,7 @@ class Likes:
         compared = self._comparable(mine)
         distances: dict[tuple[str, str], int] = {}
         if compared:
-            rows = tables.read(find(compared)).to_pylist()
+            rows = tables.gathered(find(compared), PAIRS).to_pylist()
             distances = {(row["one"], row["other"]): row["distance"] for row in rows}
         self._manifest = None  # as it is when this wave begins, read if need be
         changed: dict[str, ScannedPhoto] = {}

@@ -77,9 +77,9 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
     }
 
 
-def read_scans(file: str) -> Iterator[ScannedPhoto]:
+def read_scans(folder: str) -> Iterator[ScannedPhoto]:
     """The scanned photos of one wave, in the order of their names."""
-    rows = tables.read(file).cast(SCHEMA).to_pylist()
+    rows = tables.gathered(folder, SCHEMA).to_pylist()
     return (_from_row(row) for row in sorted(rows, key=lambda row: row["ref"]["relative"]))
 
 

@@ -27,7 +27,7 @@ from pipeline.plan import COLUMNS, Plan, make_plan
 from pipeline.runners import run_pipeline
 from pipeline.scans import read_scans
 from pipeline.settings import Settings
-from transforms import assets, storage
+from transforms import assets, storage, tables
 from transforms.cloak.surrogates import SURROGATES
 from transforms.discover import PhotoRef, discover
 from transforms.duplicates import ContentGroup
@@ -37,7 +37,6 @@ from transforms.fingerprint import ReadLimits, fingerprint
 from transforms.near_duplicates import Hashed
 from transforms.publish import NO_SPACE
 
-_ONE_SHARD = "-00000-of-00001.parquet"  # how WriteToParquet ends the name of its only file
 _FIRST_WAVE = 8  # photos
 _READERS = 8  # files hashed at once while planning: disks and networks like a queue
 
@@ -220,30 +219,23 @@ def _run_wave(
         stamp,
         None if progress is None else str(progress),
     )
-    scanned = storage.join(folder, "scanned.parquet")
-    if not storage.exists(scanned):
+    if not tables.is_whole(wave.scans):
         _run(partial(graph.scan, groups=list(groups)), settings, wave, library)
-        _keep(f"{wave.scans}{_ONE_SHARD}", scanned, folder)
 
     def find(hashes: list[Hashed]) -> str:
         _run(partial(graph.alike, photos=hashes), settings, wave, library)
-        return f"{wave.pairs}{_ONE_SHARD}"
+        return wave.pairs
 
-    found = list(read_scans(scanned))
+    found = list(read_scans(wave.scans))
     people.add(found, name)
     photos = likes.mirrored(people.without_spared(found, settings.people), find)
     _run(partial(graph.cloak, photos=photos), settings, wave, library)
-    part = storage.join(library.manifest, f"{name}.parquet")
-    _keep(f"{wave.manifest}{_ONE_SHARD}", part, library.scratch)
+    rows = tables.gathered(wave.manifest, manifest.SCHEMA)
+    tables.write(rows, storage.join(library.manifest, f"{name}.parquet"), library.scratch)
+    storage.remove_folder(wave.manifest)
     storage.remove_folder(waves)  # this one, and what was left of others that will not be resumed
     columns = ["source", "status", "reason", "distance", "faces"]
-    return manifest.read_part(part).select(columns).to_pylist()
-
-
-def _keep(written: str, target: str, scratch: str) -> None:
-    """Put what Beam wrote in its place, safe from a power cut, which Beam does not see to."""
-    storage.write_atomic(target, storage.read_bytes(written), scratch)
-    storage.remove([written])
+    return rows.select(columns).to_pylist()
 
 
 def _wave_name(groups: Sequence[ContentGroup], stamp: RunStamp) -> str:

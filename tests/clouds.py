@@ -8,15 +8,18 @@ versitygw and fake-gcs-server, which do.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 CLOUDS = os.environ.get("PHOTOVEIL_CLOUDS")
@@ -43,7 +46,8 @@ def gcs() -> Iterator[str]:
     """URL of a GCS server; within, the environment leads there."""
     with (
         _fake_gcs(Path(CLOUDS, "fake-gcs-server")) if CLOUDS else _emulator() as url,
-        _environment({"STORAGE_EMULATOR_HOST": url}),
+        _google_account() as credentials,
+        _environment({"STORAGE_EMULATOR_HOST": url, "GOOGLE_APPLICATION_CREDENTIALS": credentials}),
     ):
         yield url
 
@@ -62,6 +66,51 @@ def new_bucket(scheme: str) -> str:
 
         boto3.client("s3").create_bucket(Bucket=name)
     return f"{scheme}://{name}"
+
+
+@contextlib.contextmanager
+def _google_account() -> Iterator[str]:
+    """A file of credentials, for which a server on this machine gives tokens.
+
+    Beam's own file system, which writes the files of a wave, wants some even for an emulator.
+    """
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Tokens) as server, _folder() as folder:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        proof, file = folder / "proof", folder / "credentials.json"
+        proof.write_text("it is me")
+        account = {
+            "type": "external_account",
+            "audience": "photoveil",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "token_url": f"http://127.0.0.1:{server.server_port}/token",
+            "credential_source": {"file": str(proof)},
+        }
+        file.write_text(json.dumps(account))
+        try:
+            yield str(file)
+        finally:
+            server.shutdown()
+
+
+class _Tokens(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        kind = "urn:ietf:params:oauth:token-type:access_token"
+        token = {"access_token": "token", "issued_token_type": kind, "token_type": "Bearer"}
+        body = json.dumps({**token, "expires_in": 3600}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @contextlib.contextmanager
@@ -89,7 +138,7 @@ def _emulator() -> Iterator[str]:
 @contextlib.contextmanager
 def _versitygw(program: Path) -> Iterator[str]:
     port = _free_port()
-    with tempfile.TemporaryDirectory() as folder:
+    with _folder() as folder:
         command = [program, "--port", f"127.0.0.1:{port}", "--quiet", "posix", folder]
         keys = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
         with _running(command, f"http://127.0.0.1:{port}", keys) as url:

@@ -29,6 +29,7 @@ from pipeline.settings import RunSettings
 from pipeline.waves import new_stamp
 from tests.archives import QUICK, Archive
 from tests.commands import hashes
+from transforms import tables
 from transforms.discover import discover
 from transforms.faces.detect import Face
 from transforms.scan import ScannedPhoto
@@ -185,7 +186,7 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
         graph.cloak(pipeline, photos, settings, wave)
 
     run_pipeline(build, settings.run)
-    rows = manifest.read_part(str(out / "part-00000-of-00001.parquet")).to_pylist()
+    rows = tables.gathered(str(out / "part"), manifest.SCHEMA).to_pylist()
     by_source = {row["source"]: row for row in rows}
     assert by_source[good.source]["status"] == "cloaked"
     assert by_source[bad.source]["status"] == "failed"

@@ -86,7 +86,7 @@ def test_merges_and_splits_are_told() -> None:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory, demo_photo: Photo) -> Archive:
     """Photos of three people, after a first run."""
-    archive = Archive(tmp_path_factory.mktemp("people"))
+    archive = Archive(tmp_path_factory.mktemp("people [of 2013]"))
     archive.photos.mkdir()
     for name in ("obama.jpg", "obama2.jpg", "biden.jpg", "astronaut.png"):
         shutil.copyfile(demo_photo(name), archive.photos / name)

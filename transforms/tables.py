@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms import storage
+
+_LIST = "parts.json"
 
 
 class DamagedTable(OSError):
@@ -42,6 +45,32 @@ def write(table: pa.Table, path: str, scratch: str) -> None:
     out = pa.BufferOutputStream()
     pq.write_table(table, out, compression="zstd", write_page_checksum=True)
     storage.write_atomic(path, out.getvalue().to_pybytes(), scratch)
+
+
+def write_list(names: Sequence[str], folder: str) -> None:
+    """Say which files in `folder` make up a table, all of which are there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = storage.join(folder, _LIST)
+    storage.write_atomic(path, json.dumps(sorted(names)).encode(), f"{folder}.unfinished")
+
+
+def is_whole(folder: str) -> bool:
+    """True when `folder` holds a table, all of it."""
+    return storage.exists(storage.join(folder, _LIST))
+
+
+def gathered(folder: str, schema: pa.Schema) -> pa.Table:
+    """The table that several workers wrote to `folder`.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+    """
+    names = json.loads(storage.read_bytes(storage.join(folder, _LIST)))
+    read_parts = (read(storage.join(folder, name)).cast(schema) for name in names)
+    return pa.concat_tables([schema.empty_table(), *read_parts])
 
 
 def parts(folder: str) -> list[str]:

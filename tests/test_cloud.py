@@ -1,0 +1,236 @@
+"""Whole runs with photos, library and private state in buckets: `make test-cloud`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.make_archive import make_archive
+from pipeline import manifest, waves
+from pipeline.library import Library, locked, open_library
+from pipeline.people import People
+from pipeline.plan import Plan
+from pipeline.settings import RunSettings
+from pipeline.waves import Outcome
+from tests import clouds
+from tests.archives import QUICK, Archive
+from tests.commands import photoveil
+from transforms import objects, storage
+
+pytestmark = pytest.mark.skipif(
+    not clouds.CLOUDS, reason="takes minutes and servers that are built with Go: make test-cloud"
+)
+SETTINGS = QUICK.model_copy(update={"run": RunSettings(wave_photos=4)})
+
+
+class Cloud:
+    """A copy of an archive, its library and its state, wherever they are to lie."""
+
+    def __init__(self, local: Archive, photos: str, out: str, state: str) -> None:
+        self.photos, self.out, self.state = photos, out, state
+        self.config = local.photos.parent / "quick.yaml"
+        self.config.write_text(SETTINGS.model_dump_json())
+        for entry in storage.walk(str(local.photos)):
+            self.put(entry.relative, (local.photos / entry.relative).read_bytes())
+
+    @property
+    def library(self) -> Library:
+        return open_library(self.photos, self.out, self.state)
+
+    def put(self, name: str, data: bytes) -> None:
+        storage.write_atomic(storage.join(self.photos, name), data, f"{self.photos}.unfinished")
+
+    def take(self, name: str) -> bytes:
+        path = storage.join(self.photos, name)
+        data = storage.read_bytes(path)
+        storage.remove([path])
+        return data
+
+    def command(self, *more: object) -> list[object]:
+        return ["run", self.photos, self.out, "--state", self.state, "--config", self.config, *more]
+
+    def plan(self) -> Plan:
+        return waves.plan_run(self.library, SETTINGS, waves.new_stamp(SETTINGS))
+
+    def run(self, prune: bool = False) -> Outcome:
+        stamp = waves.new_stamp(SETTINGS)
+        with locked(self.library):
+            plan = waves.plan_run(self.library, SETTINGS, stamp)
+            return waves.run(self.library, plan, SETTINGS, stamp, prune=prune)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        rows = manifest.read(self.library.manifest).to_pylist()
+        assert len({row["source"] for row in rows}) == len(rows)
+        return {row["source"]: row for row in rows}
+
+    def outputs(self) -> dict[str, bytes]:
+        return {
+            entry.relative: storage.read_bytes(storage.join(self.out, entry.relative))
+            for entry in storage.walk(self.out)
+            if not entry.relative.startswith("_photoveil/")
+        }
+
+    def tidy(self) -> None:
+        """Assert that nothing but what is meant to stay was left."""
+        left = {entry.relative.split("/")[1] for entry in storage.walk(f"{self.out}/_photoveil")
+                if "/" in entry.relative}  # fmt: skip
+        assert "unfinished" not in left
+        assert not storage.exists(f"{self.out}/_photoveil/lock")
+        assert not storage.exists(f"{self.state}/waves")
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory, demo_photo: Callable[[str], Path]) -> Archive:
+    """The same archive on a local disk, after its run."""
+    archive = Archive(tmp_path_factory.mktemp("local"), SETTINGS)
+    make_archive(archive.photos, 12, seed=7, side=200)
+    shutil.copyfile(demo_photo("biden.jpg"), archive.photos / "100% [odd] é?*.jpg")
+    archive.run()
+    return archive
+
+
+def expected(local: Archive) -> dict[str, bytes]:
+    return {
+        entry.relative: (local.out / entry.relative).read_bytes()
+        for entry in storage.walk(str(local.out))
+        if not entry.relative.startswith("_photoveil/")
+    }
+
+
+@pytest.fixture(scope="module", params=["gs", "s3"])
+def cloud(request: pytest.FixtureRequest, servers: None, local: Archive) -> Cloud:
+    """All in one bucket, after a run of the command."""
+    base = f"{clouds.new_bucket(request.param)}/the [first] one"
+    cloud = Cloud(local, f"{base}/in", f"{base}/out", f"{base}/state")
+    done = photoveil(*cloud.command())
+    assert done.returncode == 3, done.stdout + done.stderr  # the archive has damaged files
+    assert done.stderr == ""
+    return cloud
+
+
+def test_a_run_in_a_bucket_gives_what_one_on_a_disk_does(cloud: Cloud, local: Archive) -> None:
+    assert cloud.outputs() == expected(local)
+    there, here = cloud.rows(), local.rows()
+    assert there.keys() == here.keys()
+    for source, row in there.items():
+        for column in ("status", "reason", "duplicate_of", "output_sha256", "format", "notes"):
+            assert row[column] == here[source][column]
+    known = People(cloud.state).known()
+    assert known.keys() == People(str(local.state)).known().keys()
+    cloud.tidy()
+
+
+def test_a_second_run_does_nothing(cloud: Cloud) -> None:
+    before = {item.path: item.version for item in objects.find(f"{cloud.out}/")}
+    outcome = cloud.run()
+    assert outcome.plan.refs == []
+    assert {item.path: item.version for item in objects.find(f"{cloud.out}/")} == before
+
+
+def test_the_other_commands_find_it_there(cloud: Cloud) -> None:
+    listed = photoveil("people", cloud.out, "--state", cloud.state)
+    assert listed.returncode == 0, listed.stderr
+    assert f"Faces: {cloud.state}/people/people.jpg" in listed.stdout
+    assert storage.read_bytes(f"{cloud.state}/people/people.jpg").startswith(b"\xff\xd8")
+    planned = photoveil("plan", *cloud.command()[1:])
+    assert "done by an earlier run" in planned.stdout
+    nowhere = photoveil("plan", f"{cloud.photos}-gone", cloud.out, "--state", cloud.state)
+    assert (nowhere.returncode, "holds nothing" in nowhere.stderr) == (2, True)
+    other = photoveil("plan", "hdfs://host/in", cloud.out, "--state", cloud.state)
+    assert (other.returncode, "only local folders" in other.stderr) == (2, True)
+
+
+def test_moved_copied_changed_and_gone_photos(cloud: Cloud) -> None:
+    rows = cloud.rows()
+    twins = {row["duplicate_of"] for row in rows.values()}
+    moved, copied, changed, gone = [
+        source
+        for source, row in rows.items()
+        if row["status"] == "cloaked" and source not in twins and row["distance"] is None
+    ][:4]
+    before = cloud.outputs()
+    cloud.put("new/moved [1].jpg", cloud.take(moved))
+    cloud.put("copy.jpg", storage.read_bytes(storage.join(cloud.photos, copied)))
+    cloud.put(changed, cloud.take(changed) + b"\0")
+    cloud.take(gone)
+    outcome = cloud.run()
+    assert outcome.moved == 1
+    assert outcome.statuses == {"cloaked": 1, "duplicate": 1}
+    assert outcome.plan.gone == (gone,)
+    after, new = cloud.outputs(), cloud.rows()
+    assert after["new/moved [1].jpg"] == before[moved]
+    assert moved not in after
+    assert after["copy.jpg"] == after[copied] == before[copied]
+    assert new["copy.jpg"]["duplicate_of"] == copied
+    assert after[gone] == before[gone]
+    cloud.run(prune=True)
+    assert gone not in cloud.outputs()
+    assert gone not in cloud.rows()
+    assert cloud.plan().refs == []
+    cloud.tidy()
+
+
+def test_a_killed_run_is_resumed_and_ends_like_a_whole_one(cloud: Cloud, local: Archive) -> None:
+    base = f"{cloud.out}/../killed".replace("out/../", "")
+    again = Cloud(local, f"{base}/in", f"{base}/out", f"{base}/state")
+    executable = Path(sys.executable).with_name("photoveil")
+    run = subprocess.Popen([str(word) for word in (executable, *again.command())])
+    while run.poll() is None and not any(objects.find(f"{again.out}/_photoveil/manifest/", 1)):
+        time.sleep(0.1)
+    time.sleep(0.5)  # in the midst of the second wave
+    run.kill()
+    run.wait()
+    finished = again.rows()
+    assert 0 < len(finished) < len(local.rows())
+    assert storage.exists(f"{again.out}/_photoveil/lock")
+    again.run()  # its process died here, so its lock is free
+    assert again.outputs() == expected(local)
+    assert {source: again.rows()[source] for source in finished} == finished
+    again.tidy()
+
+
+def test_a_library_that_another_run_writes_to_is_refused(cloud: Cloud) -> None:
+    path = f"{cloud.out}/_photoveil/lock"
+    words = {"host": "elsewhere", "machine": 1, "process": 7, "token": "another"}
+    objects.write(path, json.dumps(words).encode())
+    done = photoveil(*cloud.command())
+    objects.remove([path])
+    assert done.returncode == 2
+    assert "process 7 on elsewhere" in done.stderr
+
+
+def test_photos_library_and_state_may_lie_apart(
+    local: Archive, servers: None, tmp_path: Path
+) -> None:
+    out, state = clouds.new_bucket("s3"), clouds.new_bucket("gs")
+    apart = Cloud(local, str(tmp_path / "in"), out, state)
+    done = photoveil(*apart.command("--workers", 2))
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert apart.outputs() == expected(local)
+    back = Cloud(local, f"{state}/in", str(tmp_path / "out"), f"{out}-state")
+    assert back.photos.startswith("gs://")
+    done = photoveil(*back.command())
+    assert done.returncode == 2  # no such bucket
+    assert "there is no such bucket" in done.stderr
+    back.state = f"{clouds.new_bucket('s3')}/state"
+    assert photoveil(*back.command()).returncode == 3
+    assert back.outputs() == expected(local)
+    assert os.stat(tmp_path / "out").st_mode & 0o400
+
+
+def test_forgetting_empties_the_state_alone(cloud: Cloud) -> None:
+    before = cloud.outputs()
+    done = photoveil("forget", cloud.out, "--state", cloud.state)
+    assert done.returncode == 0, done.stderr
+    assert storage.is_empty(cloud.state)
+    assert cloud.outputs() == before
+    assert cloud.plan().refs == []
