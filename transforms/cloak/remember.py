@@ -1,4 +1,4 @@
-"""Finished batches survive a crash: each is kept on disk until its wave is committed."""
+"""Finished cloaks survive a crash: each is kept on disk until its wave is committed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ Model = TypeVar("Model")
 
 
 class Remembered(ModelHandler[Example, PredictionResult, Model]):
-    """A handler that gives the same batch the same answer, computed once.
-
-    Whole batches are kept, not elements: what else is in its batch decides the last bits of a
-    result, and a run that was killed must end with the same bytes as one that was not.
+    """A handler that gives the same example the same answer, computed once.
 
     Args:
-        handler: what computes. folder: private, because cloaks tell of faces; emptied by whoever
-            made it, and for one handler with one set of parameters alone.
+        handler: what computes; what else is in a batch must not change an answer. folder: private,
+            because cloaks tell of faces; emptied by whoever made it, and for one handler with one
+            set of parameters alone.
     """
 
     def __init__(
@@ -42,17 +40,24 @@ class Remembered(ModelHandler[Example, PredictionResult, Model]):
         model: Model,
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[PredictionResult]:
-        key = hashlib.sha256(pickle.dumps(list(batch))).hexdigest()
-        file = storage.join(self._folder, key)
-        if storage.exists(file):
-            inferences = pickle.loads(storage.read_bytes(file))
-        else:
-            results = self._handler.run_inference(batch, model, inference_args)
-            inferences = [result.inference for result in results]
-            with contextlib.suppress(OSError):  # a full disk costs the insurance, not the photo
-                storage.write_atomic(file, pickle.dumps(inferences), self._folder)
-        for example, inference in zip(batch, inferences, strict=True):
+        files = [self._file(example) for example in batch]
+        new = [number for number, file in enumerate(files) if not storage.exists(file)]
+        results: dict[int, Any] = {}
+        if new:
+            examples = [batch[number] for number in new]
+            done = self._handler.run_inference(examples, model, inference_args)
+            results = {number: result.inference for number, result in zip(new, done, strict=True)}
+        for number, (example, file) in enumerate(zip(batch, files, strict=True)):
+            if number in results:
+                inference = results[number]
+                with contextlib.suppress(OSError):  # a full disk costs the insurance, no photo
+                    storage.write_atomic(file, pickle.dumps(inference), self._folder)
+            else:
+                inference = pickle.loads(storage.read_bytes(file))
             yield PredictionResult(example, inference)
+
+    def _file(self, example: Example) -> str:
+        return storage.join(self._folder, hashlib.sha256(pickle.dumps(example)).hexdigest())
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         return self._handler.batch_elements_kwargs()
