@@ -2,7 +2,8 @@
 
     scan:   references -> read -> find faces -> align -> embed -> scans
     alike:  hashes -> bands -> buckets -> compare -> look -> pairs of near duplicates
-    cloak:  scans -> faces -> batched optimiser -> group by photo -> publish -> measure -> manifest
+    cloak:  scans -> faces -> batched optimiser, longer for people met first -> group by photo
+            -> publish -> measure -> manifest
 
 Only references, crops of 112 pixels and changes of that size cross a shuffle. Pixels of a whole
 photo live within one fused step.
@@ -16,7 +17,7 @@ from functools import partial
 import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
-from pipeline import likes, manifest, scans
+from pipeline import cloak_memory, likes, manifest, scans
 from pipeline.manifest import RunStamp, manifest_rows
 from pipeline.progress import tick
 from pipeline.settings import Settings
@@ -41,7 +42,8 @@ class Wave:
     destination: of the photos.
     scans: folder, in the private state, of the scan's results.
     pairs: likewise, of the near duplicates that were found.
-    cloaks: folder, in the private state, of finished batches of cloaks.
+    cloaks: folder, in the private state, of finished cloaks.
+    changes: folder, likewise, of the cloaks of people met first.
     manifest: folder of the wave's rows of the manifest, before they are part of it.
     progress: file for `tick`; None where no one watches.
     """
@@ -50,6 +52,7 @@ class Wave:
     scans: str
     pairs: str
     cloaks: str
+    changes: str
     manifest: str
     stamp: RunStamp
     progress: str | None
@@ -121,20 +124,36 @@ def cloak(
         | "By photo" >> beam.WithKeys(lambda photo: photo.ref.key)
     )
     handler: Remembered = Remembered(CloakHandler(settings.cloak), wave.cloaks)
-    cloaked, uncloaked = (
+    groups = (
         by_photo
         | "Faces" >> beam.FlatMapTuple(lambda key, p: [(key, face) for face in aligned_faces(p)])
-        | "Cloak"
+        | "Has a start" >> beam.Partition(lambda item, _: int(item[1].has_start), 2)
+    )
+    finished = [
+        faces
+        | name
         >> RunInference(KeyedModelHandler(handler))
         .with_exception_handling()
         .with_resource_hints(**_hints(settings))
-    )
+        for name, faces in zip(("Cloak", "Cloak from start"), groups, strict=True)
+    ]
+    cloaked = [done for done, _ in finished] | "All cloaks" >> beam.Flatten()
     cloaks = (
         cloaked
         | "Cloaked" >> beam.Map(tick, "face", wave.progress)
         | "Change" >> beam.MapTuple(lambda key, done: (key, (done.example.index, done.inference)))
     )
-    errors = uncloaked.failed_inferences | "Uncloaked" >> beam.FlatMap(_uncloaked)
+    _ = (
+        finished[0][0]
+        | "To keep"
+        >> beam.MapTuple(lambda _, done: cloak_memory.to_row(done.example, done.inference))
+        | "Keep" >> WriteTable(wave.changes, cloak_memory.CHANGES)
+    )
+    errors = (
+        [failed.failed_inferences for _, failed in finished]
+        | "All failures" >> beam.Flatten()
+        | "Uncloaked" >> beam.FlatMap(_uncloaked)
+    )
     photo = by_photo | "Strip" >> beam.MapTuple(_without_crops)
     _ = (
         {"photo": photo, "cloaks": cloaks, "errors": errors}
@@ -190,7 +209,7 @@ def _uncloaked(failure) -> list[tuple[str, str]]:
 
 
 def _without_crops(key, photo):
-    return key, replace(photo, crops=photo.crops[:0], embeddings=photo.embeddings[:0])
+    return key, replace(photo, crops=photo.crops[:0], embeddings=photo.embeddings[:0], known=())
 
 
 def _publish(destination, how, budget, metadata, _key, grouped):

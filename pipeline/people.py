@@ -3,20 +3,26 @@
 people/faces/*.parquet   a part for each wave: photo, face, embedding, landmarks, date
 people/people.parquet    which face is whose
 people/changes.log       people that merged or split, and when
+
+People are settled at the end of a run, and within one whenever the library has doubled: those met
+in its first photos are then known for the rest. What is known hangs on the photos that are done
+alone, so that a run that was killed goes on as it would have.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.cloak_memory import CloakMemory
 from transforms import storage, tables
+from transforms.cloak.faces import Known
 from transforms.faces.identity import (
     LIKENESS,
     Change,
@@ -33,9 +39,12 @@ FACES = pa.schema(
         ("embedding", pa.binary()),  # float16
         ("landmarks", pa.list_(pa.float32())),
         ("taken", pa.timestamp("ms")),  # as the camera's clock said, without a zone
+        ("taken_for", pa.string()),  # person, when it was cloaked
+        ("started", pa.bool_()),  # whether there was a start for that person
     ]
 )
 _PEOPLE = pa.schema([("face", pa.string()), ("person", pa.string())])
+_SIZE = b"sources"  # of the library when people were settled, in the metadata of that file
 
 
 @dataclass(frozen=True)
@@ -58,14 +67,23 @@ class People:
 
     def __init__(self, state: str) -> None:
         self._folder = storage.join(state, "people")
+        self._memory = CloakMemory(state)
         self._recogniser: Recogniser | None = None
+        self._settled_at: int | None = None
+        self._taken_for: dict[str, str] = {}  # face: person, in the wave added last
 
-    def add(self, photos: Iterable[ScannedPhoto], part: str) -> None:
+    def add(self, photos: Sequence[ScannedPhoto], part: str) -> None:
         """Keep the faces of a wave.
 
         Args:
             part: its name; adding a wave again replaces it.
         """
+        self._taken_for = {
+            origin(photo.sha256, index): person
+            for photo in photos
+            for index, person in enumerate(self._recognised(photo))
+            if person is not None
+        }
         rows = [
             {
                 "face": origin(photo.sha256, index),
@@ -73,11 +91,14 @@ class People:
                 "embedding": embedding.astype(np.float16).tobytes(),
                 "landmarks": [value for point in face.landmarks for value in point],
                 "taken": photo.taken,
+                "taken_for": person,
+                "started": person is not None and self._memory.has_start(person),
             }
             for photo in photos
             for index, (face, embedding) in enumerate(
                 zip(photo.faces, photo.embeddings, strict=True)
             )
+            for person in (self._taken_for.get(origin(photo.sha256, index)),)
         ]
         if rows:
             self._write(pa.Table.from_pylist(rows, FACES), f"faces/{part}.parquet")
@@ -88,17 +109,45 @@ class People:
         """The photos without the faces that are not to be cloaked."""
         if not choice.only and not choice.spare:
             return list(photos)
-        if self._recogniser is None:  # no one else is known before the run ends
-            self._recogniser = self.recogniser()
-        recognise = self._recogniser.recognise
-        return [spare(photo, list(chosen(recognise(photo.embeddings), choice))) for photo in photos]
+        return [spare(photo, list(chosen(self._recognised(photo), choice))) for photo in photos]
 
-    def settle(self, photos: Collection[str]) -> Change:
+    def with_known(self, photos: Iterable[ScannedPhoto]) -> list[ScannedPhoto]:
+        """The photos of the wave added last, with what is known of the people in them.
+
+        A near duplicate has the faces of a photo that may have been cloaked long ago: each is taken
+        for whom it was taken then, or the two cloaks would differ.
+        """
+        photos = list(photos)
+        known = {face: self._memory.of(person) for face, person in self._taken_for.items()}
+        elsewhere = {face for photo in photos for face in photo.origins} - {
+            origin(photo.sha256, index) for photo in photos for index in range(len(photo.faces))
+        }
+        if elsewhere:
+            known |= self._earlier(elsewhere)
+        return [
+            replace(photo, known=tuple(known.get(face) for face in photo.origins))
+            for photo in photos
+        ]
+
+    def keep_cloaks(self, changes: pa.Table, part: str) -> None:
+        """Keep the cloaks of people met first in a wave, `cloak_memory.CHANGES`."""
+        self._memory.keep(changes, part)
+
+    def due(self, sources: int) -> bool:
+        """Whether the library, of so many sources, has doubled since people were settled."""
+        if self._settled_at is None:
+            metadata = self._people().schema.metadata or {}
+            self._settled_at = int(metadata.get(_SIZE, 0))
+        return sources >= 2 * max(self._settled_at, 1)
+
+    def settle(self, photos: Collection[str], sources: int) -> Change:
         """Cluster all faces anew, if some came or went; people keep their names.
 
         Args:
             photos: sha256 of those that the library has; the faces of others are deleted.
+            sources: how many files the library has.
         """
+        self._settled_at = sources
         table = self._faces()
         table = table.filter(pc.is_in(table["sha256"], pa.array(list(photos), pa.string())))
         known = self.known()
@@ -107,18 +156,17 @@ class People:
             return Change()
         people, change = name_people(keys, cluster(_vectors(table)), known)
         rows = {"face": list(people), "person": list(people.values())}
+        self._memory.learn(people, dict(zip(*_means(table, people), strict=True)))
         self._log(change)
-        self._write(pa.table(rows, _PEOPLE), "people.parquet")
+        schema = _PEOPLE.with_metadata({_SIZE: str(sources)})
+        self._write(pa.table(rows, schema), "people.parquet")
         self._compact(table)
+        self._recogniser = None
         return change
 
     def known(self) -> dict[str, str]:
         """The person of each face, as of the last `settle`."""
-        file = storage.join(self._folder, "people.parquet")
-        if not storage.exists(file):
-            return {}
-        table = tables.read(file)
-        return dict(zip(*(column.to_pylist() for column in table), strict=True))
+        return dict(zip(*(column.to_pylist() for column in self._people()), strict=True))
 
     def everyone(self) -> list[Person]:
         """The people, those with most photos first."""
@@ -140,17 +188,28 @@ class People:
 
     def recogniser(self) -> Recogniser:
         """Tells who of the people known a new face is."""
-        table, known = self._faces(), self.known()
-        keys = table["face"].to_pylist()
-        there = [index for index, key in enumerate(keys) if key in known]
-        names = sorted({known[keys[index]] for index in there})
-        numbers = {name: number for number, name in enumerate(names)}
-        labels = np.array([numbers[known[keys[index]]] for index in there], np.int64)
-        vectors = _vectors(table)[there]
-        sums = np.zeros((len(names), vectors.shape[1] if len(vectors) else 0), np.float32)
-        np.add.at(sums, labels, vectors)
-        counts = np.bincount(labels, minlength=len(names))[:, np.newaxis]
-        return Recogniser(names, sums / np.maximum(counts, 1))
+        known = self.known()
+        if not known:
+            return Recogniser([], np.zeros((0, 0), np.float32))
+        return Recogniser(*_means(self._faces(), known))
+
+    def _recognised(self, photo: ScannedPhoto) -> list[str | None]:
+        if self._recogniser is None:
+            self._recogniser = self.recogniser()
+        return self._recogniser.recognise(photo.embeddings)
+
+    def _earlier(self, faces: Collection[str]) -> dict[str, Known | None]:
+        table = self._faces().select(["face", "taken_for", "started"])
+        table = table.filter(pc.is_in(table["face"], pa.array(list(faces), pa.string())))
+        return {
+            row["face"]: self._memory.of(row["taken_for"], row["started"])
+            for row in table.to_pylist()
+            if row["taken_for"] is not None
+        }
+
+    def _people(self) -> pa.Table:
+        file = storage.join(self._folder, "people.parquet")
+        return tables.read(file) if storage.exists(file) else _PEOPLE.empty_table()
 
     def _faces(self) -> pa.Table:
         """One row a face, in the order of their keys."""
@@ -209,7 +268,23 @@ class Recogniser:
         ]
 
 
+def _means(table: pa.Table, known: Mapping[str, str]) -> tuple[list[str], np.ndarray]:
+    """The people known, and the mean embedding of each: float32 (n, D)."""
+    keys = table["face"].to_pylist()
+    there = [index for index, key in enumerate(keys) if key in known]
+    names = sorted({known[keys[index]] for index in there})
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = np.array([numbers[known[keys[index]]] for index in there], np.int64)
+    vectors = _vectors(table)[there]
+    sums = np.zeros((len(names), vectors.shape[1]), np.float32)
+    np.add.at(sums, labels, vectors)
+    counts = np.bincount(labels, minlength=len(names))[:, np.newaxis]
+    return names, sums / np.maximum(counts, 1)
+
+
 def _vectors(table: pa.Table) -> np.ndarray:
+    if not len(table):
+        return np.zeros((0, 0), np.float32)
     data = b"".join(table["embedding"].to_pylist())
     vectors = np.frombuffer(data, np.float16).astype(np.float32).reshape(len(table), -1)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

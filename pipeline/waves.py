@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import graph, history, manifest, upkeep
+from pipeline.cloak_memory import CHANGES
 from pipeline.library import Library
 from pipeline.likes import Likes
 from pipeline.manifest import RunStamp
@@ -28,10 +29,9 @@ from pipeline.runners import run_pipeline
 from pipeline.scans import read_scans
 from pipeline.settings import Settings
 from transforms import assets, storage, tables
-from transforms.cloak.surrogates import SURROGATES
+from transforms.cloak.surrogates import SURROGATES, WHO
 from transforms.discover import PhotoRef, discover
 from transforms.duplicates import ContentGroup
-from transforms.faces import embed
 from transforms.faces.identity import Change
 from transforms.fingerprint import ReadLimits, fingerprint
 from transforms.near_duplicates import Hashed
@@ -82,7 +82,7 @@ class Outcome:
 def models(settings: Settings) -> tuple[str, ...]:
     """Names of the assets that a run needs."""
     detector = ["retinaface.pb"] if settings.detector.model == "retinaface" else []
-    surrogates = dict.fromkeys((*settings.cloak.recognisers, embed.MODEL))
+    surrogates = dict.fromkeys((*settings.cloak.recognisers, WHO))
     return tuple(detector + [asset for name in surrogates for asset in SURROGATES[name][0]])
 
 
@@ -149,19 +149,19 @@ def run(
         (plan.refs or plan.newly_gone or plan.back or plan.dropped or (prune and plan.gone))
         or not manifest.is_compact(library.manifest)  # a run was killed at its end
     )
+    people = People(library.state)
     _sweep(library)
     if changes:
         history.record(library, stamp, begun)
     try:
-        _carry_out_plan(library, outcome, settings, stamp, progress, prune, stop)
+        _carry_out_plan(library, people, outcome, settings, stamp, progress, prune, stop)
     except BaseException as error:
         with contextlib.suppress(OSError):
             why = str(error) or type(error).__name__
             history.record(library, stamp, begun, time.time(), outcome.statuses, stopped=why)
         raise
     if changes:
-        photos = manifest.read(library.manifest, ["source_sha256"])["source_sha256"]
-        outcome.people = People(library.state).settle(set(photos.drop_null().to_pylist()))
+        outcome.people = _settle(people, library)
     outcome.seconds = time.monotonic() - started
     if changes:
         manifest.compact(library.manifest, library.scratch, stamp.run_id)
@@ -172,6 +172,7 @@ def run(
 
 def _carry_out_plan(
     library: Library,
+    people: People,
     outcome: Outcome,
     settings: Settings,
     stamp: RunStamp,
@@ -185,12 +186,14 @@ def _carry_out_plan(
         outcome.add(row for row in placed if row["status"] in ("duplicate", "failed"))
     outcome.moved = plan.moved
     outcome.pruned = len(plan.gone) if prune else 0
-    likes, people = Likes(library, settings), People(library.state)
+    likes = Likes(library, settings)
     done = set(manifest.read(library.manifest, ["source"])["source"].to_pylist())
     for groups in _waves(plan.todo, settings.run.wave_photos, done):
         outcome.stopped = stop()
         if outcome.stopped:
             return
+        if people.due(len(done)):
+            _settle(people, library)
         rows = _run_wave(library, groups, likes, people, settings, stamp, next(names), progress)
         outcome.add(rows)
         done.update(row["source"] for row in rows)
@@ -215,6 +218,7 @@ def _run_wave(
         storage.join(folder, "scan"),
         storage.join(folder, "pairs"),
         storage.join(folder, "cloaks"),
+        storage.join(folder, "changes"),
         storage.join(library.scratch, name),
         stamp,
         None if progress is None else str(progress),
@@ -229,13 +233,19 @@ def _run_wave(
     found = list(read_scans(wave.scans))
     people.add(found, name)
     photos = likes.mirrored(people.without_spared(found, settings.people), find)
-    _run(partial(graph.cloak, photos=photos), settings, wave, library)
+    _run(partial(graph.cloak, photos=people.with_known(photos)), settings, wave, library)
+    people.keep_cloaks(tables.gathered(wave.changes, CHANGES), name)
     rows = tables.gathered(wave.manifest, manifest.SCHEMA)
     tables.write(rows, storage.join(library.manifest, f"{name}.parquet"), library.scratch)
     storage.remove_folder(wave.manifest)
     storage.remove_folder(waves)  # this one, and what was left of others that will not be resumed
     columns = ["source", "status", "reason", "distance", "faces"]
     return rows.select(columns).to_pylist()
+
+
+def _settle(people: People, library: Library) -> Change:
+    photos = manifest.read(library.manifest, ["source_sha256"])["source_sha256"]
+    return people.settle(set(photos.drop_null().to_pylist()), len(photos))
 
 
 def _wave_name(groups: Sequence[ContentGroup], stamp: RunStamp) -> str:

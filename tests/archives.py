@@ -19,7 +19,7 @@ from transforms.cloak.parameters import CloakParameters
 from transforms.faces.parameters import DetectorParameters
 
 QUICK = Settings(
-    cloak=CloakParameters(steps=2, batch_size=4, surrogates=("mobilefacenet",)),
+    cloak=CloakParameters(steps=2, known_steps=1, batch_size=4, surrogates=("mobilefacenet",)),
     detector=DetectorParameters(long_sides=(256,)),
 )
 

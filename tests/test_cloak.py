@@ -21,7 +21,7 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 from transforms import assets
-from transforms.cloak.faces import AlignedFace
+from transforms.cloak.faces import AlignedFace, Cloak
 from transforms.cloak.handler import CloakHandler, load_optimizer
 from transforms.cloak.losses import dssim, texture
 from transforms.cloak.optimizer import Optimizer, jitter_matrices, warp
@@ -155,9 +155,9 @@ def test_warp_by_nothing_changes_nothing_and_by_a_shift_shifts(crops: np.ndarray
 
 
 def test_jitter_hangs_on_the_seed_alone() -> None:
-    one, two = (jitter_matrices(seed, 112, PARAMETERS) for seed in (7, 7))
+    one, two = (jitter_matrices(seed, 112, 10, PARAMETERS) for seed in (7, 7))
     assert np.array_equal(one, two)
-    assert not np.array_equal(one, jitter_matrices(8, 112, PARAMETERS))
+    assert not np.array_equal(one, jitter_matrices(8, 112, 10, PARAMETERS))
 
 
 def test_a_cloak_moves_every_surrogate_within_its_limits(
@@ -202,8 +202,40 @@ def test_one_shape_is_compiled_for_any_number_of_faces(
     assert optimizer.traces == traces == 1
 
 
+def test_a_start_is_worth_steps(crops: np.ndarray, optimizer: Optimizer) -> None:
+    flipped = np.ascontiguousarray(crops[:, :, ::-1])
+    starts = np.stack([cloak.change[:, ::-1] for cloak in optimizer.cloak(flipped, [1, 2, 3])])
+    short = load_optimizer(CloakParameters(steps=3, known_steps=3, batch_size=3))
+    from_nothing = short.cloak(crops, [1, 2, 3])
+    from_start = short.cloak(crops, [1, 2, 3], starts.astype(np.float16))
+    assert [cloak.steps for cloak in from_start] == [3, 3, 3]
+    surrogate = load_surrogate("mobilefacenet")
+    clean = embeddings(surrogate, crops)
+
+    def likeness(cloaks: list[Cloak]) -> np.ndarray:
+        changed = crops + np.stack([cloak.change for cloak in cloaks])[..., np.newaxis]
+        return np.sum(clean * embeddings(surrogate, changed), axis=1)
+
+    assert (likeness(from_start) < likeness(from_nothing) - 0.05).all()
+
+
+def test_poison_moves_a_face_to_its_target_and_others_away(crops: np.ndarray) -> None:
+    surrogate = load_surrogate("mobilefacenet")
+    clean = embeddings(surrogate, crops)
+    target = clean[2]  # of another person
+    poison = load_optimizer(CloakParameters(objective="poison", steps=10, batch_size=3))
+    evade = load_optimizer(PARAMETERS)
+    poisoned = poison.cloak(crops[:2], [1, 2], None, [target, None])
+    evading = evade.cloak(crops[:2], [1, 2], None, [target, None])
+    changed = [crops[0] + cloak[0].change[..., np.newaxis] for cloak in (poisoned, evading)]
+    moved = embeddings(surrogate, np.stack(changed)) @ target
+    assert moved[0] > clean[0] @ target + 0.3
+    assert moved[0] > moved[1] + 0.3
+    assert np.array_equal(poisoned[1].change, evading[1].change)
+
+
 def test_faces_of_many_photos_are_cloaked_through_run_inference(crops: np.ndarray) -> None:
-    faces = [AlignedFace(index, crop, index) for index, crop in enumerate(crops)]
+    faces = [AlignedFace(index, crop, str(index)) for index, crop in enumerate(crops)]
 
     def check(predictions: list) -> None:
         assert sorted(done.example.index for done in predictions) == [0, 1, 2]

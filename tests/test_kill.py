@@ -177,9 +177,13 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
     )
     wave = graph.Wave(
         type(whole.library.destination)(str(out), str(out / "unfinished")),
-        *(str(out / "scan"), str(out / "pairs"), str(out / "cloaks"), str(out / "part")),
-        new_stamp(settings),
-        None,
+        scans=str(out / "scan"),
+        pairs=str(out / "pairs"),
+        cloaks=str(out / "cloaks"),
+        changes=str(out / "changes"),
+        manifest=str(out / "part"),
+        stamp=new_stamp(settings),
+        progress=None,
     )
 
     def build(pipeline: beam.Pipeline) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from transforms import near_duplicates
-from transforms.cloak.faces import AlignedFace
+from transforms.cloak.faces import AlignedFace, Known
 from transforms.discover import PhotoRef
 from transforms.faces.align import CROP_SIZE, crop_face, face_to_crop
 from transforms.faces.detect import Face
@@ -36,6 +35,8 @@ class ScannedPhoto:
     embeddings: float32 (n, 192), who is who; none once that is settled.
     taken: when, as the camera's clock said.
     spared: how many faces are left as they are because of who they are.
+    known: per face, what is kept of the person, None for one met first; empty before that is
+        looked up.
     """
 
     ref: PhotoRef
@@ -57,6 +58,7 @@ class ScannedPhoto:
     embeddings: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     taken: dt.datetime | None = None
     spared: int = 0
+    known: tuple[Known | None, ...] = ()
 
 
 def unreadable(photo: ReadPhoto, copies: tuple[PhotoRef, ...] = ()) -> ScannedPhoto:
@@ -120,16 +122,15 @@ def origin(sha256: str | None, index: int) -> str:
 
 def aligned_faces(photo: ScannedPhoto) -> list[AlignedFace]:
     """The photo's faces as the optimiser takes them."""
+    known = photo.known or (None,) * len(photo.crops)
     return [
-        AlignedFace(index, crop, _seed(origin))
-        for index, (crop, origin) in enumerate(zip(photo.crops, photo.origins, strict=True))
+        AlignedFace(index, crop, origin, of_person)
+        for index, (crop, origin, of_person) in enumerate(
+            zip(photo.crops, photo.origins, known, strict=True)
+        )
     ]
 
 
 def _has_extent(face: Face) -> bool:
     """False for landmarks that fall on one point, which no similarity maps to the template."""
     return float(np.ptp(np.asarray(face.landmarks), axis=0).max()) > 1.0
-
-
-def _seed(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

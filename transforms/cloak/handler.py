@@ -24,7 +24,11 @@ def load_optimizer(parameters: CloakParameters) -> Optimizer:
 
 
 class CloakHandler(ModelHandler[AlignedFace, PredictionResult, Optimizer]):
-    """From aligned faces to `Cloak`, the inference of each prediction."""
+    """From aligned faces to `Cloak`, the inference of each prediction.
+
+    Faces that have a start and faces that have none come in streams of their own: they take a
+    different number of steps.
+    """
 
     def __init__(self, parameters: CloakParameters) -> None:
         super().__init__()
@@ -40,7 +44,14 @@ class CloakHandler(ModelHandler[AlignedFace, PredictionResult, Optimizer]):
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[PredictionResult]:
         crops = np.stack([face.crop for face in batch])
-        cloaks = model.cloak(crops, [face.seed for face in batch])
+        starts = [face.known.start for face in batch if face.known is not None]
+        started = [start for start in starts if start is not None]
+        cloaks = model.cloak(
+            crops,
+            [face.seed for face in batch],
+            np.stack(started) if started else None,
+            [None if face.known is None else face.known.target for face in batch],
+        )
         for face, cloak in zip(batch, cloaks, strict=True):
             yield PredictionResult(face, cloak)
 

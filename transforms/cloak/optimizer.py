@@ -1,4 +1,4 @@
-"""The cloak itself: a small luminance change that moves a face away from its own embedding.
+"""The cloak itself: a small luminance change that moves the embedding of a face.
 
 Each step passes the crops through one surrogate, the surrogates in turn, after a fresh random
 similarity: every recogniser cuts faces out a little differently, and a cloak that fools one crop
@@ -7,6 +7,8 @@ arXiv:1707.07397). The step follows the accumulated gradient (momentum iterative
 al., CVPR 2018, arXiv:1710.06081) reshaped by what the eye forgives: most where the gradient is
 strong and the photo is textured. The change is then shrunk onto the DSSIM budget, as the objective
 of Fawkes (Shan et al., USENIX Security 2020) demands.
+
+The embedding moves away from where it was (evade), or to the target of its person (poison).
 
 docs/cloak.md tells what was tried and what it measured.
 """
@@ -23,10 +25,10 @@ import tensorflow as tf
 from transforms.cloak.faces import Cloak
 from transforms.cloak.losses import cosine, dssim, texture
 from transforms.cloak.parameters import CloakParameters
-from transforms.cloak.surrogates import Surrogate
+from transforms.cloak.surrogates import WHO, WHO_SIZE, Surrogate
 from transforms.faces.align import feather
 
-_MOMENTUM = 0.9
+_MOMENTUM = 0.7
 
 
 class Optimizer:
@@ -46,12 +48,22 @@ class Optimizer:
         """How often the loop was compiled."""
         return self._loop.experimental_get_tracing_count()
 
-    def cloak(self, crops: np.ndarray, seeds: Sequence[int]) -> list[Cloak]:
+    def cloak(
+        self,
+        crops: np.ndarray,
+        seeds: Sequence[int],
+        starts: np.ndarray | None = None,
+        targets: Sequence[np.ndarray | None] = (),
+    ) -> list[Cloak]:
         """Cloaks for a batch of faces.
 
         Args:
             crops: uint8 (n, S, S, 3) RGB aligned faces, 1 <= n <= batch_size.
             seeds: one per face, of its jitter.
+            starts: float (n, S, S) changes in levels to start from, for people known already:
+                `known_steps` are then enough in place of `steps`.
+            targets: one per face, float (192,) of unit length, where `poison` moves it to; None,
+                or none at all, to evade.
 
         Returns:
             One a face; to the last bit the same whatever else is in the batch, since every batch
@@ -64,21 +76,30 @@ class Optimizer:
         if not 1 <= count <= self._parameters.batch_size:
             raise ValueError(f"{count} faces for a batch of {self._parameters.batch_size}")
         fill = [*range(count), *[count - 1] * (self._parameters.batch_size - count)]
-        jitter = np.stack([jitter_matrices(seed, size, self._parameters) for seed in seeds])
+        steps = self._parameters.steps if starts is None else self._parameters.known_steps
+        starts = np.zeros((count, size, size), np.float32) if starts is None else starts
+        jitter = np.stack([jitter_matrices(seed, size, steps, self._parameters) for seed in seeds])
+        target = np.zeros((count, WHO_SIZE), np.float32)
+        for face, where in enumerate(targets):
+            if where is not None:
+                target[face] = where
         changes, scores = self._loop(
-            tf.constant(crops[fill], tf.float32), tf.constant(jitter[fill], tf.float32)
+            tf.constant(crops[fill], tf.float32),
+            tf.constant(jitter[fill], tf.float32),
+            tf.constant(starts[fill][..., np.newaxis], tf.float32),
+            tf.constant(target[fill]),
         )
         return [
-            Cloak(change, float(score), self._parameters.steps)
+            Cloak(change, float(score), steps)
             for change, score in zip(
                 changes.numpy()[:count, :, :, 0], scores.numpy()[:count], strict=True
             )
         ]
 
 
-def jitter_matrices(seed: int, size: int, parameters: CloakParameters) -> np.ndarray:
+def jitter_matrices(seed: int, size: int, steps: int, parameters: CloakParameters) -> np.ndarray:
     """Random similarities about the crop's centre: float64 (steps, 2, 3), output to input."""
-    draws = np.random.default_rng(seed).normal(size=(parameters.steps, 4))
+    draws = np.random.default_rng(seed).normal(size=(steps, 4))
     angle = draws[:, 0] * parameters.jitter_rotation
     scale = np.exp(draws[:, 1] * parameters.jitter_scale)
     shift = draws[:, 2:] * parameters.jitter_shift * size / 112
@@ -122,11 +143,15 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
     budget, cap = parameters.dssim_budget, parameters.max_change
     distinct = tuple(dict.fromkeys(surrogates))
     turns = [distinct.index(surrogate) for surrogate in surrogates]
-    schedule = np.resize(turns, parameters.steps)
 
     @tf.function
-    def loop(crops: tf.Tensor, jitter: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        count, size = crops.shape[0], crops.shape[1]
+    def loop(
+        crops: tf.Tensor, jitter: tf.Tensor, start: tf.Tensor, target: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        size, steps = crops.shape[1], jitter.shape[1]
+        turn = tf.constant(np.resize(turns, steps), tf.int32)
+        rates = parameters.learning_rate, parameters.final_learning_rate
+        rate = tf.constant(np.linspace(*rates, steps), tf.float32)
         mask = tf.constant(feather(size)[:, :, np.newaxis])
         forgiving = parameters.texture_floor + texture(crops)
         clean = [surrogate.embed(crops) for surrogate in distinct]
@@ -136,22 +161,28 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
                 tape.watch(raw)
                 seen = warp(tf.concat([crops, mask * raw], axis=-1), matrices)
                 seen = tf.clip_by_value(seen[..., :3] + seen[..., 3:], 0.0, 255.0)
-                likeness = cosine(distinct[which].embed(seen), clean[which])
-            return tape.gradient(likeness, raw)
+                found = distinct[which].embed(seen)
+                unlike = -cosine(found, clean[which])
+                if parameters.objective == "poison" and distinct[which].name == WHO:
+                    has_target = tf.reduce_any(target != 0, axis=-1)
+                    unlike = tf.where(has_target, cosine(found, target), unlike)
+            return tape.gradient(unlike, raw)
 
-        raw = tf.zeros((count, size, size, 1))
+        # The mean of many changes is a faint one.
+        gain = tf.sqrt(budget / (_dssim(crops, start) + 1e-6))
+        raw = tf.clip_by_value(start * _per_face(gain), -cap, cap)
         momentum = tf.zeros_like(raw)
-        for step in tf.range(parameters.steps):
+        for step in tf.range(steps):
             branches = [
                 partial(gradient, which, raw, jitter[:, step]) for which in range(len(distinct))
             ]
-            slope = tf.switch_case(tf.constant(schedule, tf.int32)[step], branches)
+            slope = tf.switch_case(turn[step], branches)
             direction = _unit(_unit(slope, parameters.gradient_power) * forgiving)
             momentum = _MOMENTUM * momentum + (1 - _MOMENTUM) * direction
-            raw = tf.clip_by_value(raw - parameters.learning_rate * momentum, -cap, cap)
+            raw = tf.clip_by_value(raw + rate[step] * momentum, -cap, cap)
             # DSSIM grows about with the square of a change's scale.
             excess = tf.maximum(_dssim(crops, mask * raw) / budget, 1.0)
-            raw /= tf.sqrt(excess)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+            raw /= _per_face(tf.sqrt(excess))
         change = mask * raw
         return change, _dssim(crops, change)
 
@@ -163,6 +194,10 @@ def _unit(direction: tf.Tensor, power: float = 1.0) -> tf.Tensor:
     sharpened = tf.sign(direction) * tf.pow(tf.abs(direction), power)
     square = tf.reduce_mean(tf.square(sharpened), axis=(1, 2, 3), keepdims=True)
     return sharpened * tf.math.rsqrt(square + 1e-24)
+
+
+def _per_face(values: tf.Tensor) -> tf.Tensor:
+    return values[:, tf.newaxis, tf.newaxis, tf.newaxis]
 
 
 def _dssim(crops: tf.Tensor, change: tf.Tensor) -> tf.Tensor:

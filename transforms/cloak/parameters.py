@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -25,6 +25,9 @@ class CloakParameters:
     )
     """Recognisers to move away from, by their names in `transforms.cloak.surrogates`, in the order
     of their turns: one that transfers well gets more of them."""
+    objective: Literal["evade", "poison"] = "evade"
+    """evade: away from what the face is taken for. poison: towards the person's own target, the
+    same in all photos; a person met first evades."""
     flip_budget: Annotated[float, Field(gt=0, le=1)] = 0.075
     """Most mean FLIP a face may show in the written file, at viewing size."""
     delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.15
@@ -34,10 +37,15 @@ class CloakParameters:
     written."""
     max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
     """Most levels any pixel may change while optimising."""
-    steps: Annotated[int, Field(ge=1, le=1000)] = 40
-    """Passes, forward and backward, through a surrogate; the surrogates take turns."""
-    learning_rate: Annotated[float, Field(gt=0, le=20)] = 3.0
-    """Root mean square of a step in levels."""
+    steps: Annotated[int, Field(ge=1, le=1000)] = 24
+    """Passes, forward and backward, through a surrogate, for a person met first; the surrogates
+    take turns."""
+    known_steps: Annotated[int, Field(ge=1, le=1000)] = 10
+    """The same for a person whose other photos were cloaked before: it starts from these."""
+    learning_rate: Annotated[float, Field(gt=0, le=50)] = 9.0
+    """Levels, about the root mean square of the first step."""
+    final_learning_rate: Annotated[float, Field(gt=0, le=50)] = 1.0
+    """Of the last step; those between fall evenly."""
     gradient_power: Annotated[float, Field(ge=0.5, le=4)] = 2.0
     """Sharpens where a change goes: 1 follows the gradient, more prefers its peaks."""
     texture_floor: Annotated[float, Field(gt=0, le=100)] = 8.0

@@ -55,6 +55,9 @@ SURROGATES: dict[str, tuple[tuple[str, ...], Callable[..., Surrogate]]] = {
     "faceres": (("faceres.json", "faceres.bin"), load_faceres),
 }
 
+WHO, WHO_SIZE = "mobilefacenet", 192
+"""The one that tells people apart, and the length of its embeddings."""
+
 
 def load_surrogate(name: str) -> Surrogate:
     """The surrogate of that name, its assets fetched if need be.

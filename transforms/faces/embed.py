@@ -10,10 +10,9 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from transforms.cloak.surrogates import load_surrogate
+from transforms.cloak.surrogates import WHO, load_surrogate
 from transforms.scan import ScannedPhoto
 
-MODEL = "mobilefacenet"
 _BATCH = 8  # faces; one shape is compiled
 
 # From uint8 (n, 112, 112, 3) RGB aligned crops, any n, to float32 (n, 192) of unit length.
@@ -27,7 +26,7 @@ def load_embedder() -> Embedder:
     Raises:
         transforms.assets.AssetError: the model cannot be had.
     """
-    compiled = tf.function(load_surrogate(MODEL).embed)
+    compiled = tf.function(load_surrogate(WHO).embed)
 
     def embed(crops: np.ndarray) -> np.ndarray:
         found = []

@@ -1,0 +1,104 @@
+"""What is kept of people for their next cloaks, over real runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageOps
+
+from pipeline import cloak_memory
+from pipeline.cloak_memory import CHANGES, CloakMemory
+from pipeline.people import People
+from tests.archives import QUICK, Archive
+
+Photo = Callable[[str], Path]
+FIRST, KNOWN = QUICK.cloak.steps, QUICK.cloak.known_steps
+
+
+def steps(archive: Archive) -> dict[str, list[int]]:
+    """Of the faces of each photo."""
+    return {source: [f["steps"] for f in row["faces"]] for source, row in archive.rows().items()}
+
+
+def changed(source: Path, target: Path, change: Callable[[Image.Image], Image.Image]) -> None:
+    with Image.open(source) as image:
+        change(image.convert("RGB")).save(target, quality=95)
+
+
+def smaller(image: Image.Image) -> Image.Image:
+    return image.resize((image.width * 3 // 4, image.height * 3 // 4), Image.Resampling.LANCZOS)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, demo_photo: Photo) -> Archive:
+    """Three photos of one man, and one of another, after a first run."""
+    archive = Archive(tmp_path_factory.mktemp("memory"))
+    archive.photos.mkdir()
+    for name in ("obama.jpg", "obama2.jpg", "obama3.jpg", "biden.jpg"):
+        shutil.copyfile(demo_photo(name), archive.photos / name)
+    archive.run()
+    return archive
+
+
+def test_who_was_met_before_takes_fewer_steps(archive: Archive) -> None:
+    first = steps(archive)
+    assert first == {name: [FIRST] for name in first}
+    for name in ("obama2", "biden"):
+        photo = archive.photos / f"{name}.jpg"
+        changed(photo, archive.photos / f"{name}_again.jpg", ImageOps.mirror)
+    archive.run()
+    later = steps(archive)
+    assert later["obama2_again.jpg"] == [KNOWN]
+    assert later["biden_again.jpg"] == [FIRST]  # one cloak is no start yet
+    # Near duplicates keep to what the photo that they are like had, whatever is known since.
+    for name in ("obama", "obama2_again"):
+        photo = archive.photos / f"{name}.jpg"
+        changed(photo, archive.photos / f"{name}_small.jpg", smaller)
+    archive.run()
+    rows = archive.rows()
+    for name, count in (("obama", FIRST), ("obama2_again", KNOWN)):
+        assert rows[f"{name}_small.jpg"]["duplicate_of"] == f"{name}.jpg"
+        assert steps(archive)[f"{name}_small.jpg"] == [count]
+
+
+def test_targets_stay_and_point_away(archive: Archive, tmp_path: Path) -> None:
+    again = Archive(tmp_path)
+    for name in ("photos", "out", "state"):
+        shutil.copytree(archive.photos.parent / name, tmp_path / name)
+    people = {person.name for person in People(str(again.state)).everyone()}
+    before = {name: CloakMemory(str(again.state)).of(name) for name in people}
+    assert all(known is not None for known in before.values())
+    changed(again.photos / "obama3.jpg", again.photos / "new.jpg", ImageOps.mirror)
+    again.run()
+    after = CloakMemory(str(again.state))
+    for name, known in before.items():
+        now = after.of(name)
+        assert known is not None and now is not None
+        assert np.array_equal(now.target, known.target)
+        assert np.linalg.norm(now.target.astype(float)) == pytest.approx(1, abs=0.01)
+
+
+def test_strangers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloak_memory, "_MOST", 5)
+    faces = [f"photo{number:02} 0" for number in range(9)]
+    change = np.ones((112, 112), np.float16)
+    memory = CloakMemory(str(tmp_path))
+    rows = {"face": faces, "change": [(n * change).tobytes() for n in range(9)]}
+    memory.keep(pa.table(rows, CHANGES), "wave")
+    anna = dict.fromkeys(faces[:3], "anna") | dict.fromkeys(faces[3:5], "berta")
+    known = anna | {face: face for face in faces[5:]}
+    memory.learn(known, dict.fromkeys(known.values(), np.ones(192, np.float32)))
+    again = CloakMemory(str(tmp_path))
+    start = again.of("anna")
+    assert start is not None and start.start is not None
+    assert np.array_equal(start.start, change)  # the mean of 0, 1 and 2
+    assert not again.has_start("berta")
+    (kept,) = (tmp_path / "people/changes").iterdir()
+    assert pq.read_table(kept)["face"].to_pylist()[:2] == faces[3:5]
+    assert len(pq.read_table(kept)) == 5
