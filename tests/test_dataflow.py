@@ -91,6 +91,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Su
             scans="gs://state/waves/scan",
             pairs="gs://state/waves/pairs",
             cloaks="gs://state/waves/cloaks",
+            changes="gs://state/waves/changes",
             manifest="gs://cloaked/part",
             stamp=new_stamp(settings),
             progress=None,
