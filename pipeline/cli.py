@@ -156,9 +156,7 @@ def run(
     except (AssetError, OSError) as error:
         _stop(errors, error, STOPPED)
     except KeyboardInterrupt:
-        errors.print("Stopped. What is done is kept; the same command goes on from there.")
-        sys.stderr.flush()
-        os._exit(INTERRUPTED)  # worker threads are in the middle of a photo and cannot be joined
+        _stop_at_once(errors)
     console.print(summary(outcome, library), highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(_status(outcome))
 
@@ -202,6 +200,49 @@ def plan(
         _stop(errors, error, BAD_INPUT)
     except OSError as error:
         _stop(errors, error, STOPPED)
+
+
+@app.command()
+def scan(
+    source: In,
+    output: Out,
+    config: Config = None,
+    state: State = None,
+    since: Since = None,
+    verbose: Verbose = False,
+) -> None:
+    """Find the faces and people in IN, so that you can choose before the first photo is cloaked.
+
+    A run later looks at no photo again that was scanned with the same settings. Ctrl-C ends it;
+    the same command goes on from there. Exit status: as of `run`.
+    """
+    _set_logs(verbose)
+    from pipeline.library import LibraryError, locked, open_library
+    from pipeline.settings import SettingsError, load_settings
+    from transforms.assets import AssetError
+
+    console, errors = _consoles()
+    try:
+        settings = load_settings(config)
+        library = open_library(source, output, state)
+        with locked(library):
+            _load_tensorflow(verbose, console)
+            from pipeline.job import point_in_time, scan_job
+            from pipeline.people import People
+            from pipeline.report import scan_summary
+
+            newer = None if since is None else point_in_time(since)
+            outcome = scan_job(library, settings, console, newer)
+    except (LibraryError, SettingsError) as error:
+        _stop(errors, error, BAD_INPUT)
+    except (AssetError, OSError) as error:
+        _stop(errors, error, STOPPED)
+    except KeyboardInterrupt:
+        _stop_at_once(errors)
+    known = len(set(People(library.state).known().values()))
+    words = scan_summary(outcome, known, library)
+    console.print(words, highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(INTERRUPTED if outcome.stopped else 0)
 
 
 @app.command()
@@ -470,6 +511,12 @@ def _status(outcome: Outcome) -> int:
 def _stop(errors: Console, error: Exception, code: int) -> NoReturn:
     errors.print(f"photoveil: {error}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def _stop_at_once(errors: Console) -> NoReturn:
+    errors.print("Stopped. What is done is kept; the same command goes on from there.")
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)  # worker threads are in the middle of a photo and cannot be joined
 
 
 def _consoles() -> tuple[Console, Console]:

@@ -1,20 +1,15 @@
-"""The history of runs: a small JSON file for each, beside the manifest; and what it foretells."""
+"""The history of runs: a small JSON file for each, beside the manifest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from pipeline.library import Library
 from pipeline.manifest import RunStamp
-from pipeline.plan import Plan
 from transforms import storage
-
-# Seconds that a photo takes on two cores in mode mid, before any run here has been timed.
-_GUESS = 2.0
-_ENOUGH = 10  # photos that a run must have done for its pace to count
 
 
 def record(
@@ -50,15 +45,3 @@ def read(library: Library) -> list[dict[str, Any]]:
         return []
     names = sorted(e.relative for e in storage.walk(library.runs) if e.relative.endswith(".json"))
     return [json.loads(storage.read_bytes(storage.join(library.runs, name))) for name in names]
-
-
-def foretell(
-    plan: Plan, records: Iterable[Mapping[str, Any]], stamp: RunStamp
-) -> tuple[float, bool]:
-    """Seconds that the plan's photos will take, and whether a run here is the measure."""
-    pace, measured = _GUESS, False
-    for run in records:
-        done = sum(run["statuses"].get(name, 0) for name in ("cloaked", "no_face", "unchanged"))
-        if done >= _ENOUGH and run["settings_hash"] == stamp.settings_hash:
-            pace, measured = run["seconds"] / done, True
-    return pace * len(plan.todo), measured

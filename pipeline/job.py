@@ -15,7 +15,9 @@ from types import FrameType
 
 from rich.console import Console
 
-from pipeline import history, runners, waves
+from pipeline import runners, waves
+from pipeline.ahead import Ahead
+from pipeline.forecast import forecast
 from pipeline.library import Library, LibraryError
 from pipeline.people import People
 from pipeline.plan import Plan
@@ -45,13 +47,13 @@ def make_and_show_plan(
     if unknown:
         raise LibraryError(
             f"nobody is called {', '.join(sorted(unknown))}; `photoveil people {library.root}` "
-            "lists who is known"
+            "lists who is known, and `photoveil scan` finds people before the first run"
         )
     with console.status("looking at the archive"):
         plan = waves.plan_run(library, settings, stamp, recloak, since)
-    seconds, measured = history.foretell(plan, history.read(library), stamp)
+    coming = forecast(library, plan, Ahead(library.state, settings, stamp), stamp)
     free = shutil.disk_usage(library.root).free if _is_folder(library.root) else None
-    words = plan_summary(plan, seconds, measured, free)
+    words = plan_summary(plan, coming, free)
     console.print(words, highlight=False, markup=False, soft_wrap=True)
     return plan
 
@@ -117,9 +119,7 @@ def run_job(
     stamp = waves.new_stamp(settings)
     plan = make_and_show_plan(library, settings, stamp, recloak, console, since)
     if plan.todo:
-        for name in waves.models(settings):
-            with console.status(f"fetching {name}"):
-                assets.fetch(name)
+        _fetch_models(settings, console)
     if ending.limit is not None:
         plan = replace(plan, todo=plan.todo[: ending.limit])
     with (
@@ -136,6 +136,38 @@ def run_job(
             return "Ctrl-C" if pressed() else "the deadline" if late else None
 
         return waves.run(library, plan, settings, stamp, file, prune, stop)
+
+
+def scan_job(
+    library: Library, settings: Settings, console: Console, since: float | None = None
+) -> waves.Scan:
+    """Find the faces and people in what is new in an archive. The caller holds the lock.
+
+    Ctrl-C ends it as it does a run.
+
+    Raises:
+        SettingsError, transforms.assets.AssetError, OSError: as `run_job`.
+    """
+    runners.check(settings.run, library.source, library.root, library.state)
+    stamp = waves.new_stamp(settings)
+    with console.status("looking at the archive"):
+        todo = waves.plan_scan(library, settings, stamp, since)
+    _fetch_models(settings, console)
+    files = sum(1 + len(group.copies) for group in todo)
+    with (
+        _progress_file(library) as file,
+        stopped_by_ctrl_c(console) as pressed,
+        watched(file, files, console, scan_only=True),
+    ):
+        return waves.scan(
+            library, todo, settings, stamp, file, lambda: "Ctrl-C" if pressed() else None
+        )
+
+
+def _fetch_models(settings: Settings, console: Console) -> None:
+    for name in waves.models(settings):
+        with console.status(f"fetching {name}"):
+            assets.fetch(name)
 
 
 @contextlib.contextmanager

@@ -6,12 +6,13 @@ the photos in hand, and leaves them behind when its process is killed.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import tempfile
 import time
 from typing import IO
 
-import grpc
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.job_server import SubprocessJobServer
 
@@ -36,7 +37,7 @@ def endpoint(server: type[SubprocessJobServer], flags: tuple[str, ...]) -> str:
         flags: Beam's options, which say where the server's program is.
 
     Raises:
-        RuntimeError: it does not start; the message has its last words.
+        OSError: it does not start; the message has its last words.
     """
     if flags not in _started or _started[flags][0].poll() is not None:
         _started[flags] = _start(server, flags)
@@ -58,16 +59,13 @@ def _start(
         start_new_session=True,  # Ctrl-C on a terminal is for this process alone
     )
     until = time.monotonic() + _PATIENCE
-    with grpc.insecure_channel(address) as channel:
-        ready = grpc.channel_ready_future(channel)
-        while time.monotonic() < until and process.poll() is None:
-            try:
-                ready.result(timeout=0.5)
-            except grpc.FutureTimeoutError:
-                continue
+    host, port = address.split(":")
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port))):
             return process, address
+        time.sleep(0.1)
     process.kill()
-    raise RuntimeError(f"{command[0]} does not start: {_last_words(log)}")
+    raise OSError(f"{command[0]} does not start: {_last_words(log)}")
 
 
 def _last_words(log: IO[bytes]) -> str:

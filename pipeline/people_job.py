@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import manifest
+from pipeline import ahead, manifest
 from pipeline.library import Library, LibraryError
 from pipeline.people import People, Person
 from transforms import storage
@@ -43,7 +43,7 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
     people = People(library.state)
     everyone = people.everyone()
     if not everyone:
-        console.print("Nobody is known yet: people are found while photos are cloaked.")
+        console.print("Nobody is known yet: `photoveil scan` finds people, and so does a run.")
         return None
     table = Table("person", "photos", "faces", "first", "last")
     for person in everyone:
@@ -63,7 +63,7 @@ def draw_sheet(library: Library, people: People, shown: list[Person]) -> Image.I
     """A row of faces for each person, cut from the originals; those that are gone are left out."""
     landmarks = people.landmarks()
     table = manifest.read(library.manifest, ["source", "source_sha256"])
-    sources = dict(
+    sources = ahead.sources(library.state) | dict(
         zip(table["source_sha256"].to_pylist(), table["source"].to_pylist(), strict=True)
     )
     side = 112

@@ -52,6 +52,7 @@ class Plan:
     older: files to work on that are left for another run, being older than it asks for.
     gone: sources that are no longer there; their outputs are kept. newly_gone, back: those whose
         mark in the manifest has to change. dropped: gone, and never had an output.
+    hashes: sha256 of those files to work on for which it had to be known.
     """
 
     todo: tuple[ContentGroup, ...] = ()
@@ -66,6 +67,7 @@ class Plan:
     newly_gone: tuple[str, ...] = ()
     back: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    hashes: Mapping[PhotoRef, str] = field(default_factory=dict)
 
     @property
     def refs(self) -> list[PhotoRef]:
@@ -157,6 +159,7 @@ def make_plan(
         tuple(source for source in gone if by_source[source]["gone"] is None),
         tuple(s for s in settled if s in by_source and by_source[s]["gone"] is not None),
         tuple(source for source in away if by_source[source]["output"] is None),
+        hashes,
     )
 
 

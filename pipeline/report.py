@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ from pipeline.plan import Plan
 from pipeline.screen import duration
 
 if TYPE_CHECKING:  # it loads TensorFlow
-    from pipeline.waves import Outcome
+    from pipeline.forecast import Forecast
+    from pipeline.waves import Outcome, Scan
 
 _MOST_LISTED = 20
 
@@ -21,11 +23,10 @@ _CAVEAT = (
 )
 
 
-def plan_summary(plan: Plan, seconds: float, measured: bool, free: int | None) -> str:
+def plan_summary(plan: Plan, forecast: Forecast, free: int | None) -> str:
     """Several lines without a final newline.
 
     Args:
-        seconds: that the run will take, about. measured: by an earlier run, or guessed.
         free: bytes on the output's disk, where that is known.
     """
     lines = ["Plan:" if plan.refs else "Nothing new."]
@@ -46,10 +47,52 @@ def plan_summary(plan: Plan, seconds: float, measured: bool, free: int | None) -
         for differs, count in plan.stale.most_common()
     ]
     if plan.todo:
-        basis = "by the pace of earlier runs" if measured else "a guess before a first run"
-        lines.append(f"About {duration(seconds)} ({basis}), {size(plan.room)} of disk.")
+        basis = "by the pace of earlier runs" if forecast.measured else "a guess before a first run"
+        lines += _faces(forecast)
+        lines.append(
+            f"Time: about {duration(forecast.seconds)} ({basis}). "
+            f"Disk: about {size(plan.room)}, as much as the originals."
+        )
     if free is not None and plan.room > free:
         lines.append(f"Only {size(free)} are free there: the run will stop when they are used.")
+    return "\n".join(lines)
+
+
+def _faces(forecast: Forecast) -> list[str]:
+    """What is known of the faces in the files to do, and what is only likely."""
+    known = f"{number(forecast.faces, 'face')} of {forecast.people:,} people"
+    if not forecast.unseen:
+        return [f"Faces: {known}, as scanned before."]
+    seen = f"{known} in the {forecast.scanned:,} scanned before; " if forecast.scanned else ""
+    if forecast.rate is None:
+        likely = (
+            f"those in {number(forecast.unseen, 'file')} show once they are scanned "
+            "(`photoveil scan` does it ahead)"
+        )
+    else:
+        count = f"{forecast.rate * forecast.unseen:,.0f}"
+        likely = (
+            f"about {count} in {number(forecast.unseen, 'new file')} "
+            f"(a forecast: {forecast.rate:.2g} a file in this library so far)"
+        )
+    who = f"; {forecast.known:,} people are known in the library" if forecast.known else ""
+    return [f"Faces: {seen}{likely}{who}."]
+
+
+def scan_summary(scan: Scan, known: int, library: Library) -> str:
+    """Several lines without a final newline. known: people of the library."""
+    lines = [
+        f"{number(scan.files, 'file')} scanned in {duration(scan.seconds)}: "
+        f"{number(scan.faces, 'face')}. {known:,} people are known now; nothing is cloaked yet.",
+    ]
+    if scan.stopped:
+        lines.append(f"Stopped by {scan.stopped}; the same command goes on.")
+    run = shlex.join(["photoveil", "run", library.source, library.root])
+    lines += [
+        "",
+        f"`{shlex.join(['photoveil', 'people', library.root])}` shows who they are.",
+        f"`{run}` cloaks them all, with --only or --except NAME whom you choose.",
+    ]
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Callable, Mapping
 from shutil import which
 from typing import Any
@@ -47,6 +48,7 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], settings: RunSettings) 
 
     Raises:
         SettingsError: the runner lacks an option.
+        OSError: the runner's program does not start.
         RuntimeError: a stage failed in a way that is no photo's fault.
     """
     options = _options(settings)
@@ -121,15 +123,15 @@ def _options(settings: RunSettings) -> dict[str, Any]:
         return given
     if settings.runner == "prism":
         # Without a location Beam would download a program and run it.
-        location = given.get("prism_location", which("prism"))
+        location = which(str(given.get("prism_location", "prism")))
         if location is None:
             raise SettingsError(
-                "the program prism is not on the PATH; build it with Go (docs/runners.md) or say "
-                "where it is: run.options.prism_location"
+                "the program prism is not to be found; build it with Go (docs/runners.md), and put "
+                "it on the PATH or say where it is: run.options.prism_location"
             )
         given["prism_location"] = location
         given.setdefault("prism_log_level", "error")
-    elif "flink_job_server_jar" not in given:
+    elif not os.path.isfile(str(given.get("flink_job_server_jar"))):
         raise SettingsError(
             "run.options.flink_job_server_jar: give the path of Beam's Flink job server, version "
             f"{beam.__version__} (docs/runners.md)"

@@ -80,17 +80,18 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
 def read_scans(folder: str) -> Iterator[ScannedPhoto]:
     """The scanned photos of one wave, in the order of their names."""
     rows = tables.gathered(folder, SCHEMA).to_pylist()
-    return (_from_row(row) for row in sorted(rows, key=lambda row: row["ref"]["relative"]))
+    return (from_row(row) for row in sorted(rows, key=lambda row: row["ref"]["relative"]))
 
 
-def _from_row(row: dict[str, Any]) -> ScannedPhoto:
+def from_row(row: dict[str, Any]) -> ScannedPhoto:
+    """The scanned photo of a row of `SCHEMA`."""
     faces = tuple(
         Face(tuple(box), tuple(zip(marks[::2], marks[1::2], strict=True)), score)
         for box, marks, score in zip(row["boxes"], row["landmarks"], row["scores"], strict=True)
     )
     crops = np.frombuffer(row["crops"], np.uint8).reshape(len(faces), CROP_SIZE, CROP_SIZE, 3)
     return ScannedPhoto(
-        _ref_from_row(row["ref"]),
+        ref_from_row(row["ref"]),
         row["sha256"],
         row["format"],
         row["width"],
@@ -101,7 +102,7 @@ def _from_row(row: dict[str, Any]) -> ScannedPhoto:
         row["status"],
         row["reason"],
         row["retry"],
-        tuple(_ref_from_row(ref) for ref in row["copies"]),
+        tuple(ref_from_row(ref) for ref in row["copies"]),
         row["pdq"],
         origins=tuple(row["origins"]),
         embeddings=_embeddings(row["embeddings"], len(faces)),
@@ -117,5 +118,6 @@ def _ref_to_row(ref: PhotoRef) -> dict[str, Any]:
     return {**asdict(ref), "relative": os.fsencode(ref.relative)}
 
 
-def _ref_from_row(row: dict[str, Any]) -> PhotoRef:
+def ref_from_row(row: dict[str, Any]) -> PhotoRef:
+    """The reference in a row of `SCHEMA`."""
     return PhotoRef(**{**row, "relative": os.fsdecode(row["relative"])})

@@ -37,11 +37,13 @@ class Pace:
     """How far a run is, from event counts.
 
     Args:
-        total: files to work on.
+        total: files to work on. scan_only: none of them is cloaked.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, scan_only: bool = False) -> None:
         self.total = total
+        self.what = "scanning" if scan_only else "cloaking"
+        self._scan_only = scan_only
         self.faces = 0
         self.photos = 0
         self.done = 0.0
@@ -50,6 +52,10 @@ class Pace:
 
     def update(self, counts: Counter[str]) -> None:
         """Take new counts over."""
+        if self._scan_only:
+            self.photos, self.faces = counts["scanned"], counts["found"]
+            self.done = self.photos
+            return
         self.photos = counts["published"]
         self.faces = counts["face"]
         ahead = counts["scanned"] - counts["published"]
@@ -82,10 +88,10 @@ class _PaceColumn(ProgressColumn):
 
 
 @contextlib.contextmanager
-def watched(file: Path, total: int, console: Console) -> Iterator[None]:
+def watched(file: Path, total: int, console: Console, scan_only: bool = False) -> Iterator[None]:
     """Show, while the block runs, what workers report to `file` (see `pipeline.progress`)."""
     file.unlink(missing_ok=True)
-    reader, pace, stop = ProgressReader(file), Pace(total), threading.Event()
+    reader, pace, stop = ProgressReader(file), Pace(total, scan_only), threading.Event()
     show = _bar if console.is_terminal else _lines
     thread = threading.Thread(target=show, args=(reader, pace, console, stop), daemon=True)
     thread.start()
@@ -105,7 +111,7 @@ def _bar(reader: ProgressReader, pace: Pace, console: Console, stop: threading.E
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("cloaking", total=max(1, pace.total))
+        task = bar.add_task(pace.what, total=max(1, pace.total))
         ended = False
         while not ended:
             ended = stop.wait(_POLL)

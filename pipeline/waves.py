@@ -7,6 +7,7 @@ import datetime as dt
 import errno
 import hashlib
 import itertools
+import os
 import secrets
 import time
 from collections import Counter
@@ -18,13 +19,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline import graph, history, manifest, upkeep
+from pipeline import graph, history, manifest, scans, upkeep
+from pipeline.ahead import Ahead
+from pipeline.ahead import sources as scanned_sources
 from pipeline.cloak_memory import CHANGES
 from pipeline.library import Library
 from pipeline.likes import Likes
 from pipeline.manifest import RunStamp
 from pipeline.people import People
 from pipeline.plan import COLUMNS, Plan, make_plan
+from pipeline.progress import tick
 from pipeline.runners import run_pipeline
 from pipeline.scans import read_scans
 from pipeline.settings import Settings
@@ -79,6 +83,21 @@ class Outcome:
                 self.left_out[row["reason"]] += 1
 
 
+@dataclass
+class Scan:
+    """What a scan ahead of a run did.
+
+    files: exact duplicates included. faces: that were found. people: who merged or split.
+    seconds: wall-clock time. stopped: why before all was done, if so.
+    """
+
+    files: int = 0
+    faces: int = 0
+    people: Change = field(default_factory=Change)
+    seconds: float = 0.0
+    stopped: str | None = None
+
+
 def models(settings: Settings) -> tuple[str, ...]:
     """Names of the assets that a run needs."""
     detector = ["retinaface.pb"] if settings.detector.model == "retinaface" else []
@@ -121,6 +140,54 @@ def plan_run(
     )
 
 
+def plan_scan(
+    library: Library, settings: Settings, stamp: RunStamp, since: float | None = None
+) -> list[ContentGroup]:
+    """The photos that a run would cloak and whose faces are not known yet.
+
+    Raises:
+        OSError: the archive or the library cannot be listed.
+    """
+    ahead = Ahead(library.state, settings, stamp)
+    todo = plan_run(library, settings, stamp, since=since).todo
+    return [group for group in todo if ahead.find(group.ref) is None]
+
+
+def scan(
+    library: Library,
+    groups: Sequence[ContentGroup],
+    settings: Settings,
+    stamp: RunStamp,
+    progress: Path | None = None,
+    stop: Callable[[], str | None] = lambda: None,
+) -> Scan:
+    """Find the faces and people in photos that no run has done; a run will not look again.
+
+    The arguments and errors are those of `run`. What a scan that was killed had found is kept.
+    """
+    started = time.monotonic()
+    ahead, people, outcome = Ahead(library.state, settings, stamp), People(library.state), Scan()
+    if not tables.parts(library.manifest):  # the library is there, and holds nothing
+        manifest.write_part([], library.manifest, library.scratch, stamp.run_id)
+    for number, some in enumerate(_in_waves(groups, settings.run.wave_photos)):
+        outcome.stopped = stop()
+        if outcome.stopped:
+            break
+        name = f"{stamp.run_id}-{number:06d}"
+        folder = storage.join(library.state, f"waves/{name}")
+        wave = _wave(library, folder, name, stamp, progress)
+        _run(partial(graph.scan, groups=some), settings, wave, library)
+        found = list(read_scans(wave.scans))
+        people.add(found, name)
+        ahead.add(tables.gathered(wave.scans, scans.SCHEMA), name)
+        storage.remove_folder(folder)
+        outcome.files += sum(1 + len(photo.copies) for photo in found)
+        outcome.faces += sum(len(photo.faces) for photo in found)
+    outcome.people = _settle(people, library)
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
 def run(
     library: Library,
     plan: Plan,
@@ -161,6 +228,8 @@ def run(
             history.record(library, stamp, begun, time.time(), outcome.statuses, stopped=why)
         raise
     if changes:
+        ahead = Ahead(library.state, settings, stamp)
+        ahead.drop(set(manifest.read(library.manifest, ["source"])["source"].to_pylist()))
         outcome.people = _settle(people, library)
     outcome.seconds = time.monotonic() - started
     if changes:
@@ -187,6 +256,7 @@ def _carry_out_plan(
     outcome.moved = plan.moved
     outcome.pruned = len(plan.gone) if prune else 0
     likes = Likes(library, settings)
+    ahead = Ahead(library.state, settings, stamp)
     done = set(manifest.read(library.manifest, ["source"])["source"].to_pylist())
     for groups in _waves(plan.todo, settings.run.wave_photos, done):
         outcome.stopped = stop()
@@ -194,7 +264,9 @@ def _carry_out_plan(
             return
         if people.due(len(done)):
             _settle(people, library)
-        rows = _run_wave(library, groups, likes, people, settings, stamp, next(names), progress)
+        rows = _run_wave(
+            library, groups, ahead, likes, people, settings, stamp, next(names), progress
+        )
         outcome.add(rows)
         done.update(row["source"] for row in rows)
         if any(row["reason"] == NO_SPACE for row in rows):
@@ -204,6 +276,7 @@ def _carry_out_plan(
 def _run_wave(
     library: Library,
     groups: Sequence[ContentGroup],
+    ahead: Ahead,
     likes: Likes,
     people: People,
     settings: Settings,
@@ -213,24 +286,23 @@ def _run_wave(
 ) -> list[dict[str, Any]]:
     waves = storage.join(library.state, "waves")
     folder = storage.join(waves, _wave_name(groups, stamp))
-    wave = graph.Wave(
-        library.destination,
-        storage.join(folder, "scan"),
-        storage.join(folder, "pairs"),
-        storage.join(folder, "cloaks"),
-        storage.join(folder, "changes"),
-        storage.join(library.scratch, name),
-        stamp,
-        None if progress is None else str(progress),
-    )
-    if not tables.is_whole(wave.scans):
-        _run(partial(graph.scan, groups=list(groups)), settings, wave, library)
+    wave = _wave(library, folder, name, stamp, progress)
+    found, rest = ahead.take(groups)
+    if rest and tables.is_whole(wave.scans):  # from a run that was killed
+        found += read_scans(wave.scans)
+        rest = []
+    for photo in found:
+        tick(photo, "found", wave.progress, len(photo.faces))
+        tick(photo, "scanned", wave.progress, 1 + len(photo.copies))
+    if rest:
+        _run(partial(graph.scan, groups=rest), settings, wave, library)
+        found += read_scans(wave.scans)
+    found.sort(key=lambda photo: os.fsencode(photo.ref.relative))
 
     def find(hashes: list[Hashed]) -> str:
         _run(partial(graph.alike, photos=hashes), settings, wave, library)
         return wave.pairs
 
-    found = list(read_scans(wave.scans))
     people.add(found, name)
     photos = likes.mirrored(people.without_spared(found, settings.people), find)
     _run(partial(graph.cloak, photos=people.with_known(photos)), settings, wave, library)
@@ -243,9 +315,27 @@ def _run_wave(
     return rows.select(columns).to_pylist()
 
 
+def _wave(
+    library: Library, folder: str, name: str, stamp: RunStamp, progress: Path | None
+) -> graph.Wave:
+    """The places of a wave whose private folder is `folder`."""
+    return graph.Wave(
+        library.destination,
+        storage.join(folder, "scan"),
+        storage.join(folder, "pairs"),
+        storage.join(folder, "cloaks"),
+        storage.join(folder, "changes"),
+        storage.join(library.scratch, name),
+        stamp,
+        None if progress is None else str(progress),
+    )
+
+
 def _settle(people: People, library: Library) -> Change:
-    photos = manifest.read(library.manifest, ["source_sha256"])["source_sha256"]
-    return people.settle(set(photos.drop_null().to_pylist()), len(photos))
+    """Over the photos of the library, and those scanned ahead."""
+    done = manifest.read(library.manifest, ["source_sha256"])["source_sha256"]
+    photos = {*done.drop_null().to_pylist(), *scanned_sources(library.state)}
+    return people.settle(photos, len(done))
 
 
 def _wave_name(groups: Sequence[ContentGroup], stamp: RunStamp) -> str:
@@ -286,6 +376,11 @@ def _waves(
         size = min(most, max(_FIRST_WAVE, len(done)))
         yield groups[start : start + size]
         start += size
+
+
+def _in_waves(groups: Sequence[ContentGroup], most: int) -> Iterator[list[ContentGroup]]:
+    for start in range(0, len(groups), most):
+        yield list(groups[start : start + most])
 
 
 def _hash_files(refs: Sequence[PhotoRef], limits: ReadLimits) -> dict[PhotoRef, str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import io
 import itertools
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from pipeline import graph, waves
+from pipeline.ahead import Ahead
+from pipeline.forecast import forecast
 from pipeline.job import run_job
 from pipeline.library import LibraryError, reopen_library
 from pipeline.people import People
 from pipeline.people_job import show_people
-from tests.archives import QUICK, Archive
+from tests.archives import QUICK, Archive, photos_of
 from tests.commands import hashes, photoveil
 from transforms.faces import identity
 from transforms.faces.identity import Change, PeopleParameters, cluster, name_people
@@ -103,6 +108,62 @@ def whose(archive: Archive) -> dict[str, str]:
     sources = {row["source_sha256"]: source for source, row in archive.rows().items()}
     known = People(archive.library.state).known()
     return {sources[face.split()[0]]: person for face, person in known.items()}
+
+
+def test_people_are_found_before_the_first_photo_is_cloaked(
+    archive: Archive, tmp_path: Path
+) -> None:
+    again = Archive(tmp_path)
+    shutil.copytree(archive.photos, again.photos)
+    stamp = waves.new_stamp(again.settings)
+    todo = waves.plan_scan(again.library, again.settings, stamp)
+    outcome = waves.scan(again.library, todo[:3], again.settings, stamp)
+    assert (outcome.files, outcome.faces) == (3, 3)
+    todo = waves.plan_scan(again.library, again.settings, stamp)
+    assert len(todo) == 1  # it goes on where it was
+    waves.scan(again.library, todo, again.settings, replace(stamp, run_id="later"))
+    assert photos_of(again) == {}
+    assert len(People(again.library.state).everyone()) == 3
+    coming = forecast(again.library, again.plan(), ahead_of(again), stamp)
+    assert (coming.scanned, coming.faces, coming.people, coming.unseen) == (4, 4, 3, 0)
+    console = Console(file=io.StringIO(), width=100)
+    sheet = show_people(again.library, console, str(tmp_path / "sheet.jpg"))
+    assert sheet is not None
+    assert np.asarray(Image.open(sheet))[:, 90:].std() > 40  # faces, not only names
+
+
+def test_a_run_after_a_scan_looks_at_no_photo_again_and_ends_the_same(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = Archive(tmp_path)
+    shutil.copytree(archive.photos, again.photos)
+    stamp = waves.new_stamp(again.settings)
+    waves.scan(again.library, again.plan().todo, again.settings, stamp)
+    names = {person.name for person in People(again.library.state).everyone()}
+    monkeypatch.setattr(graph, "scan", None)
+    again.run()
+    assert photos_of(again) == photos_of(archive)
+    assert {person.name for person in People(again.library.state).everyone()} == names
+    assert not any(name.startswith("scans/") for name in hashes(again.state))
+
+
+def test_the_choice_can_be_made_from_a_scan(archive: Archive, tmp_path: Path) -> None:
+    again = Archive(tmp_path)
+    shutil.copytree(archive.photos, again.photos)
+    stamp = waves.new_stamp(again.settings)
+    waves.scan(again.library, again.plan().todo, again.settings, stamp)
+    (obama,) = (p.name for p in People(again.library.state).everyone() if len(p.photos) == 2)
+    again.settings = QUICK.model_copy(update={"people": PeopleParameters(only=(obama,))})
+    again.run()
+    statuses = {source: row["status"] for source, row in again.rows().items()}
+    assert {s for s, status in statuses.items() if status == "cloaked"} == {
+        "obama.jpg",
+        "obama2.jpg",
+    }
+
+
+def ahead_of(archive: Archive) -> Ahead:
+    return Ahead(archive.library.state, archive.settings, waves.new_stamp(archive.settings))
 
 
 def test_new_photos_join_the_people_that_are_known(archive: Archive, demo_photo: Photo) -> None:

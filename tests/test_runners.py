@@ -167,10 +167,32 @@ def test_an_option_that_is_no_number_is_refused_before_anything_runs() -> None:
 
 def test_no_program_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(SettingsError, match="prism is not on the PATH"):
+    with pytest.raises(SettingsError, match="prism is not to be found"):
         runners.check(RunSettings(runner="prism"))
     with pytest.raises(SettingsError, match=f"version {beam.__version__}"):
         runners.check(RunSettings(runner="flink"))
+
+
+def test_a_job_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    jar = tmp_path / "job-server.jar"
+    jar.write_bytes(b"no jar")
+    settings = RunSettings(runner="flink", options={"flink_job_server_jar": str(jar)})
+    with pytest.raises(OSError, match=r"java does not start: .+"):
+        runners.run_pipeline(lambda pipeline: pipeline | beam.Create([1]), settings)
+
+
+@on("prism")
+def test_what_stopped_a_stage_is_in_the_error() -> None:
+    """A full disk is told from other errors by its number."""
+
+    def fail(number: int) -> int:
+        raise OSError(28, "no space left on device")
+
+    with pytest.raises(RuntimeError, match=r"\[Errno 28\]"):
+        runners.run_pipeline(
+            lambda pipeline: pipeline | beam.Create([1]) | beam.Map(fail),
+            RunSettings(runner="prism"),
+        )
 
 
 def test_the_preset_of_a_runner_lies_below_the_users_settings(tmp_path: Path) -> None:
