@@ -439,6 +439,7 @@ def forget(
         f"{library.state} is deleted. Cloaked photos and the manifest are as they were. Later runs "
         "find people among later photos only; --recloak finds them in all.",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
 
@@ -468,7 +469,7 @@ def assets(verbose: Verbose = False) -> None:
             state = "[red]missing[/red]"
         table.add_row(name, asset.about, asset.licence, asset.sha256[:12] + "…", state)
     console.print(table)
-    console.print(f"Cache: {cache_folder()}", highlight=False, soft_wrap=True)
+    console.print(f"Cache: {cache_folder()}", highlight=False, markup=False, soft_wrap=True)
     for failure in failures:
         errors.print(str(failure), markup=False, soft_wrap=True)
     if failures:

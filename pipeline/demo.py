@@ -49,7 +49,8 @@ def run_demo(folder: Path, mode: str, console: Console) -> Path:
     console.print(summary(outcome, library), highlight=False, markup=False, soft_wrap=True)
     picture = folder / "before-after.png"
     _before_after(library).save(picture)
-    console.print(f"\nBefore, after, difference x 10: {picture}", highlight=False, soft_wrap=True)
+    words = f"\nBefore, after, difference x 10: {picture}"
+    console.print(words, highlight=False, markup=False, soft_wrap=True)
     return picture
 
 

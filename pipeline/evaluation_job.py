@@ -81,12 +81,16 @@ def evaluate_job(request: Request, console: Console) -> Evaluation:
         draw_sheet(found.faces).save(out, "PNG")
         storage.write_private(sheet, out.getvalue())
         console.print(
-            f"\nContact sheet (it shows uncloaked faces): {sheet}", highlight=False, soft_wrap=True
+            f"\nContact sheet (it shows uncloaked faces): {sheet}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
     if request.report:
         data = evaluation_report.as_file(found, _suffix(request.report))
         storage.write_private(storage.absolute(request.report), data)
-        console.print(f"Report: {request.report}", highlight=False, soft_wrap=True)
+        words = f"Report: {request.report}"
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
     return found
 
 

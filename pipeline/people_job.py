@@ -55,7 +55,7 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
     out = io.BytesIO()
     draw_sheet(library, people, everyone[:_MOST_SHOWN]).save(out, "JPEG", quality=90)
     storage.write_private(sheet, out.getvalue())
-    console.print(f"Faces: {sheet}", highlight=False, soft_wrap=True)
+    console.print(f"Faces: {sheet}", highlight=False, markup=False, soft_wrap=True)
     return sheet
 
 
