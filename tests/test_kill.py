@@ -22,7 +22,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.make_archive import make_archive
-from pipeline import graph, manifest
+from pipeline import graph, manifest, waves
 from pipeline.job import stopped_by_ctrl_c
 from pipeline.runners import run_pipeline
 from pipeline.settings import RunSettings
@@ -30,7 +30,8 @@ from pipeline.waves import new_stamp
 from tests.archives import QUICK, Archive
 from tests.commands import hashes
 from transforms import tables
-from transforms.discover import discover
+from transforms.discover import PhotoRef, discover
+from transforms.duplicates import ContentGroup
 from transforms.faces.detect import Face
 from transforms.scan import ScannedPhoto
 
@@ -88,16 +89,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     return archive
 
 
-@pytest.mark.parametrize("seed", range(KILLS))
-def test_a_killed_run_that_goes_on_ends_byte_for_byte_like_a_whole_one(
-    whole: Archive, tmp_path: Path, seed: int
-) -> None:
-    archive = Archive(tmp_path, SETTINGS)
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """The same of an archive that takes waves of 8, 8, 16 and 16 photos or so."""
+    archive = Archive(tmp_path_factory.mktemp("growing"))
+    make_archive(archive.photos, 60, seed=3, side=140)
+    archive.run()
+    return archive
+
+
+def kill_and_go_on(whole: Archive, archive: Archive, seed: int, events: int) -> None:
+    """Kill a run at a random moment, take it up, and compare with one that nothing disturbed."""
     archive.photos.symlink_to(whole.photos, target_is_directory=True)
     before = hashes(whole.photos)
     rng = random.Random(seed)
     run = start(archive)
-    wait_for_events(archive, run, rng.randrange(60))
+    wait_for_events(archive, run, rng.randrange(events))
     time.sleep(rng.uniform(0, 0.3))
     run.kill()
     run.communicate()
@@ -111,6 +118,41 @@ def test_a_killed_run_that_goes_on_ends_byte_for_byte_like_a_whole_one(
     assert hashes(archive.out / "_photoveil/unfinished") == {}
     assert not any(name.startswith("waves/") for name in hashes(archive.state))
     assert hashes(whole.photos) == before
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_a_killed_run_that_goes_on_ends_byte_for_byte_like_a_whole_one(
+    whole: Archive, tmp_path: Path, seed: int
+) -> None:
+    kill_and_go_on(whole, Archive(tmp_path, SETTINGS), seed, events=60)
+
+
+@pytest.mark.skipif(KILLS == 1, reason="takes a minute: make test-kill")
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_a_run_killed_while_its_waves_grow_goes_on_with_the_same_waves(
+    growing: Archive, tmp_path: Path, seed: int
+) -> None:
+    kill_and_go_on(growing, Archive(tmp_path), seed, events=220)
+
+
+def test_the_waves_that_are_left_are_those_that_a_whole_run_would_take() -> None:
+    def ref(name: str) -> PhotoRef:
+        return PhotoRef("in", name, 1, 1.0)
+
+    groups = [
+        ContentGroup(ref(f"{n}"), tuple(ref(f"{n} copy {copy}") for copy in range(n % 3)))
+        for n in range(200)
+    ]
+    done: set[str] = set()
+    taken = []  # each wave, and what was done before it
+    for wave in waves._waves(groups, 64, done):
+        taken.append((set(done), wave))
+        done.update(one.source for group in wave for one in (group.ref, *group.copies))
+    sizes = [len(wave) for _, wave in taken]
+    assert sizes[0] == 8 and sizes == sorted(sizes[:-1]) + sizes[-1:] and max(sizes) == 64
+    for before, wave in taken:
+        left = [group for group in groups if group.ref.source not in before]
+        assert next(waves._waves(left, 64, before)) == wave
 
 
 def test_ctrl_c_finishes_the_photos_in_hand_and_says_how_to_go_on(

@@ -195,7 +195,7 @@ def write_atomic(
         return
     unfinished = join(scratch, uuid.uuid4().hex)
     os.makedirs(scratch, exist_ok=True)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    _make_folder(os.path.dirname(path))
     try:
         with open(unfinished, "wb") as stream:
             stream.write(data)
@@ -248,7 +248,7 @@ def link_atomic(source: str, target: str, scratch: str) -> None:
         return
     unfinished = join(scratch, uuid.uuid4().hex)
     os.makedirs(scratch, exist_ok=True)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
+    _make_folder(os.path.dirname(target))
     try:
         os.link(source, unfinished)
     except OSError:
@@ -297,6 +297,16 @@ def remove_empty_folders(root: str, names: Iterable[str]) -> None:
             except OSError:  # something is left in it
                 break
             folder = os.path.dirname(folder)
+
+
+def _make_folder(folder: str) -> None:
+    """Make a folder and those that it lies in, so that a power cut leaves them."""
+    if folder and not os.path.isdir(folder):
+        parent = os.path.dirname(folder)
+        _make_folder(parent)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        _sync_folder(parent or os.curdir)
 
 
 def _sync_folder(folder: str) -> None:
