@@ -1,10 +1,12 @@
-"""Whole runs on generated archives: time, memory, the first photo, and the run after that.
+"""Whole runs on generated archives: time, memory, the first photo, and the runs after that.
 
-    python -m benchmarks.archive --photos 500 1000 [--side 640] [--csv memory.csv]
+    python -m benchmarks.archive --photos 500 1000 10000 [--side 640] [--out archive-figures]
 
-Everything is done by the `photoveil` command in a process of its own, with the cheapest cloak
-(2 steps, one surrogate) and one level of detection, so that what is measured is the pipeline
-around them. The CSV has the memory of the process over the photos done, to be plotted.
+Makes each archive, cloaks it, runs again on it unchanged, and verifies it. Everything is done by
+the `photoveil` command in a process of its own, with the cheapest cloak (2 steps, one surrogate)
+and one level of detection, so that what is measured is the pipeline around them. Beside the table
+on the screen it writes `figures.csv`, `memory.csv` (resident memory over the photos done) and
+`memory.png`, after each archive anew, so that one that takes hours can be looked at before. Linux.
 """
 
 from __future__ import annotations
@@ -15,74 +17,165 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks.make_archive import make_archive
+from benchmarks.plot import line_plot
 
 _QUICK = """
 cloak: {steps: 2, batch_size: 8, surrogates: [mobilefacenet]}
 detector: {long_sides: [256]}
 """
+_SPAN = 500  # photos, of which the peak is told
+_WARM = 0.1  # share of a run after which its memory should no longer grow
+
+
+@dataclass
+class Figures:
+    """Of one archive. Times in seconds, memory in MB.
+
+    first: until the first output lay in its place. growth: from the median of the second tenth of
+    the photos to that of the last.
+    """
+
+    photos: int
+    run: float = 0.0
+    first: float = float("inf")
+    peak: float = 0.0
+    growth: float = 0.0
+    second_run: float = 0.0
+    verify: float = 0.0
+    samples: list[tuple[int, float]] = field(default_factory=list)
+    """(photos done, memory) as the run went on."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, nargs="+", default=[500, 1000])
-    parser.add_argument("--side", type=int, default=640)
-    parser.add_argument("--csv", type=Path)
+    parser.add_argument("--side", type=int, default=640, help="long side of most photos, pixels")
+    parser.add_argument("--out", type=Path, default=Path("archive-figures"))
     arguments = parser.parse_args()
     console = Console()
-    samples = []
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    found: list[Figures] = []
     for photos in arguments.photos:
         with tempfile.TemporaryDirectory() as folder:
-            base = Path(folder)
-            make_archive(base / "in", photos, side=arguments.side)
-            (base / "quick.yaml").write_text(_QUICK)
-            seconds, first, memory = _run(base)
-            again, _, _ = _run(base)
-            console.print(
-                f"{photos:,} photos: {seconds:.0f} s, first cloaked photo after {first:.0f} s, "
-                f"peak memory {max(mb for _, mb in memory):,.0f} MB; second run {again:.1f} s"
-            )
-            samples += [(photos, done, mb) for done, mb in memory]
-    if arguments.csv:
-        with open(arguments.csv, "w", newline="") as stream:
-            csv.writer(stream).writerows([("photos", "done", "megabytes"), *samples])
+            found.append(measure(Path(folder), photos, arguments.side, console))
+        write(found, arguments.out)
+    console.print(_table(found))
+    console.print(f"Figures, memory and its plot: {arguments.out}", highlight=False)
 
 
-def _run(base: Path) -> tuple[float, float, list[tuple[int, float]]]:
-    """Seconds in all, seconds to the first output, and (photos done, MB) as the run went on."""
-    command = [
-        *(Path(sys.executable).with_name("photoveil"), "run", base / "in", base / "out"),
-        *("--state", base / "state", "--config", base / "quick.yaml"),
-    ]
+def measure(base: Path, photos: int, side: int, console: Console) -> Figures:
+    """Make an archive below `base` and do all that is measured with it."""
+    console.print(f"{photos:,} photos: making the archive", highlight=False)
+    make_archive(base / "in", photos, side=side)
+    (base / "quick.yaml").write_text(_QUICK)
+    figures = Figures(photos)
+    run = ["run", base / "in", base / "out", "--config", base / "quick.yaml"]
+    figures.run = _watch(run, base, figures, console)
+    figures.peak = max(memory for _, memory in figures.samples)
+    figures.growth = _growth(figures)
+    figures.second_run = _watch(run, base)
+    figures.verify = _watch(["verify", base / "out"], base)
+    return figures
+
+
+def _watch(
+    command: Sequence[object],
+    base: Path,
+    figures: Figures | None = None,
+    console: Console | None = None,
+) -> float:
+    """Seconds that a command takes; what it does meanwhile goes to `figures`.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    words = [Path(sys.executable).with_name("photoveil"), *command, "--state", base / "state"]
     started = time.monotonic()
-    run = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
-    first, memory = float("inf"), [(0, 0.0)]
-    while run.poll() is None:
-        time.sleep(0.5)
-        if first == float("inf") and any((base / "out").rglob("*.jpg")):
-            first = time.monotonic() - started
-        memory.append((_done(base / "state/progress"), _megabytes(run.pid)))
-    return time.monotonic() - started, first, memory
+    with open(base / "said.txt", "w") as said:
+        process = subprocess.Popen([str(word) for word in words], stdout=said, stderr=said)
+        told = 0
+        while process.poll() is None:
+            time.sleep(0.5)
+            if figures is None or console is None:
+                continue
+            if figures.first == float("inf") and any((base / "out").rglob("*.jpg")):
+                figures.first = time.monotonic() - started
+            before = figures.samples[-1][0] if figures.samples else 0
+            done = max(_done(base / "state/progress"), before)
+            memory = _megabytes(process.pid)
+            if memory:
+                figures.samples.append((done, memory))
+            if done >= told + _SPAN:
+                told += _SPAN
+                since = [memory for at, memory in figures.samples if at >= told - _SPAN]
+                console.print(
+                    f"{told:,} done in {time.monotonic() - started:,.0f} s, memory at most "
+                    f"{max(since):,.0f} MB since the last {_SPAN}",
+                    highlight=False,
+                )
+    if process.returncode not in (0, 3):  # the archive has damaged files in it
+        raise RuntimeError((base / "said.txt").read_text())
+    return time.monotonic() - started
+
+
+def _growth(figures: Figures) -> float:
+    """By the medians, so that no single moment counts."""
+
+    def median(first: float, last: float) -> float:
+        most = figures.samples[-1][0]
+        span = [mb for done, mb in figures.samples if first * most <= done <= last * most]
+        return sorted(span)[len(span) // 2]
+
+    return median(1 - _WARM, 1) - median(_WARM, 2 * _WARM)
 
 
 def _done(progress: Path) -> int:
+    """Photos that the run has published; 0 before it begins and once it has ended."""
     if not progress.exists():
         return 0
     lines = (line.split() for line in progress.read_text().splitlines())
-    return sum(int(words[1]) for words in lines if words[:1] == ["published"])
+    return sum(int(words[1]) for words in lines if len(words) == 2 and words[0] == "published")
 
 
 def _megabytes(process: int) -> float:
-    """Resident memory, from Linux's /proc."""
+    """Resident memory, from Linux's /proc; 0 when the process has ended."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+
+
+def write(found: Iterable[Figures], folder: Path) -> None:
+    """Write the two tables and the plot."""
+    found = list(found)
+    names = [one.name for one in fields(Figures) if one.name != "samples"]
+    with open(folder / "figures.csv", "w", newline="") as stream:
+        rows = ([asdict(figures)[name] for name in names] for figures in found)
+        csv.writer(stream).writerows([names, *rows])
+    with open(folder / "memory.csv", "w", newline="") as stream:
+        samples = [(figures.photos, *sample) for figures in found for sample in figures.samples]
+        csv.writer(stream).writerows([("photos", "done", "megabytes"), *samples])
+    lines = {f"{figures.photos:,} photos": figures.samples for figures in found}
+    line_plot(lines, "photos done", "memory, MB").save(folder / "memory.png")
+
+
+def _table(found: Iterable[Figures]) -> Table:
+    table = Table("photos", "run", "first photo", "peak", "growth", "second run", "verify")
+    for one in found:
+        times = (f"{one.run:,.0f} s", f"{one.first:.0f} s")
+        memory = (f"{one.peak:,.0f} MB", f"{one.growth:+,.0f} MB")
+        again = (f"{one.second_run:,.1f} s", f"{one.verify:,.1f} s")
+        table.add_row(f"{one.photos:,}", *times, *memory, *again)
+    return table
 
 
 if __name__ == "__main__":
