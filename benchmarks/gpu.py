@@ -1,0 +1,148 @@
+"""What the cloak of a face costs by batch size: on a GPU where there is one, else on the CPU.
+
+    python -m benchmarks.gpu [--batches 1 8 32] [--csv FILE] [--plot FILE]
+
+A process of its own for each batch size cloaks noise (the cost does not hang on what a crop shows)
+with the settings of mode mid, as for people met first and as for people known. It tells faces per
+second, which share of the time passes in the compiled loop (on a GPU: on the device and in copies
+to and from it), and the most memory that was held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import chatter
+
+_ON_CPU = (1, 2, 4, 8, 16, 32)
+_ON_GPU = (1, 4, 16, 64, 256)
+_SECONDS = 8.0  # of measuring each figure
+_COLUMNS = {
+    "batch": "faces a batch",
+    "first": "faces/s, met first",
+    "known": "faces/s, known",
+    "loop": "in the loop, %",
+    "memory": "memory, MB",
+    "gpu_memory": "GPU memory, MB",
+}
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow sees one; asked in a process of its own, for it takes hold of it."""
+    asked = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    return int(done.stdout) > 0
+
+
+def measure(batch: int) -> dict[str, float]:
+    """The figures of one batch size, by the keys of `_COLUMNS`."""
+    chatter.hide()
+    chatter.import_tensorflow()
+    import tensorflow as tf
+
+    from transforms.cloak.handler import load_optimizer
+    from transforms.cloak.parameters import CloakParameters
+
+    optimizer = load_optimizer(CloakParameters(batch_size=batch))
+    compiled, inside = optimizer._loop, [0.0]
+
+    def timed(*inputs: tf.Tensor) -> list[np.ndarray]:
+        begun = time.perf_counter()
+        results = [result.numpy() for result in compiled(*inputs)]
+        inside[0] += time.perf_counter() - begun
+        return [tf.constant(result) for result in results]
+
+    optimizer._loop = timed
+    crops = np.random.default_rng(0).integers(0, 256, (batch, 112, 112, 3), np.uint8)
+    figures: dict[str, float] = {"batch": batch}
+    for name, starts in (("known", np.zeros((batch, 112, 112), np.float32)), ("first", None)):
+        optimizer.cloak(crops, range(batch), starts)  # compiles
+        inside[0], rounds, begun = 0.0, 0, time.perf_counter()
+        while time.perf_counter() - begun < _SECONDS:
+            optimizer.cloak(crops, range(batch), starts)
+            rounds += 1
+        seconds = time.perf_counter() - begun
+        figures[name] = batch * rounds / seconds
+        figures["loop"] = 100 * inside[0] / seconds
+    figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if tf.config.list_physical_devices("GPU"):
+        figures["gpu_memory"] = tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    return figures
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw milliseconds a face, and memory, against the batch size."""
+    image = Image.new("RGB", (900, 420), "white")
+    draw = ImageDraw.Draw(image)
+    panels = (
+        ("ms a face (blue: met first, green: known)", {"first": "blue", "known": "green"}, 1000.0),
+        ("memory of the process, MB", {"memory": "black"}, None),
+    )
+    for number, (title, lines, per) in enumerate(panels):
+        left, right, top, bottom = 60 + 450 * number, 420 + 450 * number, 50, 360
+        values = {key: [per / row[key] if per else row[key] for row in rows] for key in lines}
+        most = 1.1 * max(max(line) for line in values.values())
+        draw.text((left, 15), title, fill="black")
+        draw.line([(left, top), (left, bottom), (right, bottom)], fill="black")
+        spots = np.linspace(left + 10, right - 10, len(rows))
+        for spot, row in zip(spots, rows, strict=True):
+            draw.text((spot - 5, bottom + 8), str(row["batch"]), fill="black")
+        for share in (0.25, 0.5, 0.75, 1.0):
+            height = bottom - share * (bottom - top)
+            draw.text((left - 45, height - 6), f"{share * most:,.0f}", fill="black")
+        for key, colour in lines.items():
+            heights = [bottom - value / most * (bottom - top) for value in values[key]]
+            draw.line(list(zip(spots, heights, strict=True)), fill=colour, width=3)
+        draw.text(((left + right) / 2 - 40, bottom + 28), "faces a batch", fill="black")
+    image.save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--batches", type=int, nargs="+")
+    parser.add_argument("--csv", type=Path)
+    parser.add_argument("--plot", type=Path, help="PNG")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one is not None:
+        print(json.dumps(measure(given.one)))
+        return
+    console = Console()
+    gpu = has_gpu()
+    console.print("On the GPU." if gpu else "There is no GPU that TensorFlow sees: on the CPU.")
+    rows = []
+    for batch in given.batches or (_ON_GPU if gpu else _ON_CPU):
+        command = [sys.executable, "-m", "benchmarks.gpu", "--one", str(batch)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    columns = {key: words for key, words in _COLUMNS.items() if key in rows[0]}
+    table = Table(*columns.values())
+    for row in rows:
+        table.add_row(
+            *(f"{row[key]:,.{int(row[key] < 100 and key != 'batch')}f}" for key in columns)
+        )
+    console.print(table)
+    if given.csv:
+        with open(given.csv, "w", newline="") as stream:
+            writer = csv.DictWriter(stream, list(columns))
+            writer.writeheader()
+            writer.writerows(rows)
+    if given.plot:
+        plot(rows, given.plot)
+
+
+if __name__ == "__main__":
+    main()
