@@ -60,7 +60,8 @@ def plan_summary(plan: Plan, forecast: Forecast, free: int | None) -> str:
 
 def _faces(forecast: Forecast) -> list[str]:
     """What is known of the faces in the files to do, and what is only likely."""
-    known = f"{number(forecast.faces, 'face')} of {forecast.people:,} people"
+    people = f"{forecast.people:,} {'person' if forecast.people == 1 else 'people'}"
+    known = f"{number(forecast.faces, 'face')} of {people}"
     if not forecast.unseen:
         return [f"Faces: {known}, as scanned before."]
     seen = f"{known} in the {forecast.scanned:,} scanned before; " if forecast.scanned else ""

@@ -9,12 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from benchmarks.make_archive import make_archive
-from pipeline import manifest
+from pipeline import manifest, waves
+from pipeline.ahead import Ahead
+from pipeline.forecast import forecast
 from pipeline.job import Ending, next_time, point_in_time, run_job
 from pipeline.library import LibraryError
+from pipeline.report import plan_summary
 from pipeline.settings import RunSettings, SettingsError
 from pipeline.waves import Outcome
 from tests.archives import QUICK, Archive, Base, opened_files, photos_of
@@ -160,6 +164,23 @@ def test_new_changed_and_touched_photos(archive: Archive) -> None:
     assert os.stat(archive.out / two).st_mtime == 1e9
     assert after.keys() == {*before, "copy.jpg"}
     assert archive.plan().refs == []
+
+
+def test_the_plan_tells_what_is_known_of_faces_from_what_is_only_likely(archive: Archive) -> None:
+    lost, like = cloaked(archive, 2)
+    (archive.out / lost).unlink()
+    with Image.open(archive.photos / like) as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(archive.photos / "new.jpg")
+    stamp = waves.new_stamp(archive.settings)
+    plan, ahead = archive.plan(), Ahead(archive.library.state, archive.settings, stamp)
+    coming = forecast(archive.library, plan, ahead, stamp)
+    rows = [row for row in archive.rows().values() if row["status"] != "duplicate"]
+    assert coming.rate == sum(len(row["faces"]) for row in rows) / len(rows)
+    assert (coming.scanned, coming.faces, coming.people, coming.unseen) == (1, 1, 1, 1)
+    assert coming.measured
+    said = plan_summary(plan, coming, None)
+    assert "Faces: 1 face of 1 person in the 1 scanned before; about 1 in 1 new file" in said
+    assert "(a forecast: 0.86 a file in this library so far); 3 people are known" in said
 
 
 def test_only_photos_since_a_date(archive: Archive) -> None:

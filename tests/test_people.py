@@ -25,7 +25,7 @@ from pipeline.library import LibraryError, reopen_library
 from pipeline.people import People
 from pipeline.people_job import show_people
 from tests.archives import QUICK, Archive, photos_of
-from tests.commands import hashes, photoveil
+from tests.commands import hashes, invoked, photoveil
 from transforms.faces import identity
 from transforms.faces.identity import Change, PeopleParameters, cluster, name_people
 
@@ -150,13 +150,20 @@ def test_a_run_after_a_scan_looks_at_no_photo_again_and_ends_the_same(
 def test_the_choice_can_be_made_from_a_scan(archive: Archive, tmp_path: Path) -> None:
     again = Archive(tmp_path)
     shutil.copytree(archive.photos, again.photos)
-    stamp = waves.new_stamp(again.settings)
-    waves.scan(again.library, again.plan().todo, again.settings, stamp)
+    (tmp_path / "quick.yaml").write_text(QUICK.model_dump_json())
+    how = [again.photos, again.out, "--state", again.state, "--config", tmp_path / "quick.yaml"]
+    code, said = invoked("plan", *how)
+    assert "Faces: those in 4 files show once they are scanned" in said
+    code, said = invoked("scan", *how)
+    assert code == 0, said
+    assert "4 files scanned" in said and "3 people are known now; nothing is cloaked yet." in said
+    code, said = invoked("plan", *how)
+    assert "Faces: 4 faces of 3 people, as scanned before." in said
     (obama,) = (p.name for p in People(again.library.state).everyone() if len(p.photos) == 2)
-    again.settings = QUICK.model_copy(update={"people": PeopleParameters(only=(obama,))})
-    again.run()
+    code, said = invoked("run", *how, "--only", obama)
+    assert code == 0, said
     statuses = {source: row["status"] for source, row in again.rows().items()}
-    assert {s for s, status in statuses.items() if status == "cloaked"} == {
+    assert {source for source, status in statuses.items() if status == "cloaked"} == {
         "obama.jpg",
         "obama2.jpg",
     }
