@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 PEOPLE ?= ../shared/data/people
+FLINK_JOB_SERVER ?= $(VENV)/flink/job-server.jar
 
 .PHONY: demo test test-kill test-prism test-flink test-cloud bench-protection bench-fawkes bench-detector install clean
 
@@ -21,8 +22,9 @@ test-kill: install  ## Kill a real run at many random points; KILLS=how many
 test-prism: install $(VENV)/prism/prism  ## The main job on Beam's Prism and in several processes, against the local runner; needs Go
 	PATH="$(CURDIR)/$(VENV)/prism:$$PATH" PHOTOVEIL_RUNNERS="prism workers" $(BIN)/pytest tests/test_runners.py
 
-test-flink: install  ## The same on Flink; FLINK_JOB_SERVER=path of Beam's job server jar, FLINK_MASTER=host:port of a cluster; needs Java
-	PHOTOVEIL_RUNNERS=flink $(BIN)/pytest tests/test_runners.py
+test-flink: install $(FLINK_JOB_SERVER) $(VENV)/flink/installed  ## The same on Flink, in Beam's job server and on a cluster of its own; needs Java and Maven, or FLINK_JOB_SERVER=path of that server's jar
+	FLINK_JOB_SERVER="$(abspath $(FLINK_JOB_SERVER))" FLINK_LIB="$(CURDIR)/$(VENV)/flink/pyflink/lib" \
+		PHOTOVEIL_RUNNERS=flink $(BIN)/pytest tests/test_runners.py
 
 test-cloud: install $(VENV)/clouds/versitygw $(VENV)/clouds/fake-gcs-server  ## Archives in gs:// and s3://, against servers on this machine; needs Go
 	PHOTOVEIL_CLOUDS="$(CURDIR)/$(VENV)/clouds" $(BIN)/pytest tests/test_storage.py tests/test_lease.py tests/test_cloud.py
@@ -49,6 +51,22 @@ $(VENV)/installed: pyproject.toml
 $(VENV)/prism/prism: $(VENV)/installed
 	GOBIN="$(CURDIR)/$(@D)" go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$$($(BIN)/python -c \
 		'import apache_beam; print(apache_beam.__version__)')
+
+# Beam's version decides this one's, so no hash of it is written here; Maven compares its own.
+$(VENV)/flink/job-server.jar: $(VENV)/installed
+	mvn --quiet --batch-mode --strict-checksums \
+		org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory="$(CURDIR)/$(@D)" \
+		-Dartifact=org.apache.beam:beam-runners-flink-2.2-job-server:$$($(BIN)/python -c \
+		'import apache_beam; print(apache_beam.__version__)')
+	mv $(@D)/beam-runners-flink-2.2-job-server-*.jar $@
+
+# A whole Flink, as PyFlink ships it.
+$(VENV)/flink/installed: $(VENV)/installed
+	mkdir -p $(@D)
+	echo 'apache-flink-libraries==2.2.1 --hash=sha256:74dc5546fbd9add8fbcdf1222a237e09491f9b80296241aef8676ec56f8e686e' \
+		> $(@D)/requirements.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes --upgrade --target $(@D) -r $(@D)/requirements.txt
+	touch $@
 
 $(VENV)/clouds/versitygw: $(VENV)/installed
 	GOBIN="$(CURDIR)/$(@D)" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0

@@ -4,8 +4,9 @@
 
 Runs the `photoveil` command on the local runner with one and with two processes, on Prism (which
 must be on the PATH) with the workers in the command's own process and in one apart, and on Flink
-where FLINK_JOB_SERVER is the path of Beam's Flink job server. Memory is that of all processes
-together at its highest, pages that they share counted once (Linux).
+where FLINK_JOB_SERVER is the path of Beam's Flink job server. Time is also given as that of the
+processor, which says more than the clock where other work runs beside it. Memory is that of all
+processes together at its highest, pages that they share counted once (Linux).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--mode", default="mid")
     arguments = parser.parse_args()
     console = Console()
-    table = Table("runner", "seconds", "memory, MB", "the same photos", "the same manifest")
+    table = Table("runner", "seconds", "CPU s", "memory, MB", "same photos", "same manifest")
     with tempfile.TemporaryDirectory() as folder, worker_pool() as (address, pool):
         base = Path(folder)
         make_archive(base / "in", arguments.photos, side=arguments.side)
@@ -53,13 +54,13 @@ def main() -> None:
         results = {}
         for name, (runner, settings, beside) in runs.items():
             with console.status(name):
-                seconds, memory = _run(base, name, runner, settings, arguments.mode, beside)
+                figures = _run(base, name, runner, settings, arguments.mode, beside)
             results[name] = photos_of(base / name), rows_of(base / name)
             same = [
                 "yes" if one == other else "no"
                 for one, other in zip(results[name], results["local"], strict=True)
             ]
-            table.add_row(name, f"{seconds:.0f}", f"{memory:,.0f}", *same)
+            table.add_row(name, *(f"{figure:,.0f}" for figure in figures), *same)
     console.print(table)
 
 
@@ -108,11 +109,12 @@ def worker_pool(**environment: str) -> Iterator[tuple[str, int]]:
 
 def _run(
     base: Path, name: str, runner: str, settings: dict, mode: str, beside: list[int]
-) -> tuple[float, float]:
-    """Seconds, and megabytes at most, of one run and of the processes `beside` it."""
+) -> tuple[float, float, float]:
+    """Seconds, seconds of CPU and most megabytes of one run and of the processes `beside` it."""
     config = base / f"{name}.yaml"
     config.write_text(yaml.safe_dump({"run": settings}))
-    started, most = time.monotonic(), 0.0
+    before = sum(_cpu(process) for process in _trees(beside))
+    started, most, cpu = time.monotonic(), 0.0, dict[int, float]()
     command = [
         *(Path(sys.executable).with_name("photoveil"), "run", base / "in", base / name),
         *("--state", base / f"{name} state", "--config", config),
@@ -123,21 +125,33 @@ def _run(
     )
     while run.poll() is None:
         time.sleep(0.5)
-        most = max(most, sum(_megabytes(root) for root in (run.pid, *beside)))
+        processes = _trees([run.pid, *beside])
+        most = max(most, sum(map(_megabytes, processes)))
+        cpu |= {process: _cpu(process) or cpu.get(process, 0.0) for process in processes}
     if run.returncode not in (0, 3):
         raise SystemExit(f"{name}: exit status {run.returncode}")
-    return time.monotonic() - started, most
+    return time.monotonic() - started, sum(cpu.values()) - before, most
 
 
-def _megabytes(root: int) -> float:
-    """Memory of a process and all below it, shared pages in proportion."""
-    total = 0
-    for process in (root, *descendants(root)):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1])
-    return total / 1024
+def _trees(roots: list[int]) -> list[int]:
+    return [process for root in roots for process in (root, *descendants(root))]
+
+
+def _megabytes(process: int) -> float:
+    """Memory of a process, pages that it shares in proportion; 0 once it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _cpu(process: int) -> float:
+    """Seconds of CPU that a process has used; 0 once it is gone."""
+    with contextlib.suppress(OSError):
+        after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def descendants(process: int) -> list[int]:

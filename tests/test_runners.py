@@ -23,6 +23,7 @@ from pipeline import runners
 from pipeline.demo import build_archive
 from pipeline.settings import RunSettings, SettingsError, load_settings
 from tests.commands import photoveil
+from tests.flink import session_cluster
 from transforms import assets
 
 ENGINES = os.environ.get("PHOTOVEIL_RUNNERS", "").split()
@@ -69,6 +70,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
     return Base(tmp_path_factory.mktemp("runners"))
 
 
+@pytest.fixture
+def job_server() -> str:
+    return f"flink_job_server_jar: {os.environ['FLINK_JOB_SERVER']}"
+
+
 @on("workers")
 def test_several_processes_write_the_same(base: Base) -> None:
     base.assert_same(base.run("workers", config="  workers: 2\n"))
@@ -93,17 +99,17 @@ def test_workers_apart_from_the_launcher_need_nothing_of_it(base: Base) -> None:
 
 
 @on("flink")
-def test_flink_writes_the_same(base: Base) -> None:
-    """On the Flink within Beam's job server, or on the session cluster FLINK_MASTER."""
-    jar = os.environ.get("FLINK_JOB_SERVER")
-    if not jar:
-        pytest.skip("FLINK_JOB_SERVER is not the path of Beam's Flink job server")
-    options = f"flink_job_server_jar: {jar}"
-    with worker_pool() as (address, _):
-        if master := os.environ.get("FLINK_MASTER"):
-            options += f", flink_master: '{master}', environment_type: EXTERNAL"
-            options += f", environment_config: '{address}'"
-        base.assert_same(base.run("flink", "flink", f"  options: {{{options}}}\n"))
+def test_the_flink_in_the_job_server_writes_the_same(base: Base, job_server: str) -> None:
+    base.assert_same(base.run("flink", "flink", f"  options: {{{job_server}}}\n"))
+
+
+@on("flink")
+def test_a_flink_session_cluster_writes_the_same(base: Base, job_server: str) -> None:
+    """A job manager and two task managers, as on a cluster that is there already."""
+    with session_cluster(Path(os.environ["FLINK_LIB"])) as master:
+        options = f"{job_server}, flink_master: '{master}', parallelism: 2"
+        options += ", environment_type: LOOPBACK"
+        base.assert_same(base.run("session", "flink", f"  options: {{{options}}}\n"))
 
 
 @on("prism")
