@@ -11,11 +11,13 @@ photo live within one fused step.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, RunInference
 
 from pipeline import cloak_memory, likes, manifest, scans
 from pipeline.manifest import RunStamp, manifest_rows
@@ -30,9 +32,10 @@ from transforms.duplicates import ContentGroup
 from transforms.faces.embed import EmbedHandler
 from transforms.faces.handler import FaceDetectorHandler
 from transforms.fingerprint import read_photo
+from transforms.guarded import Failure, Guarded, failure
 from transforms.near_duplicates import Hashed, Pair, bands, candidate_pairs, look_alike
-from transforms.publish import Destination, publish
-from transforms.scan import ScannedPhoto, aligned_faces, scanned, unreadable
+from transforms.publish import Destination, publish, retract
+from transforms.scan import ScannedPhoto, aligned_faces, failed, scanned, unreadable
 
 
 @dataclass(frozen=True)
@@ -68,26 +71,19 @@ def scan(
         | "Read" >> beam.Map(lambda group: (group, read_photo(group.ref, settings.limits)))
     )
     damaged = photos | "Damaged" >> beam.Filter(lambda item: item[1].status)
-    found, undetected = (
+    detector: Guarded = Guarded(FaceDetectorHandler(settings.detector), "finding faces")
+    found = (
         photos
         | "Sound" >> beam.Filter(lambda item: not item[1].status)
-        | "Detect"
-        >> RunInference(
-            KeyedModelHandler(FaceDetectorHandler(settings.detector))
-        ).with_exception_handling()
+        | "Detect" >> RunInference(KeyedModelHandler(detector))
+        | "Align" >> beam.Map(_align, settings.detector.min_face)
+        | "Embed" >> RunInference(Guarded(EmbedHandler(), "embedding faces"))
+        | "Who" >> beam.Map(_embedded)
     )
-    min_face = settings.detector.min_face
     _ = (
         (
             damaged | "Unreadable" >> beam.MapTuple(lambda group, p: unreadable(p, group.copies)),
-            undetected.failed_inferences | "Undetected" >> beam.FlatMap(_undetected),
-            found
-            | "Align"
-            >> beam.MapTuple(
-                lambda group, done: scanned(done.example, done.inference, min_face, group.copies)
-            )
-            | "Embed" >> RunInference(EmbedHandler())
-            | "Who" >> beam.Map(lambda done: replace(done.example, embeddings=done.inference)),
+            found,
         )
         | beam.Flatten()
         | "Found" >> beam.Map(lambda p: tick(p, "found", wave.progress, len(p.faces)))
@@ -123,7 +119,7 @@ def cloak(
         | "Scans" >> beam.Create(photos)
         | "By photo" >> beam.WithKeys(lambda photo: photo.ref.key)
     )
-    handler: Remembered = Remembered(CloakHandler(settings.cloak), wave.cloaks)
+    handler: Guarded = Guarded(Remembered(CloakHandler(settings.cloak), wave.cloaks), "cloaking")
     groups = (
         by_photo
         | "Faces" >> beam.FlatMapTuple(lambda key, p: [(key, face) for face in aligned_faces(p)])
@@ -131,32 +127,23 @@ def cloak(
     )
     finished = [
         faces
-        | name
-        >> RunInference(KeyedModelHandler(handler))
-        .with_exception_handling()
-        .with_resource_hints(**_hints(settings))
+        | name >> RunInference(KeyedModelHandler(handler)).with_resource_hints(**_hints(settings))
         for name, faces in zip(("Cloak", "Cloak from start"), groups, strict=True)
     ]
-    cloaked = [done for done, _ in finished] | "All cloaks" >> beam.Flatten()
     cloaks = (
-        cloaked
+        finished
+        | "All cloaks" >> beam.Flatten()
         | "Cloaked" >> beam.Map(tick, "face", wave.progress)
         | "Change" >> beam.MapTuple(lambda key, done: (key, (done.example.index, done.inference)))
     )
     _ = (
-        finished[0][0]
-        | "To keep"
-        >> beam.MapTuple(lambda _, done: cloak_memory.to_row(done.example, done.inference))
+        finished[0]
+        | "To keep" >> beam.FlatMap(_to_keep)
         | "Keep" >> WriteTable(wave.changes, cloak_memory.CHANGES)
-    )
-    errors = (
-        [failed.failed_inferences for _, failed in finished]
-        | "All failures" >> beam.Flatten()
-        | "Uncloaked" >> beam.FlatMap(_uncloaked)
     )
     photo = by_photo | "Strip" >> beam.MapTuple(_without_crops)
     _ = (
-        {"photo": photo, "cloaks": cloaks, "errors": errors}
+        {"photo": photo, "cloaks": cloaks}
         | "Gather" >> beam.CoGroupByKey()
         | "Publish"
         >> beam.MapTuple(
@@ -170,9 +157,12 @@ def cloak(
         )
         | "Published" >> beam.Map(lambda p: tick(p, "published", wave.progress, 1 + len(p.copies)))
         | "Measure"
-        >> RunInference(MeasureHandler(settings.cloak.recognisers, settings.cloak.batch_size))
-        | "Rows"
-        >> beam.FlatMap(lambda done: manifest_rows(done.example, done.inference, wave.stamp))
+        >> RunInference(
+            Guarded(
+                MeasureHandler(settings.cloak.recognisers, settings.cloak.batch_size), "measuring"
+            )
+        )
+        | "Rows" >> beam.FlatMap(_rows, wave.destination, wave.stamp)
         | "Write rows" >> WriteTable(wave.manifest, manifest.SCHEMA)
     )
 
@@ -182,15 +172,21 @@ def _hints(settings: Settings) -> dict[str, str]:
     return {"accelerator": accelerator} if accelerator else {}
 
 
-def _undetected(failure) -> list[ScannedPhoto]:
-    batch, (_, error, _) = failure
-    return [
-        unreadable(
-            replace(photo, status="failed", reason=f"face detection failed: {error!r}", retry=True),
-            group.copies,
-        )
-        for group, photo in batch
-    ]
+def _align(item: tuple[ContentGroup, PredictionResult], min_face: float) -> ScannedPhoto:
+    group, done = item
+    photo, found = done.example, done.inference
+    if not isinstance(found, Failure):
+        try:
+            return scanned(photo, found, min_face, group.copies)
+        except Exception as error:
+            found = failure("aligning faces", error)
+    return failed(unreadable(photo, group.copies), found)
+
+
+def _embedded(done: PredictionResult) -> ScannedPhoto:
+    if isinstance(done.inference, Failure):
+        return failed(done.example, done.inference)
+    return replace(done.example, embeddings=done.inference)
 
 
 def _look_alike(pair: Pair, settings: Settings) -> bool:
@@ -203,9 +199,10 @@ def _look_alike(pair: Pair, settings: Settings) -> bool:
     return look_alike(one, other, settings.near_duplicates.max_difference)
 
 
-def _uncloaked(failure) -> list[tuple[str, str]]:
-    batch, (_, error, _) = failure
-    return [(key, f"cloaking failed: {error!r}") for key, _ in batch]
+def _to_keep(item: tuple[str, PredictionResult]) -> Iterator[dict[str, Any]]:
+    _, done = item
+    if not isinstance(done.inference, Failure):
+        yield cloak_memory.to_row(done.example, done.inference)
 
 
 def _without_crops(key, photo):
@@ -214,6 +211,17 @@ def _without_crops(key, photo):
 
 def _publish(destination, how, budget, metadata, _key, grouped):
     (photo,) = grouped["photo"]
-    for reason in grouped["errors"]:
-        photo = replace(photo, status="failed", reason=reason, retry=True)
-    return publish(photo, dict(grouped["cloaks"]), destination, how, budget, metadata)
+    cloaks = dict(grouped["cloaks"])
+    for cloak in cloaks.values():
+        if isinstance(cloak, Failure):
+            photo = failed(photo, cloak)
+    return publish(photo, cloaks, destination, how, budget, metadata)
+
+
+def _rows(
+    done: PredictionResult, destination: Destination, stamp: RunStamp
+) -> Iterator[dict[str, Any]]:
+    photo, measured = done.example, done.inference
+    if isinstance(measured, Failure):
+        photo, measured = retract(photo, measured, destination), ()
+    return manifest_rows(photo, measured, stamp)

@@ -236,5 +236,5 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
     by_source = {row["source"]: row for row in rows}
     assert by_source[good.source]["status"] == "cloaked"
     assert by_source[bad.source]["status"] == "failed"
-    assert by_source[bad.source]["retry"]
+    assert not by_source[bad.source]["retry"]
     assert by_source[bad.source]["reason"].startswith("cloaking failed: ")

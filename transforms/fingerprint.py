@@ -7,7 +7,7 @@ import datetime as dt
 import hashlib
 import io
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass as validated
 
 from transforms import codecs, companions, storage
 from transforms.discover import PhotoRef
+from transforms.guarded import failure
 
 _MEGA = 1_000_000
 _HEAD = 32  # bytes that tell a format; a video is not read to the end to learn that it is one
@@ -93,6 +94,8 @@ def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
         return replace(found, status="failed", reason=str(error))
     except MemoryError:
         return replace(found, status="failed", reason="not enough memory to open it", retry=True)
+    except Exception as error:  # of a library that some file has shaken
+        return replace(found, status="failed", **asdict(failure("reading", error)))
     return replace(found, pixels=photo.pixels, taken=_taken(data))
 
 
@@ -113,12 +116,14 @@ def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
         if found is None and companion is None:
             return ReadPhoto(ref, **_not_a_photo(ref, head)), b""
         data = storage.read_bytes(ref.path)
+        digest = hashlib.sha256(data).hexdigest()
+        if companion == "sidecar" and not companions.is_sidecar(ref.relative, data):
+            return ReadPhoto(ref, **_not_a_photo(ref, head)), b""
     except OSError as error:
         reason = f"cannot be read: {storage.explain(error)}"
         return ReadPhoto(ref, status="failed", reason=reason, retry=True), b""
-    digest = hashlib.sha256(data).hexdigest()
-    if companion == "sidecar" and not companions.is_sidecar(ref.relative, data):
-        return ReadPhoto(ref, **_not_a_photo(ref, head)), b""
+    except Exception as error:
+        return ReadPhoto(ref, status="failed", **asdict(failure("reading", error))), b""
     return ReadPhoto(ref, digest, found, status=companion), data
 
 

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from transforms.discover import PhotoRef
 from transforms.duplicates import Placing, place_copy
 from transforms.faces.align import crop_face, face_to_crop, lay_back
 from transforms.faces.detect import Face
+from transforms.guarded import Failure, failure
 from transforms.metadata import MetadataParameters
 from transforms.scan import ScannedPhoto
 
@@ -98,6 +99,19 @@ def publish(
     return replace(first, copies=tuple(_copy(ref, first, destination, how) for ref in photo.copies))
 
 
+def retract(photo: Written, why: Failure, destination: Destination) -> Written:
+    """The row of a photo with which something went wrong after it was written: no output stays.
+
+    Raises:
+        OSError: an output cannot be deleted.
+    """
+    if photo.output is not None:
+        refs = (photo.ref, *(copy.ref for copy in photo.copies if copy.reason is None))
+        storage.remove(storage.join(destination.root, ref.relative) for ref in refs)
+    row = _row(photo.scan, "failed", **asdict(why))
+    return replace(row, copies=tuple(Copied(copy.ref) for copy in photo.copies))
+
+
 def _copy(ref: PhotoRef, first: Written, to: Destination, how: Placing) -> Copied:
     if first.output is None or first.output_sha256 is None:
         return Copied(ref)
@@ -105,6 +119,8 @@ def _copy(ref: PhotoRef, first: Written, to: Destination, how: Placing) -> Copie
         place_copy(first.output, first.output_sha256, ref, to.root, to.scratch, how)
     except OSError as error:
         return Copied(ref, f"cannot be written: {storage.explain(error)}")
+    except Exception as error:
+        return Copied(ref, failure("writing", error).reason)
     return Copied(ref)
 
 
@@ -241,6 +257,8 @@ def _guarded(photo: ScannedPhoto, work: Callable[[], Written]) -> Written:
         return _row(photo, "failed", reason=reason, retry=True)
     except MemoryError:
         return _row(photo, "failed", reason="not enough memory to cloak it", retry=True)
+    except Exception as error:
+        return _row(photo, "failed", **asdict(failure("writing", error)))
 
 
 def _row(photo: ScannedPhoto, status: str, **more) -> Written:

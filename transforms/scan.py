@@ -14,6 +14,7 @@ from transforms.discover import PhotoRef
 from transforms.faces.align import CROP_SIZE, crop_face, face_to_crop
 from transforms.faces.detect import Face
 from transforms.fingerprint import ReadPhoto
+from transforms.guarded import Failure
 
 
 def _no_crops() -> np.ndarray:
@@ -100,6 +101,21 @@ def scanned(
         pdq=near_duplicates.pdq(pixels),
         origins=tuple(origin(photo.sha256, index) for index in range(len(usable))),
         taken=photo.taken,
+    )
+
+
+def failed(photo: ScannedPhoto, failure: Failure) -> ScannedPhoto:
+    """The scan of a photo with which something went wrong after it was read."""
+    return ScannedPhoto(
+        photo.ref,
+        photo.sha256,
+        photo.format,
+        photo.width,
+        photo.height,
+        status="failed",
+        reason=failure.reason,
+        retry=failure.retry,
+        copies=photo.copies,
     )
 
 

@@ -1,0 +1,124 @@
+"""A photo that makes any stage raise is a failed row, and costs no other photo anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.archives import QUICK, Archive, photos_of
+from transforms import assets, codecs, scan
+from transforms.cloak import handler as cloak_handler
+from transforms.cloak import measure
+from transforms.faces import embed
+from transforms.faces import handler as detector
+from transforms.near_duplicates import NearDuplicateParameters
+
+STAGES = {
+    "read": "reading failed: ",
+    "detect": "finding faces failed: ",
+    "align": "aligning faces failed: ",
+    "embed": "embedding faces failed: ",
+    "cloak": "cloaking failed: ",
+    "publish": "writing failed: ",
+    "measure": "measuring failed: ",
+}
+WIDTHS = {name: 300 + number for number, name in enumerate(STAGES)}
+# What reaches a model are crops: they are told by a colour that the photo lacks.
+LACKS = {"embed": 0, "cloak": 1, "measure": 2}
+
+
+def make_photos(folder: Path) -> None:
+    folder.mkdir()
+    with Image.open(assets.fetch("obama.jpg")) as image:
+        width, height = image.size
+        for name in (*STAGES, "good"):
+            wide = WIDTHS.get(name, 320)
+            pixels = np.array(image.convert("RGB").resize((wide, round(wide * height / width))))
+            if name in LACKS:
+                pixels[..., LACKS[name]] = 0
+            Image.fromarray(pixels).save(folder / f"{name}.png")
+    (folder / "measure_copy.png").write_bytes((folder / "measure.png").read_bytes())
+
+
+def poisoned(stage: str, work: Callable[..., Any], seen: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, but for the photo of this stage, which makes it raise."""
+
+    def poison(*args: Any, **kwargs: Any) -> Any:
+        if is_of(stage, seen(*args)):
+            raise KeyError(stage)
+        return work(*args, **kwargs)
+
+    return poison
+
+
+def is_of(stage: str, pixels: np.ndarray) -> bool:
+    if pixels.ndim == 3:
+        return pixels.shape[1] == WIDTHS[stage]
+    return any(crop[..., LACKS[stage]].max() == 0 for crop in pixels)
+
+
+def poison_all(patch: pytest.MonkeyPatch) -> None:
+    def first(pixels: np.ndarray, *_: Any) -> np.ndarray:
+        return pixels
+
+    def of_data(data: bytes, *_: Any) -> np.ndarray:
+        return decode(data, 10**9).pixels
+
+    decode = codecs.decode
+    patch.setattr(codecs, "decode", poisoned("read", decode, of_data))
+    patch.setattr(codecs, "encode", poisoned("publish", codecs.encode, of_data))
+    patch.setattr(detector, "detect_faces", poisoned("detect", detector.detect_faces, first))
+    patch.setattr(scan, "crop_face", poisoned("align", scan.crop_face, first))
+    embedder = embed.load_embedder()
+    patch.setattr(embed, "load_embedder", lambda: poisoned("embed", embedder, first))
+    optimizer = cloak_handler.load_optimizer(QUICK.cloak)
+    patch.setattr(optimizer, "cloak", poisoned("cloak", optimizer.cloak, first))
+    measured = measure.load_measure(QUICK.cloak.recognisers, QUICK.cloak.batch_size)
+    patch.setattr(measured, "compare", poisoned("measure", measured.compare, first))
+
+
+def test_a_photo_that_makes_a_stage_raise_is_a_failed_row_and_not_tried_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = NearDuplicateParameters(policy="off")  # one picture in many forms
+    archive = Archive(tmp_path, QUICK.model_copy(update={"near_duplicates": off}))
+    make_photos(archive.photos)
+    with monkeypatch.context() as patch:
+        poison_all(patch)
+        archive.run()
+        rows = archive.rows()
+        for stage, reason in STAGES.items():
+            row = rows[f"{stage}.png"]
+            assert row["status"] == "failed" and row["output"] is None, stage
+            assert row["reason"] == f"{reason}KeyError('{stage}')"
+        assert rows["measure_copy.png"]["status"] == "failed"
+        assert rows["good.png"]["status"] == "cloaked"
+        assert list(photos_of(archive)) == ["good.png"]
+        assert archive.plan().refs == []
+    for name in ("measure.png", "measure_copy.png"):
+        (archive.photos / name).touch()  # what is new is tried again
+    archive.run()
+    rows = archive.rows()
+    assert rows["measure.png"]["status"] == "cloaked"
+    assert rows["measure_copy.png"]["status"] == "duplicate"
+    assert rows["cloak.png"]["status"] == "failed"
+
+
+def test_what_may_pass_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(photo: Any, *_: Any) -> Any:
+        raise OSError(5, "input/output error")
+
+    archive = Archive(tmp_path)
+    archive.photos.mkdir()
+    Image.new("RGB", (64, 48), "red").save(archive.photos / "red.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(detector, "detect_faces", fail)
+        archive.run()
+        assert archive.rows()["red.png"]["retry"]
+    archive.run()
+    assert archive.rows()["red.png"]["status"] == "no_face"
