@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.waves import Outcome
 
 STOPPED, BAD_INPUT, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
+_KEPT = "Stopped. What is done is kept; the same command goes on from there."
 
 app = typer.Typer(
     name="photoveil",
@@ -156,7 +157,7 @@ def run(
     except (AssetError, OSError) as error:
         _stop(errors, error, STOPPED)
     except KeyboardInterrupt:
-        _stop_at_once(errors)
+        _stop_at_once(errors, _KEPT)
     console.print(summary(outcome, library), highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(_status(outcome))
 
@@ -238,7 +239,7 @@ def scan(
     except (AssetError, OSError) as error:
         _stop(errors, error, STOPPED)
     except KeyboardInterrupt:
-        _stop_at_once(errors)
+        _stop_at_once(errors, _KEPT)
     known = len(set(People(library.state).known().values()))
     words = scan_summary(outcome, known, library)
     console.print(words, highlight=False, markup=False, soft_wrap=True)
@@ -369,7 +370,7 @@ def verify(
     Says what is wrong, and the command that mends it.
 
     Exit status: 0 all in order; 1 stopped by an error; 2 wrong usage or input; 3 something is
-    wrong.
+    wrong; 130 stopped by Ctrl-C.
     """
     _set_logs(verbose)
     console, errors = _consoles()
@@ -391,6 +392,8 @@ def verify(
         _stop(errors, error, BAD_INPUT)
     except (AssetError, OSError) as error:
         _stop(errors, error, STOPPED)
+    except KeyboardInterrupt:
+        _stop_at_once(errors, "Stopped.")
     raise typer.Exit(SOME_FAILED if wrong else 0)
 
 
@@ -514,8 +517,8 @@ def _stop(errors: Console, error: Exception, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _stop_at_once(errors: Console) -> NoReturn:
-    errors.print("Stopped. What is done is kept; the same command goes on from there.")
+def _stop_at_once(errors: Console, words: str) -> NoReturn:
+    errors.print(words)
     sys.stderr.flush()
     os._exit(INTERRUPTED)  # worker threads are in the middle of a photo and cannot be joined
 
