@@ -135,7 +135,8 @@ def run_job(
             late = ending.deadline is not None and next_wave_ends > ending.deadline
             return "Ctrl-C" if pressed() else "the deadline" if late else None
 
-        return waves.run(library, plan, settings, stamp, file, prune, stop)
+        reported = runners.within_reach(file, settings.run)
+        return waves.run(library, plan, settings, stamp, reported, prune, stop)
 
 
 def scan_job(
@@ -159,8 +160,9 @@ def scan_job(
         stopped_by_ctrl_c(console) as pressed,
         watched(file, files, console, scan_only=True),
     ):
+        reported = runners.within_reach(file, settings.run)
         return waves.scan(
-            library, todo, settings, stamp, file, lambda: "Ctrl-C" if pressed() else None
+            library, todo, settings, stamp, reported, lambda: "Ctrl-C" if pressed() else None
         )
 
 

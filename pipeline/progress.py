@@ -6,6 +6,7 @@ in whatever process, append one short line an event; appends that short are atom
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from pathlib import Path
@@ -20,11 +21,12 @@ def tick(element: T, event: str, file: str | None, count: int = 1) -> T:
     """Pass `element` on and count an event, as a Beam metric and, given a file, for the screen."""
     Metrics.counter("photoveil", event).inc(count)
     if file is not None:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(handle, f"{event} {count}\n".encode())
-        finally:
-            os.close(handle)
+        with contextlib.suppress(FileNotFoundError):  # a worker on another machine
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(handle, f"{event} {count}\n".encode())
+            finally:
+                os.close(handle)
     return element
 
 

@@ -16,6 +16,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from shutil import which
 from typing import Any
 
@@ -98,6 +99,11 @@ def check(settings: RunSettings, *folders: str) -> None:
                     f"{folder} is on this machine, where no Dataflow worker can reach it; give "
                     "IN, OUT and --state as gs://..."
                 )
+
+
+def within_reach(file: Path, settings: RunSettings) -> Path | None:
+    """A file of this machine, if the runner's workers may be here too."""
+    return None if settings.runner == "dataflow" else file
 
 
 def _options(settings: RunSettings) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Su
             changes="gs://state/waves/changes",
             manifest="gs://cloaked/part",
             stamp=new_stamp(settings),
-            progress=None,
+            progress=runners.within_reach(Path(tempfile.gettempdir(), "progress"), settings.run),
         )
         builders: dict[str, Callable[..., None]] = {
             "scan": partial(graph.scan, groups=[ContentGroup(photo().ref)]),
@@ -125,7 +125,7 @@ def test_only_the_cloak_step_asks_for_an_accelerator(submitted: dict[str, Submit
             for step in parts.transforms.values()
             if ACCELERATOR in parts.environments[step.environment_id].resource_hints
         }
-        assert asking == ({"Cloak"} if job is submitted["cloak"] else set())
+        assert asking == ({"Cloak", "Cloak from start"} if job is submitted["cloak"] else set())
 
 
 def test_nothing_of_the_launchers_disk_and_no_model_is_sent(

@@ -25,6 +25,10 @@ def test_the_reader_counts_what_workers_report_and_waits_for_whole_lines(tmp_pat
     assert reader.update() == {"scanned": 5, "face": 1}
 
 
+def test_a_worker_on_another_machine_does_without_the_file(tmp_path: Path) -> None:
+    assert tick("photo", "scanned", str(tmp_path / "of another machine/progress")) == "photo"
+
+
 def test_progress_never_goes_back_and_ends_at_the_total() -> None:
     pace, done = Pace(4), [0.0]
     events = ["scanned", "scanned", "found", "found", "face", "face", "published", "published"]
