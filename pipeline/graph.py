@@ -24,6 +24,7 @@ from pipeline.manifest import RunStamp, manifest_rows
 from pipeline.progress import tick
 from pipeline.settings import Settings
 from pipeline.table_sink import WriteTable
+from pipeline.work import timed
 from transforms.cloak.handler import CloakHandler
 from transforms.cloak.measure import MeasureHandler
 from transforms.cloak.remember import Remembered
@@ -31,7 +32,7 @@ from transforms.discover import PhotoRef
 from transforms.duplicates import ContentGroup
 from transforms.faces.embed import EmbedHandler
 from transforms.faces.handler import FaceDetectorHandler
-from transforms.fingerprint import read_photo
+from transforms.fingerprint import ReadLimits, ReadPhoto, read_photo
 from transforms.guarded import Failure, Guarded, failure
 from transforms.near_duplicates import Hashed, Pair, bands, candidate_pairs, look_alike
 from transforms.publish import Destination, publish, retract
@@ -66,9 +67,7 @@ def scan(
 ) -> None:
     """From references to scans: what each file is, and the faces in it."""
     photos = (
-        pipeline
-        | "References" >> beam.Create(groups)
-        | "Read" >> beam.Map(lambda group: (group, read_photo(group.ref, settings.limits)))
+        pipeline | "References" >> beam.Create(groups) | "Read" >> beam.Map(_read, settings.limits)
     )
     damaged = photos | "Damaged" >> beam.Filter(lambda item: item[1].status)
     detector: Guarded = Guarded(FaceDetectorHandler(settings.detector), "finding faces")
@@ -172,12 +171,18 @@ def _hints(settings: Settings) -> dict[str, str]:
     return {"accelerator": accelerator} if accelerator else {}
 
 
+def _read(group: ContentGroup, limits: ReadLimits) -> tuple[ContentGroup, ReadPhoto]:
+    with timed("read"):
+        return group, read_photo(group.ref, limits)
+
+
 def _align(item: tuple[ContentGroup, PredictionResult], min_face: float) -> ScannedPhoto:
     group, done = item
     photo, found = done.example, done.inference
     if not isinstance(found, Failure):
         try:
-            return scanned(photo, found, min_face, group.copies)
+            with timed("align"):
+                return scanned(photo, found, min_face, group.copies)
         except Exception as error:
             found = failure("aligning faces", error)
     return failed(unreadable(photo, group.copies), found)
@@ -190,6 +195,11 @@ def _embedded(done: PredictionResult) -> ScannedPhoto:
 
 
 def _look_alike(pair: Pair, settings: Settings) -> bool:
+    with timed("compare"):
+        return _show_the_same(pair, settings)
+
+
+def _show_the_same(pair: Pair, settings: Settings) -> bool:
     one, other = (
         read_photo(PhotoRef("", photo.path, 0, 0.0), settings.limits).pixels
         for photo in (pair.one, pair.other)
@@ -215,7 +225,8 @@ def _publish(destination, how, budget, metadata, _key, grouped):
     for cloak in cloaks.values():
         if isinstance(cloak, Failure):
             photo = failed(photo, cloak)
-    return publish(photo, cloaks, destination, how, budget, metadata)
+    with timed("publish"):
+        return publish(photo, cloaks, destination, how, budget, metadata)
 
 
 def _rows(

@@ -20,12 +20,14 @@ def record(
     statuses: Mapping[str, int] | None = None,
     seconds: float = 0.0,
     stopped: str | None = None,
+    work: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the record of a run, at its beginning and again at its end.
 
     Args:
         started, ended: seconds since the epoch; a run that was killed has no end.
         statuses: rows by status. seconds: of cloaking. stopped: why before everything was done.
+        work: of its workers, see `pipeline.work`.
     """
     found = {
         **asdict(stamp),
@@ -34,6 +36,7 @@ def record(
         "statuses": dict(statuses or {}),
         "seconds": round(seconds, 1),
         "stopped": stopped,
+        "work": work,
     }
     path = storage.join(library.runs, f"{stamp.run_id}.json")
     storage.write_atomic(path, json.dumps(found, indent=1).encode(), library.scratch)

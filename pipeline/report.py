@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # it loads TensorFlow
     from pipeline.waves import Outcome, Scan
 
 _MOST_LISTED = 20
+_LEAST_SHARE = 0.01  # of the workers' time that is worth a word
 
 _CAVEAT = (
     "A cloak makes today's recognisers less sure of a face. It is no guarantee: recognisers "
@@ -61,7 +62,7 @@ def plan_summary(plan: Plan, forecast: Forecast, free: int | None) -> str:
 def _faces(forecast: Forecast) -> list[str]:
     """What is known of the faces in the files to do, and what is only likely."""
     people = f"{forecast.people:,} {'person' if forecast.people == 1 else 'people'}"
-    known = f"{number(forecast.faces, 'face')} of {people}"
+    known = f"{number(forecast.faces, 'face')} of {people}" if forecast.faces else "none"
     if not forecast.unseen:
         return [f"Faces: {known}, as scanned before."]
     seen = f"{known} in the {forecast.scanned:,} scanned before; " if forecast.scanned else ""
@@ -136,6 +137,7 @@ def summary(outcome: Outcome, library: Library) -> str:
     if outcome.stopped:
         left = number(plan.files - sum(counts.values()), "file")
         lines += ["", f"Stopped by {outcome.stopped}, {left} to go: the same command goes on."]
+    lines += _time(outcome)
     lines += ["", f"Photos:   {library.root}", f"Manifest: {library.manifest}", "", _CAVEAT]
     return "\n".join(lines)
 
@@ -143,6 +145,12 @@ def summary(outcome: Outcome, library: Library) -> str:
 def counted(*pairs: tuple[int, str]) -> Iterable[str]:
     """A line for each count that is not 0."""
     return [f"  {count:>6,}  {words}" for count, words in pairs if count]
+
+
+def _time(outcome: Outcome) -> list[str]:
+    shares = [(name, share) for name, share in outcome.work.shares() if share >= _LEAST_SHARE]
+    told = ", ".join(f"{name} {share:.0%}".replace("%", " %") for name, share in shares)
+    return ["", f"Where the time went: {told}."] if told else []
 
 
 def _visibility(outcome: Outcome) -> str:

@@ -26,6 +26,7 @@ from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from apache_beam.runners.portability.flink_runner import FlinkJarJobServer, FlinkRunner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.prism_runner import PrismJobServer, PrismRunner
+from apache_beam.runners.runner import PipelineResult
 
 from pipeline import job_server
 from pipeline.settings import RunSettings, SettingsError
@@ -42,7 +43,7 @@ _DATAFLOW_NEEDS = ("project", "region", "temp_location", "sdk_container_image")
 _HERE = ("[auto]", "[local]")  # as `flink_master`: a Flink within the job server
 
 
-def run_pipeline(build: Callable[[beam.Pipeline], None], settings: RunSettings) -> None:
+def run_pipeline(build: Callable[[beam.Pipeline], None], settings: RunSettings) -> PipelineResult:
     """Build a pipeline and run it to its end.
 
     A job that runs elsewhere is cancelled when Ctrl-C interrupts the wait for it.
@@ -64,6 +65,7 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], settings: RunSettings) 
     except KeyboardInterrupt:
         result.cancel()
         raise
+    return result
 
 
 def check(settings: RunSettings, *folders: str) -> None:

@@ -19,6 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from apache_beam.runners.runner import PipelineResult
+
 from pipeline import graph, history, manifest, scans, upkeep
 from pipeline.ahead import Ahead
 from pipeline.ahead import sources as scanned_sources
@@ -32,6 +34,7 @@ from pipeline.progress import tick
 from pipeline.runners import run_pipeline
 from pipeline.scans import read_scans
 from pipeline.settings import Settings
+from pipeline.work import Work
 from transforms import assets, storage, tables
 from transforms.cloak.surrogates import SURROGATES, WHO
 from transforms.discover import PhotoRef, discover
@@ -53,7 +56,7 @@ class Outcome:
     pruned: files whose outputs were deleted.
     failed: (source, reason). left_out: reasons and how often. faces: cloaked faces. flips: mean
     FLIP of each. near: near duplicates among them. people: who merged or split. seconds:
-    wall-clock time. stopped: why before all was done, if so.
+    wall-clock time. stopped: why before all was done, if so. work: of the workers.
     """
 
     plan: Plan
@@ -68,6 +71,7 @@ class Outcome:
     people: Change = field(default_factory=Change)
     seconds: float = 0.0
     stopped: str | None = None
+    work: Work = field(default_factory=Work)
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Count the manifest rows of one wave."""
@@ -225,7 +229,10 @@ def run(
     except BaseException as error:
         with contextlib.suppress(OSError):
             why = str(error) or type(error).__name__
-            history.record(library, stamp, begun, time.time(), outcome.statuses, stopped=why)
+            work = outcome.work.record(settings.cloak.batch_size)
+            history.record(
+                *(library, stamp, begun, time.time(), outcome.statuses), stopped=why, work=work
+            )
         raise
     if changes:
         ahead = Ahead(library.state, settings, stamp)
@@ -234,8 +241,11 @@ def run(
     outcome.seconds = time.monotonic() - started
     if changes:
         manifest.compact(library.manifest, library.scratch, stamp.run_id)
-        counts, seconds = outcome.statuses, outcome.seconds
-        history.record(library, stamp, begun, time.time(), counts, seconds, outcome.stopped)
+        history.record(
+            *(library, stamp, begun, time.time(), outcome.statuses, outcome.seconds),
+            stopped=outcome.stopped,
+            work=outcome.work.record(settings.cloak.batch_size),
+        )
     return outcome
 
 
@@ -265,7 +275,16 @@ def _carry_out_plan(
         if people.due(len(done)):
             _settle(people, library)
         rows = _run_wave(
-            library, groups, ahead, likes, people, settings, stamp, next(names), progress
+            library,
+            groups,
+            ahead,
+            likes,
+            people,
+            settings,
+            stamp,
+            next(names),
+            progress,
+            outcome.work,
         )
         outcome.add(rows)
         done.update(row["source"] for row in rows)
@@ -283,6 +302,7 @@ def _run_wave(
     stamp: RunStamp,
     name: str,
     progress: Path | None,
+    work: Work,
 ) -> list[dict[str, Any]]:
     waves = storage.join(library.state, "waves")
     folder = storage.join(waves, _wave_name(groups, stamp))
@@ -295,17 +315,18 @@ def _run_wave(
         tick(photo, "found", wave.progress, len(photo.faces))
         tick(photo, "scanned", wave.progress, 1 + len(photo.copies))
     if rest:
-        _run(partial(graph.scan, groups=rest), settings, wave, library)
+        work.add(_run(partial(graph.scan, groups=rest), settings, wave, library))
         found += read_scans(wave.scans)
     found.sort(key=lambda photo: os.fsencode(photo.ref.relative))
 
     def find(hashes: list[Hashed]) -> str:
-        _run(partial(graph.alike, photos=hashes), settings, wave, library)
+        work.add(_run(partial(graph.alike, photos=hashes), settings, wave, library))
         return wave.pairs
 
     people.add(found, name)
     photos = likes.mirrored(people.without_spared(found, settings.people), find)
-    _run(partial(graph.cloak, photos=people.with_known(photos)), settings, wave, library)
+    build = partial(graph.cloak, photos=people.with_known(photos))
+    work.add(_run(build, settings, wave, library))
     people.keep_cloaks(tables.gathered(wave.changes, CHANGES), name)
     rows = tables.gathered(wave.manifest, manifest.SCHEMA)
     tables.write(rows, storage.join(library.manifest, f"{name}.parquet"), library.scratch)
@@ -346,9 +367,9 @@ def _wave_name(groups: Sequence[ContentGroup], stamp: RunStamp) -> str:
 
 def _run(
     build: Callable[..., None], settings: Settings, wave: graph.Wave, library: Library
-) -> None:
+) -> PipelineResult:
     try:
-        run_pipeline(partial(build, settings=settings, wave=wave), settings.run)
+        return run_pipeline(partial(build, settings=settings, wave=wave), settings.run)
     except RuntimeError as error:  # Beam hands errors of its workers over as text
         if f"[Errno {errno.ENOSPC}]" in str(error) or f"[Errno {errno.EDQUOT}]" in str(error):
             raise _full(library) from error

@@ -13,14 +13,15 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks.make_archive import make_archive
-from pipeline import manifest, waves
+from pipeline import history, manifest, waves
 from pipeline.ahead import Ahead
 from pipeline.forecast import forecast
 from pipeline.job import Ending, next_time, point_in_time, run_job
 from pipeline.library import LibraryError
-from pipeline.report import plan_summary
+from pipeline.report import plan_summary, summary
 from pipeline.settings import RunSettings, SettingsError
 from pipeline.waves import Outcome
+from pipeline.work import STAGES
 from tests.archives import QUICK, Archive, Base, opened_files, photos_of
 from tests.commands import hashes
 
@@ -166,6 +167,13 @@ def test_new_changed_and_touched_photos(archive: Archive) -> None:
     assert archive.plan().refs == []
 
 
+def test_the_output_of_a_photo_that_has_none_any_more_is_deleted(archive: Archive) -> None:
+    (one,) = cloaked(archive, 1)
+    (archive.photos / one).write_bytes(b"no photo any more")
+    assert archive.run().statuses["failed"] == 1
+    assert not (archive.out / one).exists()
+
+
 def test_the_plan_tells_what_is_known_of_faces_from_what_is_only_likely(archive: Archive) -> None:
     lost, like = cloaked(archive, 2)
     (archive.out / lost).unlink()
@@ -273,3 +281,18 @@ def test_each_run_that_changes_something_leaves_a_record(archive: Archive) -> No
     assert records[0]["statuses"]["cloaked"] > 5
     assert records[0]["stopped"] is None
     assert len(list((archive.out / "_photoveil/manifest").iterdir())) == 1
+
+
+def test_a_run_tells_where_its_time_went_from_the_metrics_of_its_workers(base: Base) -> None:
+    work, rows = base.first.work, base.rows()
+    assert work.photos == len(rows)
+    faces = [row["source"] for row in rows.values() if row["status"] == "cloaked"]
+    assert work.faces == sum(len(rows[source]["faces"]) for source in faces) == base.first.faces
+    assert all(work.seconds[stage] > 0 for stage in STAGES)
+    assert sum(work.seconds.values()) < base.first.seconds
+    (record,) = history.read(base.library)
+    assert record["work"] == work.record(QUICK.cloak.batch_size)
+    assert 0 < record["work"]["batch_fill"] <= 1
+    (line,) = [line for line in summary(base.first, base.library).splitlines() if "time" in line]
+    assert line.startswith("Where the time went: ")
+    assert "cloaking " in line and " %" in line
