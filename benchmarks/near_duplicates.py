@@ -29,7 +29,7 @@ from pipeline.settings import Settings, load_settings
 from transforms import assets
 from transforms.faces.detect import load_retinaface
 from transforms.faces.parameters import DetectorParameters
-from transforms.near_duplicates import NearDuplicateParameters, distance, look_alike, pdq
+from transforms.near_duplicates import NearDuplicateParameters, distance, glance, look_alike, pdq
 from transforms.recognisers import load_recogniser, names
 from transforms.recognisers.recogniser import SeenPhoto
 
@@ -70,7 +70,7 @@ def _precision_and_recall(images: list[Image.Image], console: Console) -> None:
         if hashes[0] is None or hashes[1] is None:
             return False
         near = distance(hashes[0], hashes[1]) <= parameters.max_distance
-        return near and look_alike(one, other, parameters.max_difference)
+        return near and look_alike(glance(one), glance(other), parameters.max_difference)
 
     copies = [
         found(np.asarray(image), np.asarray(copy)) for image in images for copy in _copies(image)

@@ -11,9 +11,9 @@ photo live within one fused step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import apache_beam as beam
@@ -24,7 +24,7 @@ from pipeline.manifest import RunStamp, manifest_rows
 from pipeline.progress import tick
 from pipeline.settings import Settings
 from pipeline.table_sink import WriteTable
-from pipeline.work import timed
+from pipeline.work import bucket, timed
 from transforms.cloak.handler import CloakHandler
 from transforms.cloak.measure import MeasureHandler
 from transforms.cloak.remember import Remembered
@@ -34,9 +34,19 @@ from transforms.faces.embed import EmbedHandler
 from transforms.faces.handler import FaceDetectorHandler
 from transforms.fingerprint import ReadLimits, ReadPhoto, read_photo
 from transforms.guarded import Failure, Guarded, failure
-from transforms.near_duplicates import Hashed, Pair, bands, candidate_pairs, look_alike
+from transforms.near_duplicates import (
+    Glance,
+    Hashed,
+    Pair,
+    bands,
+    candidate_pairs,
+    glance,
+    look_alike,
+)
 from transforms.publish import Destination, publish, retract
 from transforms.scan import ScannedPhoto, aligned_faces, failed, scanned, unreadable
+
+_GLANCES = 4096  # photos whose looks a worker remembers: 16 MB
 
 
 @dataclass(frozen=True)
@@ -100,10 +110,9 @@ def alike(pipeline: beam.Pipeline, photos: list[Hashed], settings: Settings, wav
         | "Hashes" >> beam.Create(photos)
         | "Bands" >> beam.FlatMap(lambda photo: [(band, photo) for band in bands(photo.pdq)])
         | "Buckets" >> beam.GroupByKey()
-        | "Compare"
-        >> beam.FlatMapTuple(lambda _, found: candidate_pairs(found, parameters.max_distance))
-        | "Distinct" >> beam.Distinct()
-        | "Look" >> beam.Filter(_look_alike, settings)
+        | "Compare" >> beam.FlatMap(_compare, parameters.max_distance)
+        | "Spread" >> beam.Reshuffle()  # a bucket may give many pairs
+        | "Look" >> beam.ParDo(_Look(settings))
         | "Pair" >> beam.Map(likes.to_row)
         | "Write pairs" >> WriteTable(wave.pairs, likes.PAIRS)
     )
@@ -194,19 +203,33 @@ def _embedded(done: PredictionResult) -> ScannedPhoto:
     return replace(done.example, embeddings=done.inference)
 
 
-def _look_alike(pair: Pair, settings: Settings) -> bool:
+def _compare(item: tuple[bytes, Iterable[Hashed]], most: int) -> list[Pair]:
+    band, found = item
+    photos = list(found)
+    bucket(len(photos))
     with timed("compare"):
-        return _show_the_same(pair, settings)
+        return list(candidate_pairs(band, photos, most))
 
 
-def _show_the_same(pair: Pair, settings: Settings) -> bool:
-    one, other = (
-        read_photo(PhotoRef("", photo.path, 0, 0.0), settings.limits).pixels
-        for photo in (pair.one, pair.other)
-    )
-    if one is None or other is None:
-        return False
-    return look_alike(one, other, settings.near_duplicates.max_difference)
+class _Look(beam.DoFn):
+    """Keeps the pairs whose photos show the same; reads a photo of many pairs once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limits = settings.limits
+        self._most = settings.near_duplicates.max_difference
+
+    def setup(self) -> None:
+        self._glance = lru_cache(_GLANCES)(self._read)
+
+    def process(self, pair: Pair) -> Iterator[Pair]:
+        with timed("compare"):
+            one, other = (self._glance(photo.path) for photo in (pair.one, pair.other))
+        if one is not None and other is not None and look_alike(one, other, self._most):
+            yield pair
+
+    def _read(self, path: str) -> Glance | None:
+        pixels = read_photo(PhotoRef("", path, 0, 0.0), self._limits).pixels
+        return None if pixels is None else glance(pixels)
 
 
 def _to_keep(item: tuple[str, PredictionResult]) -> Iterator[dict[str, Any]]:

@@ -60,10 +60,14 @@ class Likes:
         if compared:
             rows = tables.gathered(find(compared), PAIRS).to_pylist()
             distances = {(row["one"], row["other"]): row["distance"] for row in rows}
+        nearest: dict[str, int] = {}
+        for pair, bits in distances.items():
+            for key in pair:
+                nearest[key] = min(bits, nearest.get(key, bits))
         self._manifest = None  # as it is when this wave begins, read if need be
         changed: dict[str, ScannedPhoto] = {}
         for group in near_duplicates.groups(distances):
-            changed |= self._group(group, mine, distances)
+            changed |= self._group(group, mine, nearest)
         self._hashes |= {source: p.pdq for source, p in mine.items() if p.pdq is not None}
         return [changed.get(photo.ref.source, photo) for photo in photos]
 
@@ -92,7 +96,7 @@ class Likes:
         self,
         group: set[str],
         mine: Mapping[str, ScannedPhoto],
-        distances: Mapping[tuple[str, str], int],
+        nearest: Mapping[str, int],
     ) -> dict[str, ScannedPhoto]:
         """The group's photos of this wave that change."""
         like = self._known(sorted(group - mine.keys()))
@@ -104,8 +108,7 @@ class Likes:
             like = canonical(largest)
         changed = {}
         for key in group & mine.keys() - {like.source}:
-            bits = min(bits for pair, bits in distances.items() if key in pair)
-            photo = mirror(mine[key], like, bits, self._settings.detector.min_face)
+            photo = mirror(mine[key], like, nearest[key], self._settings.detector.min_face)
             if self._settings.near_duplicates.policy == "skip":
                 reason = f"near duplicate of {like.source} (near_duplicates.policy)"
                 photo = replace(photo, status="skipped", reason=reason)

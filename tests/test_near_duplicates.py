@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from PIL import Image
 
 from pipeline.settings import Settings
 from tests.archives import QUICK, Archive
+from transforms import near_duplicates
 from transforms.near_duplicates import (
     Hashed,
     NearDuplicateParameters,
@@ -20,8 +23,8 @@ from transforms.near_duplicates import (
     bands,
     candidate_pairs,
     distance,
+    glance,
     groups,
-    look_alike,
     pdq,
     sharing_a_band,
 )
@@ -35,6 +38,10 @@ def portrait(demo_photo: Photo) -> Image.Image:
     with Image.open(demo_photo("biden.jpg")) as image:
         image.thumbnail((900, 900))
         return image.convert("RGB")
+
+
+def look_alike(one: np.ndarray, other: np.ndarray, most: float) -> bool:
+    return near_duplicates.look_alike(glance(one), glance(other), most)
 
 
 def saved(image: Image.Image, quality: int, side: int | None = None) -> bytes:
@@ -101,9 +108,47 @@ def test_hashes_that_differ_in_at_most_15_bits_share_a_band() -> None:
 
 def test_pairs_of_two_known_photos_are_not_looked_at_again() -> None:
     photos = [Hashed(key, bytes(32), key, known=key != "c") for key in "abc"]
-    found = [(pair.one.key, pair.other.key) for pair in candidate_pairs(photos, 15)]
+    found = [(pair.one.key, pair.other.key) for pair in candidate_pairs(b"\0", photos, 15)]
     assert found == [("a", "c"), ("b", "c")]
     assert [sorted(group) for group in groups(found)] == [["a", "b", "c"]]
+
+
+def all_pairs(photos: list[Hashed], most: int = 15) -> list[tuple[str, str, int]]:
+    """Those that all buckets give together."""
+    buckets: defaultdict[bytes, list[Hashed]] = defaultdict(list)
+    for photo in photos:
+        for band in bands(photo.pdq):
+            buckets[band].append(photo)
+    return [
+        (pair.one.key, pair.other.key, pair.distance)
+        for band, some in buckets.items()
+        for pair in candidate_pairs(band, some, most)
+    ]
+
+
+def test_buckets_give_every_near_pair_once() -> None:
+    rng = np.random.default_rng(1)
+    base, photos = rng.integers(0, 2, 256), []
+    for number in range(60):
+        bits = base.copy()
+        bits[rng.choice(256, int(rng.integers(12)), replace=False)] ^= 1
+        photos.append(Hashed(f"{number:02}", np.packbits(bits).tobytes(), "", number % 3 == 0))
+    expected = [
+        (a.key, b.key, distance(a.pdq, b.pdq))
+        for a, b in itertools.combinations(photos, 2)
+        if distance(a.pdq, b.pdq) <= 15 and not (a.known and b.known)
+    ]
+    assert len(expected) > 1000
+    assert sorted(all_pairs(photos)) == sorted(expected)
+
+
+def test_thousands_of_photos_that_are_alike_stay_one_group_without_millions_of_pairs() -> None:
+    photos = [Hashed(f"{n:05}", bytes(32), "", known=n % 4 == 0) for n in range(1000)]
+    found = all_pairs(photos)
+    assert len(found) <= 100 * len(photos)
+    assert len(set(found)) == len(found)
+    (group,) = groups((one, other) for one, other, _ in found)
+    assert len(group) == len(photos)
 
 
 def change(archive: Archive, name: str) -> np.ndarray:

@@ -9,7 +9,6 @@ looked at: two shots of a burst have like hashes, but some part of the picture d
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pydantic.dataclasses import dataclass as validated
 PDQ_BYTES = 32
 _BANDS = 16
 _SIDE = 256  # pixels: a hash of 16 x 16 frequencies needs no more, and costs a tenth
+_MOST_PAIRED = 100  # photos that one is compared with by eye in a bucket
 _LOOK = 32  # cells a side in which two pictures are compared by eye, as it were
 
 
@@ -101,25 +101,36 @@ def sharing_a_band(new: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.n
     return in_new, in_known
 
 
-def look_alike(one: np.ndarray, other: np.ndarray, most: float) -> bool:
-    """True when two upright photos, uint8 (H, W, 3), show the same at the same places.
+@dataclass(frozen=True)
+class Glance:
+    """What a photo looks like from afar.
+
+    width, height: pixels. cells: float32 (32, 32), mean brightness, 0..255.
+    """
+
+    width: int
+    height: int
+    cells: np.ndarray
+
+
+def glance(pixels: np.ndarray) -> Glance:
+    """Of an upright photo, uint8 (H, W, 3) RGB."""
+    grey = Image.fromarray(pixels).convert("L")
+    cells = np.asarray(grey.resize((_LOOK, _LOOK), Image.Resampling.LANCZOS), np.float32)
+    return Glance(grey.width, grey.height, cells)
+
+
+def look_alike(one: Glance, other: Glance, most: float) -> bool:
+    """True when two photos show the same at the same places.
 
     Args:
         most: levels that the mean brightness of any cell of 32 x 32 may differ.
     """
-    (height, width), (other_height, other_width) = one.shape[:2], other.shape[:2]
     # Rounding of the sides may change the shape of a thumbnail by a pixel.
-    slack = 1 / min(height, width) + 1 / min(other_height, other_width)
-    if abs(np.log(height / width * other_width / other_height)) > slack:
+    slack = 1 / min(one.width, one.height) + 1 / min(other.width, other.height)
+    if abs(np.log(one.height / one.width * other.width / other.height)) > slack:
         return False
-    cells = [
-        np.asarray(
-            Image.fromarray(pixels).convert("L").resize((_LOOK, _LOOK), Image.Resampling.LANCZOS),
-            np.float32,
-        )
-        for pixels in (one, other)
-    ]
-    return float(np.abs(cells[0] - cells[1]).max()) <= most
+    return float(np.abs(one.cells - other.cells).max()) <= most
 
 
 def groups(pairs: Iterable[tuple[str, str]]) -> Iterator[set[str]]:
@@ -140,15 +151,46 @@ def groups(pairs: Iterable[tuple[str, str]]) -> Iterator[set[str]]:
     return iter(members.values())
 
 
-def candidate_pairs(photos: Iterable[Hashed], most: int) -> Iterator[Pair]:
-    """The pairs within one bucket that are near enough, those of two known photos left out."""
-    photos = list(photos)
-    new = [photo for photo in photos if not photo.known]
-    known = [photo for photo in photos if photo.known]
-    for a, b in (*itertools.combinations(new, 2), *itertools.product(new, known)):
-        bits = distance(a.pdq, b.pdq)
-        if bits <= most:
-            yield Pair(a, b, bits) if a.key < b.key else Pair(b, a, bits)
+def candidate_pairs(band: bytes, photos: Iterable[Hashed], most: int) -> Iterator[Pair]:
+    """The pairs within one bucket that are near enough, those of two known photos left out.
+
+    A pair comes from the first band that it shares, and from no other bucket. Where thousands are
+    alike their pairs would be millions: each new photo is paired with its 100 nearest, of equally
+    near ones with those whose keys lie beside its own, which keeps any number of copies connected.
+
+    Args:
+        band: of the bucket, one of `bands`. most: bits that may differ.
+    """
+    ordered = sorted(photos, key=lambda photo: photo.key)
+    hashes = as_array([photo.pdq for photo in ordered])
+    words = hashes.view(np.uint64)
+    earlier = np.ascontiguousarray(hashes.view(np.uint16)[:, : band[0]].T)
+    pairs: dict[tuple[int, int], int] = {}
+    for index, photo in enumerate(ordered):
+        if not photo.known:
+            for other, bits in _nearest(words, earlier, index, most):
+                pairs[min(index, other), max(index, other)] = bits
+    for (one, other), bits in pairs.items():
+        yield Pair(ordered[one], ordered[other], bits)
+
+
+def _nearest(
+    words: np.ndarray, earlier: np.ndarray, index: int, most: int
+) -> list[tuple[int, int]]:
+    """The hashes nearest to one of them, and how many bits differ.
+
+    Args:
+        words: uint64 (n, 4), the hashes. earlier: uint16 (k, n), bands of which none may be common.
+    """
+    bits = np.bitwise_count(words ^ words[index]).sum(1, dtype=np.int64)
+    is_near = bits <= most
+    is_near[index] = False
+    for values in earlier:
+        is_near &= values != values[index]
+    near = np.flatnonzero(is_near)
+    if len(near) > _MOST_PAIRED:
+        near = near[np.lexsort((np.abs(near - index), bits[near]))[:_MOST_PAIRED]]
+    return [(int(other), int(bits[other])) for other in near]
 
 
 def as_array(hashes: Sequence[bytes]) -> np.ndarray:
