@@ -20,6 +20,7 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, RunInference
 
 from pipeline import cloak_memory, likes, manifest, scans
+from pipeline.handover import HandOver
 from pipeline.manifest import RunStamp, manifest_rows
 from pipeline.progress import tick
 from pipeline.settings import Settings
@@ -54,6 +55,7 @@ class Wave:
     """Where one wave reads and writes.
 
     destination: of the photos.
+    handed: folder, in the private state, of what the pipelines are given to do.
     scans: folder, in the private state, of the scan's results.
     pairs: likewise, of the near duplicates that were found.
     cloaks: folder, in the private state, of finished cloaks.
@@ -63,6 +65,7 @@ class Wave:
     """
 
     destination: Destination
+    handed: str
     scans: str
     pairs: str
     cloaks: str
@@ -77,7 +80,9 @@ def scan(
 ) -> None:
     """From references to scans: what each file is, and the faces in it."""
     photos = (
-        pipeline | "References" >> beam.Create(groups) | "Read" >> beam.Map(_read, settings.limits)
+        pipeline
+        | "References" >> HandOver(groups, f"{wave.handed}/scan")
+        | "Read" >> beam.Map(_read, settings.limits)
     )
     damaged = photos | "Damaged" >> beam.Filter(lambda item: item[1].status)
     detector: Guarded = Guarded(FaceDetectorHandler(settings.detector), "finding faces")
@@ -107,7 +112,7 @@ def alike(pipeline: beam.Pipeline, photos: list[Hashed], settings: Settings, wav
     parameters = settings.near_duplicates
     _ = (
         pipeline
-        | "Hashes" >> beam.Create(photos)
+        | "Hashes" >> HandOver(photos, f"{wave.handed}/alike")
         | "Bands" >> beam.FlatMap(lambda photo: [(band, photo) for band in bands(photo.pdq)])
         | "Buckets" >> beam.GroupByKey()
         | "Compare" >> beam.FlatMap(_compare, parameters.max_distance)
@@ -124,7 +129,7 @@ def cloak(
     """From scans to written photos and their manifest rows."""
     by_photo = (
         pipeline
-        | "Scans" >> beam.Create(photos)
+        | "Scans" >> HandOver(photos, f"{wave.handed}/cloak")
         | "By photo" >> beam.WithKeys(lambda photo: photo.ref.key)
     )
     handler: Guarded = Guarded(Remembered(CloakHandler(settings.cloak), wave.cloaks), "cloaking")

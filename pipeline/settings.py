@@ -37,7 +37,9 @@ class RunSettings(BaseModel):
 
     wave_photos: Annotated[int, Field(ge=1, le=1_000_000)] = 64
     """Most photos whose results are committed together; memory and what a crash costs grow with
-    it. The first waves of a new library are smaller."""
+    it."""
+    first_wave: Annotated[int, Field(ge=1, le=1_000_000)] = 8
+    """Photos of a new library's first wave; those after it double, up to `wave_photos`."""
     duplicates: Placing = "copy"
     """How exact duplicates get their twin's output; hard links share its modification time."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1

@@ -33,7 +33,7 @@ from pipeline.plan import COLUMNS, Plan, make_plan
 from pipeline.progress import tick
 from pipeline.runners import run_pipeline
 from pipeline.scans import read_scans
-from pipeline.settings import Settings
+from pipeline.settings import RunSettings, Settings
 from pipeline.work import Work
 from transforms import assets, storage, tables
 from transforms.cloak.surrogates import SURROGATES, WHO
@@ -44,7 +44,6 @@ from transforms.fingerprint import ReadLimits, fingerprint
 from transforms.near_duplicates import Hashed
 from transforms.publish import NO_SPACE
 
-_FIRST_WAVE = 8  # photos
 _READERS = 8  # files hashed at once while planning: disks and networks like a queue
 
 
@@ -240,6 +239,7 @@ def run(
         outcome.people = _settle(people, library)
     outcome.seconds = time.monotonic() - started
     if changes:
+        upkeep.sweep(library)
         manifest.compact(library.manifest, library.scratch, stamp.run_id)
         history.record(
             *(library, stamp, begun, time.time(), outcome.statuses, outcome.seconds),
@@ -268,7 +268,7 @@ def _carry_out_plan(
     likes = Likes(library, settings)
     ahead = Ahead(library.state, settings, stamp)
     done = set(manifest.read(library.manifest, ["source"])["source"].to_pylist())
-    for groups in _waves(plan.todo, settings.run.wave_photos, done):
+    for groups in _waves(plan.todo, settings.run, done):
         outcome.stopped = stop()
         if outcome.stopped:
             return
@@ -342,6 +342,7 @@ def _wave(
     """The places of a wave whose private folder is `folder`."""
     return graph.Wave(
         library.destination,
+        storage.join(folder, "handed"),
         storage.join(folder, "scan"),
         storage.join(folder, "pairs"),
         storage.join(folder, "cloaks"),
@@ -384,7 +385,7 @@ def _full(library: Library) -> OSError:
 
 
 def _waves(
-    groups: Sequence[ContentGroup], most: int, done: Collection[str]
+    groups: Sequence[ContentGroup], settings: RunSettings, done: Collection[str]
 ) -> Iterator[Sequence[ContentGroup]]:
     """The photos in waves: small ones first, so that a new library soon shows something.
 
@@ -394,7 +395,7 @@ def _waves(
     """
     start = 0
     while start < len(groups):
-        size = min(most, max(_FIRST_WAVE, len(done)))
+        size = min(settings.wave_photos, max(settings.first_wave, len(done)))
         yield groups[start : start + size]
         start += size
 

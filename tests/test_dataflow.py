@@ -86,20 +86,24 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Su
     with clouds.gcs():
         bucket = clouds.new_bucket("gs")
         settings = settings_for(bucket, tmp_path_factory.mktemp("dataflow"))
+        assert runners.within_reach(Path("progress"), settings.run) is None
         wave = graph.Wave(
             Destination("gs://cloaked", "gs://cloaked/_photoveil/unfinished"),
+            handed=f"{bucket}/handed",
             scans="gs://state/waves/scan",
             pairs="gs://state/waves/pairs",
             cloaks="gs://state/waves/cloaks",
             changes="gs://state/waves/changes",
             manifest="gs://cloaked/part",
             stamp=new_stamp(settings),
-            progress=runners.within_reach(Path(tempfile.gettempdir(), "progress"), settings.run),
+            progress=None,
         )
+        photos = [photo(seed) for seed in range(100)]
+        hashed = [Hashed(one.ref.relative, bytes(32), one.ref.path) for one in photos]
         builders: dict[str, Callable[..., None]] = {
-            "scan": partial(graph.scan, groups=[ContentGroup(photo().ref)]),
-            "alike": partial(graph.alike, photos=[Hashed("0.jpg", bytes(32), "gs://photos/0.jpg")]),
-            "cloak": partial(graph.cloak, photos=[photo()]),
+            "scan": partial(graph.scan, groups=[ContentGroup(one.ref) for one in photos]),
+            "alike": partial(graph.alike, photos=hashed),
+            "cloak": partial(graph.cloak, photos=photos),
         }
         found = {}
         for name, builder in builders.items():

@@ -145,14 +145,14 @@ def test_the_waves_that_are_left_are_those_that_a_whole_run_would_take() -> None
     ]
     done: set[str] = set()
     taken = []  # each wave, and what was done before it
-    for wave in waves._waves(groups, 64, done):
+    for wave in waves._waves(groups, RunSettings(wave_photos=64), done):
         taken.append((set(done), wave))
         done.update(one.source for group in wave for one in (group.ref, *group.copies))
     sizes = [len(wave) for _, wave in taken]
     assert sizes[0] == 8 and sizes == sorted(sizes[:-1]) + sizes[-1:] and max(sizes) == 64
     for before, wave in taken:
         left = [group for group in groups if group.ref.source not in before]
-        assert next(waves._waves(left, 64, before)) == wave
+        assert next(waves._waves(left, RunSettings(wave_photos=64), before)) == wave
 
 
 def test_ctrl_c_finishes_the_photos_in_hand_and_says_how_to_go_on(
@@ -219,6 +219,7 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
     )
     wave = graph.Wave(
         type(whole.library.destination)(str(out), str(out / "unfinished")),
+        handed=str(out / "handed"),
         scans=str(out / "scan"),
         pairs=str(out / "pairs"),
         cloaks=str(out / "cloaks"),
