@@ -190,10 +190,15 @@ def read(folder: str, columns: Sequence[str] = tuple(SCHEMA.names)) -> pa.Table:
     return table.filter(pc.not_equal(table["status"], REMOVED)).select(columns)
 
 
-def removed(folder: str) -> list[dict[str, Any]]:
-    """Sources and outputs of the rows that were taken out since the last compaction."""
-    table = _latest(folder, ("source", "output"))
-    return table.filter(pc.equal(table["status"], REMOVED)).to_pylist()
+def abandoned(folder: str) -> list[str]:
+    """Outputs that a row named before the last compaction and that none names now. Those of photos
+    that are tried again count as named: they are about to be written over."""
+    schema = pa.schema([SCHEMA.field("output")])
+    parts = (read_part(path, schema)["output"] for path in tables.parts(folder))
+    before = {name for part in parts for name in part.to_pylist()}
+    rows = read(folder, ["source", "output", "retry"]).to_pylist()
+    now = {row["output"] for row in rows} | {row["source"] for row in rows if row["retry"]}
+    return sorted(before - now - {None})
 
 
 def _latest(folder: str, columns: Sequence[str]) -> pa.Table:

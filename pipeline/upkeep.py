@@ -63,13 +63,10 @@ def settle(
 
 
 def sweep(library: Library) -> None:
-    """Delete the outputs that no row names any more, as rows of removed sources say."""
-    dead = [row["output"] for row in manifest.removed(library.manifest) if row["output"]]
-    if dead:
-        named = set(manifest.read(library.manifest, ["output"])["output"].to_pylist())
-        lost = _relative(library, [name for name in dead if name not in named])
-        storage.remove([storage.join(library.root, name) for name in lost])
-        storage.remove_empty_folders(library.root, lost)
+    """Delete the outputs that no row names any more."""
+    lost = _relative(library, manifest.abandoned(library.manifest))
+    storage.remove([storage.join(library.root, name) for name in lost])
+    storage.remove_empty_folders(library.root, lost)
     storage.remove_folder(storage.join(library.root, MOVING))
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from pipeline import manifest
 from pipeline.library import FOLDER, MOVING, Library
 from pipeline.manifest import utc
 from transforms import codecs, storage, tables
@@ -65,6 +64,7 @@ COLUMNS = (
 _READERS = 8  # files read at once: disks and networks like a queue
 _QUEUED = 1_000  # checks handed out together
 _NO_LIMIT = 1 << 62
+_LITTER = {".ds_store", "thumbs.db", "desktop.ini"}  # of file browsers: it says nothing of photos
 _OWN_FOLDERS = tuple(f"{FOLDER}/{name}/" for name in ("manifest", "runs", "unfinished", "moving"))
 
 Row = Mapping[str, Any]
@@ -90,8 +90,8 @@ def unreadable_parts(library: Library) -> list[Finding]:
     found = []
     for path in tables.parts(library.manifest):
         try:
-            manifest.read_part(path)
-        except OSError as error:
+            tables.read(path)
+        except tables.DamagedTable as error:
             name = f"{FOLDER}/manifest/{os.path.basename(path)}"
             found.append(Finding("part", name, storage.explain(error), path))
     return found
@@ -172,7 +172,8 @@ def _strays(
 ) -> Iterator[Finding]:
     known = {row["output"] for row in by_source.values()}
     for name in outputs:
-        if name in known or name.startswith((*_OWN_FOLDERS, f"{FOLDER}/lock")):
+        own = name in known or name.startswith((*_OWN_FOLDERS, f"{FOLDER}/lock"))
+        if own or os.path.basename(name).lower() in _LITTER:
             continue
         in_work = name in originals and name not in by_source
         yield Finding("unfinished" if in_work else "stray", name)

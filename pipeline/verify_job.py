@@ -107,7 +107,7 @@ def summary(report: Report, library: Library, table: str | None = None) -> str:
     ]
     if not report.findings:
         return "\n".join([*lines, "All is in order."])
-    lines.append(f"{len(report.findings):,} things are not:")
+    lines.append(f"Not in order: {len(report.findings):,}.")
     for kind, (words, _) in KINDS.items():
         found = [finding for finding in report.findings if finding.kind == kind]
         if found:
