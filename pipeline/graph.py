@@ -136,6 +136,7 @@ def cloak(
     groups = (
         by_photo
         | "Faces" >> beam.FlatMapTuple(lambda key, p: [(key, face) for face in aligned_faces(p)])
+        | "Spread faces" >> beam.Reshuffle()  # a photo may have one or fifty
         | "Has a start" >> beam.Partition(lambda item, _: int(item[1].has_start), 2)
     )
     finished = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from tests.archives import QUICK, Archive, photos_of
 from transforms import assets, codecs, scan
 from transforms.cloak import handler as cloak_handler
 from transforms.cloak import measure
+from transforms.cloak.surrogates import Surrogate, load_surrogate
 from transforms.faces import embed
 from transforms.faces import handler as detector
+from transforms.guarded import Guarded
 from transforms.near_duplicates import NearDuplicateParameters
 
 STAGES = {
@@ -122,3 +126,19 @@ def test_what_may_pass_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monkey
         assert archive.rows()["red.png"]["retry"]
     archive.run()
     assert archive.rows()["red.png"]["status"] == "no_face"
+
+
+def test_the_threads_of_a_process_share_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step loads its model, and a worker has many threads that start at once."""
+    loaded = []
+
+    def load(name: str) -> Surrogate:
+        loaded.append(name)
+        return load_surrogate(name)
+
+    monkeypatch.setattr(embed, "load_surrogate", load)
+    monkeypatch.setattr(embed, "load_embedder", cache(embed.load_embedder.__wrapped__))
+    steps: list[Guarded] = [Guarded(embed.EmbedHandler(), "embedding") for _ in range(8)]
+    with ThreadPoolExecutor(len(steps)) as threads:
+        models = set(threads.map(lambda step: step.load_model(), steps))
+    assert len(models) == len(loaded) == 1
