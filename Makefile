@@ -60,7 +60,8 @@ $(VENV)/flink/job-server.jar: $(VENV)/installed
 	mvn --quiet --batch-mode --strict-checksums \
 		org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory="$(CURDIR)/$(@D)" \
 		-Dartifact=org.apache.beam:beam-runners-flink-2.2-job-server:$$($(BIN)/python -c \
-		'import apache_beam; print(apache_beam.__version__)')
+		'import apache_beam; print(apache_beam.__version__)') \
+		|| { echo "Beam's Flink job server is not to be had; FLINK_JOB_SERVER=its path, if you have it"; exit 1; }
 	mv $(@D)/beam-runners-flink-2.2-job-server-*.jar $@
 
 # A whole Flink, as PyFlink ships it.
