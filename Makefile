@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEOPLE ?= ../shared/data/people
 FLINK_JOB_SERVER ?= $(VENV)/flink/job-server.jar
 
-.PHONY: demo test test-kill test-prism test-flink test-cloud bench-protection bench-fawkes bench-archive bench-detector install clean
+.PHONY: demo test test-kill test-prism test-flink test-cloud bench-protection bench-fawkes bench-archive bench-scale bench-detector install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -39,6 +39,10 @@ bench-fawkes: install $(VENV)/fawkes/installed  ## The cloak beside Fawkes, whic
 
 bench-archive: install  ## Time and memory of whole runs on generated archives, with a plot; hours for 10,000 photos; PHOTOS="500 1000"
 	$(BIN)/python -m benchmarks.archive --photos $(or $(PHOTOS),500 1000 10000)
+
+bench-scale: install  ## Photos per second by stage and worker, what that foretells, and what ten million photos would cost; PHOTOS=60
+	$(BIN)/python -m benchmarks.scale --photos $(or $(PHOTOS),60)
+	$(BIN)/python -m benchmarks.ten_million
 
 bench-detector: install  ## Recall and false alarms of the detector; PEOPLE=folder with people.csv
 	$(BIN)/python -m benchmarks.detector --people $(PEOPLE)

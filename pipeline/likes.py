@@ -76,15 +76,16 @@ class Likes:
         new = {source: photo.pdq for source, photo in mine.items() if photo.pdq is not None}
         if not new:
             return []
-        in_new, in_known = near_duplicates.sharing_a_band(
+        in_new, in_known = near_duplicates.near_any(
             near_duplicates.as_array(list(new.values())),
             near_duplicates.as_array(list(known.values())),
+            self._settings.near_duplicates.max_distance,
         )
         return [
             Hashed(source, value, self._path(source, mine), is_known)
             for hashes, mask, is_known in ((new, in_new, False), (known, in_known, True))
-            for (source, value), shares in zip(hashes.items(), mask, strict=True)
-            if shares
+            for (source, value), is_near in zip(hashes.items(), mask, strict=True)
+            if is_near
         ]
 
     def _path(self, source: str, mine: Mapping[str, ScannedPhoto]) -> str:

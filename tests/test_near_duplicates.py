@@ -25,8 +25,8 @@ from transforms.near_duplicates import (
     distance,
     glance,
     groups,
+    near_any,
     pdq,
-    sharing_a_band,
 )
 
 Photo = Callable[[str], Path]
@@ -100,10 +100,12 @@ def test_hashes_that_differ_in_at_most_15_bits_share_a_band() -> None:
         one, two = (np.packbits(value).tobytes() for value in (bits, other))
         assert distance(one, two) == 15
         assert set(bands(one)) & set(bands(two))
-        in_new, in_known = sharing_a_band(as_array([one]), as_array([two]))
+        in_new, in_known = near_any(as_array([one]), as_array([two]), 15)
         assert in_new.all() and in_known.all()
-        in_new, _ = sharing_a_band(as_array([one, two]), as_array([]))
+        in_new, _ = near_any(as_array([one, two]), as_array([]), 15)
         assert in_new.all()
+        in_new, in_known = near_any(as_array([one]), as_array([two]), 14)
+        assert not in_new.any() and not in_known.any()
 
 
 def test_pairs_of_two_known_photos_are_not_looked_at_again() -> None:

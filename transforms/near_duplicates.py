@@ -83,12 +83,26 @@ def distance(one: bytes, other: bytes) -> int:
     return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()
 
 
-def sharing_a_band(new: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which hashes can be like a new one, told by their bands: bool (m,) and (n,).
+def near_any(new: np.ndarray, known: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which hashes have another near them, one of the two new: bool (m,) and (n,).
 
     Args:
         new: uint8 (m, 32), compared with each other and with `known`: uint8 (n, 32).
+        most: bits that may differ, at most 15.
     """
+    some, others = _sharing_a_band(new, known)
+    some, others = np.flatnonzero(some), np.flatnonzero(others)
+    words, known_words = new[some].view(np.uint64), known[others].view(np.uint64)
+    in_new, in_known = np.zeros(len(new), bool), np.zeros(len(known), bool)
+    for index, word in zip(some, words, strict=True):
+        near_known = np.bitwise_count(known_words ^ word).sum(1) <= most
+        near_new = np.bitwise_count(words ^ word).sum(1) <= most
+        in_known[others[near_known]] = True
+        in_new[index] = near_known.any() or near_new.sum() > 1  # it is near to itself
+    return in_new, in_known
+
+
+def _sharing_a_band(new: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     in_new, in_known = np.zeros(len(new), bool), np.zeros(len(known), bool)
     for start in range(0, PDQ_BYTES, PDQ_BYTES // _BANDS):
         one, other = (

@@ -1,0 +1,174 @@
+"""Photos per second with one worker and with two, stage by stage, and what that foretells.
+
+    python -m benchmarks.scale [--photos 60] [--side 640] [--mode mid]
+
+Makes an archive and cloaks a part of it with one worker, and all of it with one and with two, each
+worker with one core. What the larger run took more than the smaller one is a photo's cost; loading
+and compiling models drop out. The model fitted to it is Amdahl's (1967):
+
+    seconds a photo = launcher + stages / workers
+
+where the stages are those of `pipeline.work`, and whatever lies outside of them (planning, tables,
+people, Beam) is taken to be the launcher's alone, which no worker shares. It is fitted to one
+worker; the run with two is what it is checked against.
+
+Other jobs slow all parts of a run alike, so processor seconds are shared out as the clock's were.
+On an idle machine the two are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.make_archive import make_archive
+from pipeline.work import STAGES
+
+_ON_GPU = ("detect", "embed", "cloak", "measure")
+_NIGHT = 8 * 3600  # seconds
+
+
+@dataclass(frozen=True)
+class Run:
+    """photos: that it did. clock, processor: seconds. stages: seconds by stage, of all workers.
+    fill: of the optimiser's batches, 0..1."""
+
+    photos: int
+    clock: float
+    processor: float
+    stages: Mapping[str, float]
+    fill: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Processor seconds of one photo. launcher: outside of the stages."""
+
+    stages: Mapping[str, float]
+    launcher: float
+    start: float
+    """Of a whole run, before its first photo."""
+
+    def seconds(self, cores: float, gpu: float | None = None) -> float:
+        """Of a photo. gpu: how many cores' speed a GPU has, for the stages that run a model."""
+        on_gpu = 0.0 if gpu is None else sum(self.stages[stage] for stage in _ON_GPU)
+        rest = sum(self.stages.values()) - on_gpu
+        return self.launcher + rest / cores + (on_gpu / gpu if gpu else 0.0)
+
+    def night(self, cores: float, gpu: float | None = None) -> int:
+        """Photos in eight hours."""
+        return int((_NIGHT - self.start) / self.seconds(cores, gpu))
+
+
+def fit(small: Run, large: Run) -> Cost:
+    """From two runs with one worker."""
+    photos = large.photos - small.photos
+    clock = large.clock - small.clock
+    processor = (large.processor - small.processor) / photos
+    share = {stage: (large.stages[stage] - small.stages[stage]) / clock for stage in STAGES}
+    stages = {stage: processor * max(0.0, part) for stage, part in share.items()}
+    launcher = max(0.0, processor - sum(stages.values()))
+    return Cost(stages, launcher, max(0.0, small.processor - small.photos * processor))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=int, default=60)
+    parser.add_argument("--side", type=int, default=640, help="long side of most photos, pixels")
+    parser.add_argument("--mode", default="mid")
+    parser.add_argument("--cores", type=int, default=8, help="of the laptop and the GPU machine")
+    parser.add_argument("--gpu", type=float, default=30, help="cores that a GPU is worth: assumed")
+    parser.add_argument("--workers", type=int, default=100, help="of the cluster, a core each")
+    arguments = parser.parse_args()
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        # Apart, since the first photos of an archive are not like the rest.
+        make_archive(base / "small", max(4, arguments.photos // 5), 1, arguments.side)
+        make_archive(base / "large", arguments.photos, 0, arguments.side)
+        small = _run(base, "small", 1, arguments.mode)
+        one = _run(base, "large", 1, arguments.mode)
+        two = _run(base, "large", 2, arguments.mode)
+    cost = fit(small, one)
+    table = Table("processor seconds a photo", "one worker", "share")
+    total = cost.launcher + sum(cost.stages.values())
+    for name, spent in ({**cost.stages, "outside of the stages": cost.launcher}).items():
+        table.add_row(STAGES.get(name, name), f"{spent:.3f}", f"{spent / total:.0%}")
+    console.print(table)
+    table = Table("workers", "photos/s", "clock", "processor", "of it in stages", "batch fill")
+    for workers, run in ((1, one), (2, two)):
+        figures = f"{run.photos / run.clock:.2f}", f"{run.clock:.0f} s", f"{run.processor:.0f} s"
+        table.add_row(
+            f"{workers}", *figures, f"{sum(run.stages.values()):.0f} s", f"{run.fill:.2f}"
+        )
+    console.print(table)
+    table = Table("in a night of 8 hours", "photos", "seconds a photo")
+    for name, cores, gpu in (
+        (f"laptop, {arguments.cores} cores", arguments.cores, None),
+        (
+            f"{arguments.cores} cores and a GPU worth {arguments.gpu:g}",
+            arguments.cores,
+            arguments.gpu,
+        ),
+        (f"{arguments.workers} workers", arguments.workers, None),
+        ("any number of workers", float("inf"), None),
+    ):
+        table.add_row(name, f"{cost.night(cores, gpu):,}", f"{cost.seconds(cores, gpu):.3f}")
+    console.print(table)
+    console.print(
+        f"Start of a run: {cost.start:.0f} s. Two workers by the model: {cost.seconds(2):.2f} s a "
+        f"photo on idle cores.",
+        highlight=False,
+    )
+
+
+def _run(base: Path, archive: str, workers: int, mode: str) -> Run:
+    out, config = base / f"{archive}-{workers}", base / f"{workers}.yaml"
+    config.write_text(yaml.safe_dump({"run": {"workers": workers}}))
+    before, started = _processor(), time.monotonic()
+    words = [
+        *(Path(sys.executable).with_name("photoveil"), "run", base / archive, out),
+        *("--state", base / f"{out.name} state", "--config", config, "--mode", mode),
+    ]
+    one_core = {
+        "OMP_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+    }
+    done = subprocess.run(
+        [str(word) for word in words], env=os.environ | one_core, capture_output=True, text=True
+    )
+    if done.returncode not in (0, 3):  # the archive has damaged files in it
+        raise SystemExit(done.stdout + done.stderr)
+    (record,) = (json.loads(path.read_text()) for path in (out / "_photoveil/runs").iterdir())
+    work = record["work"]
+    return Run(
+        work["photos"],
+        time.monotonic() - started,
+        _processor() - before,
+        work["seconds"],
+        work["batch_fill"],
+    )
+
+
+def _processor() -> float:
+    """Seconds that processes took which this one has started, and theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    main()

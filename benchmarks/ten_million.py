@@ -1,0 +1,167 @@
+"""What the launcher holds of every photo, and what ten million would come to.
+
+    python -m benchmarks.ten_million [--photos 100000]
+
+All that is not spread over workers: planning, the manifest, hashes of near duplicates, people. Each
+is done on made-up records in a process of its own, whose memory is looked at (Linux). Seconds and
+bytes of a photo are those of the last half of the records, so that what is fixed drops out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import manifest
+from pipeline.manifest import RunStamp, utc
+from pipeline.plan import COLUMNS, make_plan
+from transforms.discover import PhotoRef
+from transforms.faces.identity import cluster
+from transforms.near_duplicates import as_array, near_any
+from transforms.storage import Entry
+
+_MANY = 10_000_000
+_STAMP = RunStamp("run", "mid", "0" * 16, "0" * 16, "1")
+_WAVE = 64  # photos
+_PER_PERSON = 20  # faces
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=int, default=100_000)
+    photos = parser.parse_args().photos
+    console, table = Console(), Table("", "bytes a photo", "at ten million", "seconds there")
+    for name, work, power, share in (
+        ("plan of a new archive", plan_new, 1, 1.0),
+        ("plan where all is done", plan_done, 1, 1.0),
+        ("the whole manifest read", read_manifest, 1, 0.5),
+        ("hashes, and one wave compared", compare_wave, 1, 1.0),
+        ("people found, one face a photo", find_people, 2, 0.2),
+    ):
+        count = int(photos * share)
+        (half_bytes, half), (all_bytes, whole) = (_apart(work, n) for n in (count // 2, count))
+        each = max(0.0, (all_bytes - half_bytes) / (count - count // 2))
+        if power == 2:
+            seconds = (whole - half) / (0.75 * count**2) * _MANY**2
+        else:
+            seconds = (whole - half) / (count - count // 2) * _MANY
+        table.add_row(name, f"{each:,.0f}", f"{each * _MANY / 1e9:,.1f} GB", f"{seconds:,.0f} s")
+    console.print(table)
+
+
+def plan_new(count: int) -> Any:
+    return make_plan(_refs(count), [], [], _STAMP, False, lambda refs: {})
+
+
+def plan_done(count: int) -> Any:
+    refs = _refs(count)
+    entries = [Entry(ref.relative, ref.size, ref.mtime) for ref in refs]
+    with tempfile.TemporaryDirectory() as folder:
+        _write_manifest(count, folder)
+        _started()
+        rows = manifest.read(folder, COLUMNS).to_pylist()
+    return make_plan(refs, rows, entries, _STAMP, False, lambda refs: {})
+
+
+def read_manifest(count: int) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        _write_manifest(count, folder)
+        _started()
+        return manifest.read(folder)
+
+
+def compare_wave(count: int) -> Any:
+    rng = np.random.default_rng(0)
+    known = {
+        f"2019/07/IMG_{n:09}.jpg": value.tobytes() for n, value in enumerate(_hashes(rng, count))
+    }
+    _started()
+    return known, near_any(_hashes(rng, _WAVE), as_array(list(known.values())), 15)
+
+
+def find_people(count: int) -> Any:
+    rng = np.random.default_rng(0)
+    people = rng.standard_normal((count // _PER_PERSON, 192), np.float32)
+    faces = np.repeat(people, _PER_PERSON, 0)
+    faces += 0.6 * rng.standard_normal(faces.shape, np.float32)
+    faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+    _started()
+    return cluster(faces)
+
+
+def _write_manifest(count: int, folder: str) -> None:
+    child = os.fork()  # so that writing leaves no memory behind
+    if child == 0:
+        for start in range(0, count, 10_000):
+            refs = _refs(min(10_000, count - start), start)
+            manifest.write_part(list(map(_row, refs)), folder, f"{folder}/new", f"{start:09}")
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _refs(count: int, start: int = 0) -> list[PhotoRef]:
+    return [
+        PhotoRef("/photos", f"2019/07/IMG_{n:09}.jpg", 2_000_000 + n, 1.5e9 + n)
+        for n in range(start, start + count)
+    ]
+
+
+def _row(ref: PhotoRef) -> dict[str, Any]:
+    face = {
+        "box": dict.fromkeys(("left", "top", "right", "bottom"), 1.0),
+        "landmarks": [{"x": 1.0, "y": 1.0}] * 5,
+        **dict.fromkeys(("detector_score", "dssim", "flip", "delta_e"), 0.1),
+        "steps": 24,
+        "cosine_shift": [{"surrogate": name, "shift": 0.5} for name in ("one", "two", "three")],
+    }
+    digest = f"{ref.size:064x}"
+    return {
+        **dict.fromkeys(manifest.SCHEMA.names),
+        **{"source": ref.source, "output": ref.source, "status": "cloaked", "retry": False},
+        **{"source_sha256": digest, "output_sha256": digest, "pdq": digest},
+        **{"source_size": ref.size, "output_size": ref.size, "source_modified": utc(ref.mtime)},
+        **{"format": "JPEG", "width": 4000, "height": 3000, "faces": [face], "notes": []},
+        **{"mode": _STAMP.mode, "settings_hash": _STAMP.settings_hash},
+        **{"assets_hash": _STAMP.assets_hash, "version": _STAMP.version, "run_id": "run"},
+    }
+
+
+def _hashes(rng: np.random.Generator, count: int) -> np.ndarray:
+    return rng.integers(0, 256, (count, 32), np.uint8)
+
+
+_begun = [0.0]
+
+
+def _started() -> None:
+    """What comes before is no part of the time."""
+    _begun[0] = time.process_time()
+
+
+def _apart(work: Callable[[int], Any], count: int) -> tuple[float, float]:
+    """Bytes at most and processor seconds of `work(count)`."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(_measured, (work, count))
+
+
+def _measured(work: Callable[[int], Any], count: int) -> tuple[float, float]:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    _started()
+    work(count)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return most - pages * resource.getpagesize(), time.process_time() - _begun[0]
+
+
+if __name__ == "__main__":
+    main()
