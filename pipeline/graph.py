@@ -26,6 +26,7 @@ from pipeline.progress import tick
 from pipeline.settings import Settings
 from pipeline.table_sink import WriteTable
 from pipeline.work import bucket, timed
+from transforms.apart import ReadLimits
 from transforms.cloak.handler import CloakHandler
 from transforms.cloak.measure import MeasureHandler
 from transforms.cloak.remember import Remembered
@@ -33,7 +34,7 @@ from transforms.discover import PhotoRef
 from transforms.duplicates import ContentGroup
 from transforms.faces.embed import EmbedHandler
 from transforms.faces.handler import FaceDetectorHandler
-from transforms.fingerprint import ReadLimits, ReadPhoto, read_photo
+from transforms.fingerprint import ReadPhoto, read_photo
 from transforms.guarded import Failure, Guarded, failure
 from transforms.near_duplicates import (
     Glance,
@@ -167,6 +168,7 @@ def cloak(
                 settings.run.duplicates,
                 settings.cloak.budget,
                 settings.metadata,
+                settings.limits,
             )
         )
         | "Published" >> beam.Map(lambda p: tick(p, "published", wave.progress, 1 + len(p.copies)))
@@ -248,14 +250,14 @@ def _without_crops(key, photo):
     return key, replace(photo, crops=photo.crops[:0], embeddings=photo.embeddings[:0], known=())
 
 
-def _publish(destination, how, budget, metadata, _key, grouped):
+def _publish(destination, how, budget, metadata, limits, _key, grouped):
     (photo,) = grouped["photo"]
     cloaks = dict(grouped["cloaks"])
     for cloak in cloaks.values():
         if isinstance(cloak, Failure):
             photo = failed(photo, cloak)
     with timed("publish"):
-        return publish(photo, cloaks, destination, how, budget, metadata)
+        return publish(photo, cloaks, destination, how, budget, metadata, limits)
 
 
 def _rows(

@@ -13,9 +13,10 @@ from pipeline import ahead, manifest
 from pipeline.library import Library, LibraryError
 from pipeline.people import People, Person
 from transforms import storage
+from transforms.apart import ReadLimits
 from transforms.discover import PhotoRef
 from transforms.faces.align import crop_face, face_to_crop
-from transforms.fingerprint import ReadLimits, read_photo
+from transforms.fingerprint import read_photo
 
 _SHOWN = 6  # faces of each person
 _MOST_SHOWN = 100  # people on the sheet

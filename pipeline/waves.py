@@ -36,11 +36,12 @@ from pipeline.scans import read_scans
 from pipeline.settings import RunSettings, Settings
 from pipeline.work import Work
 from transforms import assets, storage, tables
+from transforms.apart import ReadLimits
 from transforms.cloak.surrogates import SURROGATES, WHO
 from transforms.discover import PhotoRef, discover
 from transforms.duplicates import ContentGroup
 from transforms.faces.identity import Change
-from transforms.fingerprint import ReadLimits, fingerprint
+from transforms.fingerprint import fingerprint
 from transforms.near_duplicates import Hashed
 from transforms.publish import NO_SPACE
 

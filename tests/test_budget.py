@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from transforms import assets
+from transforms.apart import ReadLimits
 from transforms.cloak.budget import TOLERANCE, Budget, Seen, look, scale_to_budget
 from transforms.cloak.faces import Cloak
 from transforms.discover import discover
 from transforms.faces.align import feather
 from transforms.faces.detect import Face, detect_faces, load_retinaface
 from transforms.faces.parameters import DetectorParameters
-from transforms.fingerprint import ReadLimits, read_photo
+from transforms.fingerprint import read_photo
 from transforms.metadata import MetadataParameters
 from transforms.publish import Destination, change_map, publish
 from transforms.scan import scanned
@@ -104,6 +105,6 @@ def test_a_file_that_cannot_keep_to_the_budget_says_so(
         (replace(BUDGET, dssim=1e-5), ("1 faces show more than the visibility budget",)),
         (Budget(flip=0.2, delta_e=5.0, dssim=0.08), ()),
     ):
-        row = publish(scan, {0: cloak}, place, "copy", budget, MetadataParameters())
+        row = publish(scan, {0: cloak}, place, "copy", budget, MetadataParameters(), ReadLimits())
         assert (row.status, row.notes) == ("cloaked", notes)
         assert (budget.spent(row.seen[0]) > 1 + TOLERANCE) == bool(notes)

@@ -17,12 +17,13 @@ import tifffile
 from PIL import Image
 
 from transforms import codecs
+from transforms.apart import ReadLimits
 from transforms.cloak.parameters import CloakParameters
 from transforms.codecs import bmff, names, segments
 from transforms.codecs.segments import APP1, Segment
 from transforms.discover import discover
 from transforms.duplicates import place_copy
-from transforms.fingerprint import ReadLimits, read_photo
+from transforms.fingerprint import read_photo
 from transforms.metadata import MetadataParameters
 from transforms.publish import Destination, Written, publish
 from transforms.scan import scanned, unreadable
@@ -176,7 +177,13 @@ def published(
     photo = read_photo(ref, ReadLimits())
     scan = unreadable(photo) if photo.status else scanned(photo, [], 12)
     row = publish(
-        scan, {}, destination, "copy", CloakParameters().budget, MetadataParameters(**metadata)
+        scan,
+        {},
+        destination,
+        "copy",
+        CloakParameters().budget,
+        MetadataParameters(**metadata),
+        ReadLimits(),
     )
     output = Path(destination.root, name)
     return row, output.read_bytes() if output.exists() else None

@@ -17,6 +17,7 @@ from apache_beam.testing.util import assert_that
 from PIL import Image
 
 from transforms import assets
+from transforms.apart import ReadLimits
 from transforms.discover import PhotoRef
 from transforms.faces.align import (
     TEMPLATE,
@@ -38,7 +39,7 @@ from transforms.faces.detect import (
 )
 from transforms.faces.handler import FaceDetectorHandler
 from transforms.faces.parameters import DetectorParameters
-from transforms.fingerprint import ReadLimits, read_photo
+from transforms.fingerprint import read_photo
 
 PARAMETERS = DetectorParameters()
 

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from transforms import apart, codecs
+from transforms.apart import ReadLimits
 from transforms.discover import discover
-from transforms.fingerprint import ReadLimits, ReadPhoto, fingerprint, read_photo
+from transforms.fingerprint import ReadPhoto, fingerprint, read_photo
 
 LIMITS = ReadLimits()
 
@@ -159,6 +161,8 @@ def test_heic_is_tried_again_once_its_package_is_there(
     out = io.BytesIO()
     pillow_heif.from_pillow(portrait).save(out)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    # A child would have modules of its own.
+    monkeypatch.setattr(apart, "decode", lambda data, most, _: codecs.decode(data, most))
     found = read(tmp_path, "a.heic", out.getvalue())
     assert (found.status, found.format, found.retry) == ("unsupported", "HEIC", True)
     assert found.reason == "HEIC needs an optional package: pip install 'photoveil[heif]'"

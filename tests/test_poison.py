@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.archives import QUICK, Archive, photos_of
-from transforms import assets, codecs, scan
+from transforms import apart, assets, codecs, scan
 from transforms.cloak import handler as cloak_handler
 from transforms.cloak import measure
 from transforms.cloak.surrogates import Surrogate, load_surrogate
@@ -71,11 +71,10 @@ def poison_all(patch: pytest.MonkeyPatch) -> None:
         return pixels
 
     def of_data(data: bytes, *_: Any) -> np.ndarray:
-        return decode(data, 10**9).pixels
+        return codecs.decode(data, 10**9).pixels
 
-    decode = codecs.decode
-    patch.setattr(codecs, "decode", poisoned("read", decode, of_data))
-    patch.setattr(codecs, "encode", poisoned("publish", codecs.encode, of_data))
+    patch.setattr(apart, "decode", poisoned("read", apart.decode, of_data))
+    patch.setattr(apart, "encode", poisoned("publish", apart.encode, of_data))
     patch.setattr(detector, "detect_faces", poisoned("detect", detector.detect_faces, first))
     patch.setattr(scan, "crop_face", poisoned("align", scan.crop_face, first))
     embedder = embed.load_embedder()

@@ -8,14 +8,13 @@ import hashlib
 import io
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as validated
 
-from transforms import codecs, companions, storage
+from transforms import apart, codecs, companions, storage
+from transforms.apart import ReadLimits
 from transforms.discover import PhotoRef
 from transforms.guarded import failure
 
@@ -43,14 +42,6 @@ _OTHER_PICTURES = (
     (4, b"JXL \r\n\x87\n", "JPEG XL"),
     (4, b"jP  \r\n\x87\n", "JPEG 2000"),
 )
-
-
-@validated(frozen=True, config=ConfigDict(extra="forbid"))
-class ReadLimits:
-    """What is too large to open: a guard against image bombs and stray disk images."""
-
-    max_megapixels: Annotated[float, Field(gt=0)] = 250.0
-    max_megabytes: Annotated[float, Field(gt=0)] = 500.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +77,7 @@ def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
     if found.status:
         return found
     try:
-        photo = codecs.decode(data, int(limits.max_megapixels * _MEGA))
+        photo = apart.decode(data, int(limits.max_megapixels * _MEGA), limits)
     except codecs.UnsupportedFormat as error:
         retry = isinstance(error, codecs.MissingPackage)
         return replace(found, status="unsupported", reason=str(error), retry=retry)

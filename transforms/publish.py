@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from transforms import codecs, companions, storage
+from transforms import apart, codecs, companions, storage
+from transforms.apart import ReadLimits
 from transforms.cloak.budget import TOLERANCE, Budget, Seen, look, scale_to_budget
 from transforms.cloak.faces import Cloak
 from transforms.discover import PhotoRef
@@ -82,16 +83,19 @@ def publish(
     how: Placing,
     budget: Budget,
     metadata: MetadataParameters,
+    limits: ReadLimits,
 ) -> Written:
     """Write the photo and its exact duplicates; whatever goes wrong becomes status and reason.
 
     Args:
         cloaks: by index of the face in `photo.faces`. how: duplicates get their files.
         budget: how much may be seen of a cloak.
-        metadata: what is carried over beside the pixels.
+        metadata: what is carried over beside the pixels. limits: of each decoding and encoding.
     """
     if photo.status is None:
-        first = _guarded(photo, lambda: _first(photo, cloaks, destination, budget, metadata))
+        first = _guarded(
+            photo, lambda: _first(photo, cloaks, destination, budget, metadata, limits)
+        )
     elif photo.status in ("sidecar", "video"):
         first = _guarded(photo, lambda: _companion(photo, destination, metadata))
     else:
@@ -163,6 +167,7 @@ def _first(
     destination: Destination,
     budget: Budget,
     metadata: MetadataParameters,
+    limits: ReadLimits,
 ) -> Written:
     data = storage.read_bytes(photo.ref.path)
     if hashlib.sha256(data).hexdigest() != photo.sha256:
@@ -171,10 +176,11 @@ def _first(
     left = _left_as_is(photo)
     if not photo.faces:
         status = "unchanged" if left else "no_face"
-        data, tidied = codecs.tidied(data)
-        data, people = _people(data, metadata)
+        data, tidied = apart.tidied(data, limits)
+        data, people = _people(data, metadata, limits)
         return _placed(photo, status, data, destination, reason=left, notes=(*tidied, *people))
-    original = codecs.decode(data, photo.width * photo.height).pixels
+    pixels = photo.width * photo.height
+    original = apart.decode(data, pixels, limits).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]
     scales = [
         scale_to_budget(original, cloak, face, budget)
@@ -182,9 +188,9 @@ def _first(
     ]
     for _ in range(_ENCODINGS):
         change = change_map(chosen, photo.faces, scales, photo.height, photo.width)
-        encoded = codecs.encode(data, change, metadata.thumbnails == "rebuild")
+        encoded = apart.encode(data, change, metadata.thumbnails == "rebuild", limits)
         # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
-        written = codecs.decode(encoded.data, photo.width * photo.height).pixels
+        written = apart.decode(encoded.data, pixels, limits).pixels
         if written.shape != original.shape:
             return _row(photo, "failed", reason="the cloaked file has another size")
         seen = [look(original, written, face) for face in photo.faces]
@@ -195,7 +201,7 @@ def _first(
             budget.rescale(scale, figures) if budget.spent(figures) > 1 else scale
             for scale, figures in zip(scales, seen, strict=True)
         ]
-    cloaked, people = _people(encoded.data, metadata)
+    cloaked, people = _people(encoded.data, metadata, limits)
     matrices = [face_to_crop(face.landmarks) for face in photo.faces]
     return _placed(
         photo,
@@ -212,8 +218,10 @@ def _first(
     )
 
 
-def _people(data: bytes, metadata: MetadataParameters) -> tuple[bytes, tuple[str, ...]]:
-    without, count = codecs.without_names(data)
+def _people(
+    data: bytes, metadata: MetadataParameters, limits: ReadLimits
+) -> tuple[bytes, tuple[str, ...]]:
+    without, count = apart.without_names(data, limits)
     notes = companions.people_notes(count, metadata.strip_names)
     return without if metadata.strip_names else data, notes
 

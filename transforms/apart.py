@@ -1,0 +1,210 @@
+"""The codecs in a process of their own, so that a photo that kills or hangs it costs only itself.
+
+C libraries parse what strangers made. A child that has loaded the codecs and nothing else takes one
+photo after another; where one kills it, by a fault, by its memory or by its time, the photo gets
+the reason and the next photo a new child.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import math
+import os
+import pickle
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from transforms.codecs.errors import CodecError
+from transforms.codecs.photo import DecodedPhoto, EncodedPhoto
+
+CODECS = "transforms.codecs"
+_GIGA = 1_000_000_000
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class ReadLimits:
+    """What is too large to open, or takes too much: a guard against image bombs, stray disk images
+    and files made to hang a program. Memory is limited on Linux alone."""
+
+    max_megapixels: Annotated[float, Field(gt=0)] = 250.0
+    max_megabytes: Annotated[float, Field(gt=0)] = 500.0
+    max_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """Of each decoding and encoding."""
+    max_memory_gigabytes: Annotated[float, Field(gt=0)] = 8.0
+    """For each decoding and encoding, in the process that does it."""
+
+
+def decode(data: bytes, max_pixels: int, limits: ReadLimits) -> DecodedPhoto:
+    """As `transforms.codecs.decode`; CodecError also where the photo takes too much or kills."""
+    return _call("decode", limits, data, max_pixels)
+
+
+def encode(
+    data: bytes, change: np.ndarray, rebuild_thumbnails: bool, limits: ReadLimits
+) -> EncodedPhoto:
+    """As `transforms.codecs.encode`; likewise."""
+    return _call("encode", limits, data, change, rebuild_thumbnails)
+
+
+def without_names(data: bytes, limits: ReadLimits) -> tuple[bytes, int]:
+    """As `transforms.codecs.without_names`; likewise."""
+    return _call("without_names", limits, data)
+
+
+def tidied(data: bytes, limits: ReadLimits) -> tuple[bytes, tuple[str, ...]]:
+    """As `transforms.codecs.tidied`; likewise."""
+    return _call("tidied", limits, data)
+
+
+class _Child:
+    def __init__(self) -> None:
+        here, there = socket.socketpair()
+        # Not by `multiprocessing`: it would load the main module, and with it TensorFlow.
+        code = f"from transforms.apart import serve; serve({there.fileno()}, {CODECS!r})"
+        path = os.pathsep.join(part for part in sys.path if part)
+        with there:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code],
+                pass_fds=[there.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        self._connection = Connection(here.detach())
+        self.is_ready = True
+
+    def call(self, request: tuple[Any, ...], limits: ReadLimits) -> Any:
+        self.is_ready = False
+        try:
+            self._connection.send(request)
+            answer = self._connection.recv()
+        except (EOFError, ConnectionError):
+            raise CodecError(_how_it_died(self._process.wait(), limits)) from None
+        self.is_ready = True
+        if isinstance(answer, MemoryError):
+            raise CodecError(_too_much(limits))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+
+
+_idle: list[_Child] = []
+_owner = os.getpid()
+
+
+def _call(name: str, limits: ReadLimits, *args: Any) -> Any:
+    with _child() as child:
+        return child.call((name, args, limits.max_seconds, limits.max_memory_gigabytes), limits)
+
+
+@contextlib.contextmanager
+def _child() -> Iterator[_Child]:
+    """One that no other thread has, kept for the next photo unless this one killed it."""
+    global _owner
+    if _owner != os.getpid():  # what a fork inherited is its parent's
+        _idle.clear()
+        _owner = os.getpid()
+    try:
+        child = _idle.pop()
+    except IndexError:
+        child = _Child()
+    try:
+        yield child
+    finally:
+        if child.is_ready:
+            _idle.append(child)
+        else:
+            child.end()
+
+
+@atexit.register
+def _end_idle() -> None:
+    while _idle and _owner == os.getpid():
+        _idle.pop().end()
+
+
+def _how_it_died(code: int, limits: ReadLimits) -> str:
+    if code == -signal.SIGALRM:
+        return (
+            f"takes more than {limits.max_seconds:g} seconds to open or write (limits.max_seconds)"
+        )
+    if code == -signal.SIGKILL:
+        return "takes more memory than there is to open or write: its process was killed"
+    what = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    return f"damaged in a way that crashes the library that reads it ({what})"
+
+
+def _too_much(limits: ReadLimits) -> str:
+    most = f"{limits.max_memory_gigabytes:g} GB (limits.max_memory_gigabytes)"
+    return f"takes more memory than {most} to open or write"
+
+
+def serve(descriptor: int, codecs: str) -> None:
+    """Be the child: answer requests until the other end is closed.
+
+    Args:
+        descriptor: of a connected socket. codecs: the module whose functions are called.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the photo
+    with contextlib.suppress(OSError):  # where the system kills for memory, it kills this first
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+    module = import_module(codecs)
+    connection = Connection(descriptor)
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            name, args, seconds, gigabytes = connection.recv()
+            # Kills by itself, in the midst of C code and when the parent is gone.
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            with _limited_memory(gigabytes):
+                answer = _answer(getattr(module, name), args)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            connection.send(answer)
+
+
+def _answer(function: Any, args: tuple[Any, ...]) -> Any:
+    try:
+        return function(*args)
+    except Exception as error:
+        if isinstance(error.__cause__, MemoryError):
+            return error.__cause__
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            return RuntimeError(repr(error))
+        return error
+
+
+@contextlib.contextmanager
+def _limited_memory(gigabytes: float) -> Iterator[None]:
+    try:
+        used = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    except OSError:  # no Linux
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = used * resource.getpagesize() + math.ceil(gigabytes * _GIGA)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
