@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import history, manifest
+from pipeline import ahead, history, manifest
 from pipeline.library import Library, default_state, find_library, is_locked
 from pipeline.people import People
 from pipeline.progress import ProgressReader
@@ -44,7 +44,8 @@ class Status:
     running: a run is writing now. published: files that it has done, if that is known.
     unfinished: files that an interrupted run left half-written. in_hand: it kept scans and cloaks
         to go on with.
-    people: who are known. room: bytes of the library. state_room: of the private state.
+    scanned: photos looked at ahead of a run. people: who are known.
+    room: bytes of the library. state_room: of the private state.
     """
 
     library: Library
@@ -57,6 +58,7 @@ class Status:
     published: int
     unfinished: int
     in_hand: bool
+    scanned: int
     people: int
     room: int
     state_room: int
@@ -99,6 +101,7 @@ def read_status(root: str, state: str | None = None) -> Status:
         progress.update()["published"],
         sum(1 for _ in _files(library.scratch)),
         any(entry.relative.startswith("waves/") for entry in private),
+        len(ahead.sources(library.state)),
         len(set(People(library.state).known().values())),
         sum(entry.size for entry in storage.walk(library.root)),
         sum(entry.size for entry in private),
@@ -127,6 +130,8 @@ def words(status: Status) -> str:
         lines.append(
             f"The originals of {status.gone:,} are gone; `photoveil run --prune` deletes these."
         )
+    if status.scanned:
+        lines.append(f"{number(status.scanned, 'photo')} scanned ahead, for a run to cloak.")
     return "\n".join([*lines, "", *_runs(status)])
 
 

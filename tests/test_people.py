@@ -156,6 +156,7 @@ def test_the_choice_can_be_made_from_a_scan(archive: Archive, tmp_path: Path) ->
     assert "Faces: those in 4 files show once they are scanned" in said
     code, said = invoked("scan", *how)
     assert code == 0, said
+    assert "4 photos scanned ahead" in invoked("status", again.out, "--state", again.state)[1]
     assert "4 files scanned" in said and "3 people are known now; nothing is cloaked yet." in said
     code, said = invoked("plan", *how)
     assert "Faces: 4 faces of 3 people, as scanned before." in said
