@@ -90,6 +90,26 @@ def test_people_go_and_nothing_else(kind: str) -> None:
     assert names.without_names(after) == (after, 0)
 
 
+@pytest.mark.parametrize("kind", TAGS)
+def test_keywords_that_name_the_people_go(kind: str) -> None:
+    def keywords(*words: str) -> str:
+        items = "".join(f"<rdf:li>{word}</rdf:li>" for word in words)
+        return (
+            f"<dc:subject><rdf:Bag>{items}</rdf:Bag></dc:subject>"
+            f"<lr:hierarchicalSubject><rdf:Bag>{items}</rdf:Bag></lr:hierarchicalSubject>"
+        )
+
+    kept = keywords("beach", "Byron Bay", "Places|Paris", "People")
+    named = keywords("beach", "Ada Byron", "People/Joan", "Family|Ada Byron")
+    assert names.without_names(packet(kept)) == (packet(kept), 0)
+    before = packet(TAGS[kind] + kept + named)
+    after, count = names.without_names(before)
+    assert (count, len(after)) == (7, len(before))
+    assert kept.encode() in after
+    assert b"Ada" not in after and b"Joan" not in after
+    assert after.count(b"beach") == 4
+
+
 def test_packet_without_people_stays() -> None:
     plain = packet("<dc:creator>Ada Byron</dc:creator>")
     assert names.without_names(plain) == (plain, 0)

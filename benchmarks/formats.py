@@ -1,0 +1,170 @@
+"""What the codecs promise, tried on every photo of some folders: one table row a folder and format.
+
+    python -m benchmarks.formats FOLDER ...
+
+Each photo gets a change of 20 levels in a box of 96 pixels, where a face would be:
+
+written      could be changed and opened again, in its mode and size
+in box       the change is there
+outside      outside of the box, rounded to blocks of a JPEG, no pixel of the picture differs
+tags         EXIF (but for where pictures lie) and colour profile are the same
+hidden       pictures hidden in the original, in how many files; none of them is in the output
+size         bytes after to bytes before, mean and most
+PSNR         dB outside of the box, the least; where there is a difference
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+from rich.console import Console
+from rich.table import Table
+
+from transforms import codecs, leaks
+from transforms.codecs.orientation import as_stored
+
+_MAX_PIXELS = 250_000_000
+_SIDE, _LEVELS, _BLOCK = 96, 20, 8
+# Where a thumbnail or preview lies and how long it is, strips, and the MakerNote, which ExifTool's
+# test looks into.
+_PICTURE_TAGS = {273, 279, 513, 514, 37500}
+_PARTS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+
+
+@dataclass
+class Tally:
+    """Of the files of one folder and format. kept: how many by promise."""
+
+    files: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
+    pictured: int = 0
+    ratios: list[float] = field(default_factory=list)
+    before: int = 0
+    after: int = 0
+    psnr: list[float] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+def try_photo(data: bytes, tally: Tally) -> list[str]:
+    """Change one photo and count what holds.
+
+    Returns:
+        The promises that do not.
+
+    Raises:
+        CodecError: it cannot be opened, or not be written.
+    """
+    before = codecs.decode(data, _MAX_PIXELS)
+    height, width = before.pixels.shape[:2]
+    change = np.zeros((height, width), np.float32)
+    box = (slice(height // 3, height // 3 + _SIDE), slice(width // 3, width // 3 + _SIDE))
+    change[box] = np.where(before.pixels[box].mean(axis=2) < 128, _LEVELS, -_LEVELS)
+    coded = codecs.encode(data, change).data
+    after = codecs.decode(coded, _MAX_PIXELS)
+    difference = as_stored(after.pixels.astype(np.int16) - before.pixels, before.orientation)
+    in_box = as_stored(change, before.orientation) != 0
+    kept = {
+        "written": _form(data) == _form(coded) and after.pixels.shape == before.pixels.shape,
+        "in box": bool(np.abs(difference[in_box]).mean() > _LEVELS / 4),
+    }
+    touched = np.argwhere(in_box)
+    low, high = touched.min(axis=0) // _BLOCK * _BLOCK, -(-(touched.max(axis=0) + 1) // _BLOCK)
+    difference[low[0] : high[0] * _BLOCK, low[1] : high[1] * _BLOCK] = 0
+    kept["outside"] = not difference.any()
+    kept["tags"] = _tags(data) == _tags(coded)
+    old, new = _pictures(data), _pictures(coded)
+    kept["hidden"] = not old & new
+    tally.pictured += bool(old)
+    tally.kept.update(name for name, holds in kept.items() if holds)
+    tally.before += len(data)
+    tally.after += len(coded)
+    tally.ratios.append(len(coded) / len(data))
+    if not kept["outside"]:
+        error = np.mean(np.square(difference.astype(np.float64)))
+        tally.psnr.append(float(10 * np.log10(255**2 / error)))
+    return [name for name, holds in kept.items() if not holds]
+
+
+def _form(data: bytes) -> Any:
+    if codecs.sniff(data) in ("HEIC", "AVIF"):
+        return codecs.sniff(data)  # Pillow cannot open the one, and widens the other
+    with Image.open(io.BytesIO(data)) as image:
+        return image.format.replace("MPO", "JPEG") if image.format else None, image.size
+
+
+def _tags(data: bytes) -> Any:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            found = image.getexif()
+            parts = [dict(found), *(dict(found.get_ifd(part)) for part in _PARTS)]
+            icc = image.info.get("icc_profile")
+    except Exception as error:  # of broken EXIF: then it is to stay as broken
+        return repr(type(error))
+    return [repr({t: v for t, v in part.items() if t not in _PICTURE_TAGS}) for part in parts], icc
+
+
+def _pictures(data: bytes) -> set[bytes]:
+    return {
+        one.where.encode() if one.pixels is None else one.pixels.tobytes()
+        for one in leaks.hidden(data)
+    }
+
+
+def try_folder(folder: Path, console: Console) -> dict[str, Tally]:
+    """By format; what fails is printed as it is found."""
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        name = codecs.sniff(data)
+        if name is None:
+            continue
+        tally = tallies[name]
+        tally.files += 1
+        try:
+            broken = try_photo(data, tally)
+        except codecs.CodecError as error:
+            tally.refused[str(error)] += 1
+            console.print(f"{path}: {error}", markup=False, soft_wrap=True)
+            continue
+        if (broken and broken != ["outside"]) or (broken and name not in ("HEIC", "AVIF", "WebP")):
+            console.print(f"{path}: {', '.join(broken)}", markup=False, soft_wrap=True)
+    return tallies
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=Path)
+    folders = parser.parse_args().folders
+    try:
+        import pillow_heif
+    except ImportError:
+        pass  # HEIC is refused, and says so
+    else:
+        pillow_heif.register_heif_opener()
+    console = Console()
+    promises = ("written", "in box", "outside", "tags", "hidden")
+    table = Table("folder", "format", "files", *promises, "size", "MB", "PSNR")
+    for folder in folders:
+        for name, tally in sorted(try_folder(folder, console).items()):
+            size = f"{np.mean(tally.ratios):.3f}, {max(tally.ratios):.3f}" if tally.ratios else "-"
+            counts = [str(tally.kept[promise]) for promise in promises]
+            counts[-1] += f" ({tally.pictured} had some)"
+            table.add_row(
+                *(folder.name, name, str(tally.files), *counts, size),
+                f"{tally.before / 1e6:.1f} to {tally.after / 1e6:.1f}",
+                f"{min(tally.psnr):.1f}" if tally.psnr else "",
+            )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
