@@ -199,7 +199,7 @@ def test_tiff_changes_in_the_box_alone(
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_tiff_uncloaked_bytes_are_gone(compression: str | None) -> None:
-    """A strip that grew lies elsewhere: the old one is blanked."""
+    """A strip that grew covers the old one, or lies elsewhere and the old one is blanked."""
     pixels = np.full((64, 80), 90, np.uint8)
     pixels[:32] += np.arange(80, dtype=np.uint8)
     data = tiff_of(pixels, compression=compression, rowsperstrip=64, photometric="minisblack")
@@ -209,6 +209,19 @@ def test_tiff_uncloaked_bytes_are_gone(compression: str | None) -> None:
     coded = codecs.encode(data, change).data
     assert old[10:60] not in coded
     assert (tifffile.imread(io.BytesIO(coded)) != pixels).any()
+
+
+def test_tiff_strip_at_the_end_grows_where_it_is(portrait: Image.Image) -> None:
+    pixels = np.asarray(portrait)
+    data = tiff_of(pixels, compression="lzw", rowsperstrip=len(pixels), photometric="rgb")
+    change = np.zeros(pixels.shape[:2], np.float32)
+    change[BOX] = np.random.default_rng(0).normal(0, 20, change[BOX].shape)
+    coded = codecs.encode(data, change).data
+    old, new = (tifffile.TiffFile(io.BytesIO(file)).pages.first for file in (data, coded))
+    assert new.dataoffsets == old.dataoffsets
+    assert new.databytecounts[0] > old.databytecounts[0]
+    outside = change == 0
+    assert (tifffile.imread(io.BytesIO(coded))[outside] == pixels[outside]).all()
 
 
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])

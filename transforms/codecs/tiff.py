@@ -244,7 +244,11 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> None:
         stream.seek(offsets[index])
         if len(packed) <= counts[index]:
             stream.write(packed.ljust(counts[index], b"\0"))
+        elif offsets[index] + counts[index] >= stream.seek(0, io.SEEK_END):
+            stream.seek(offsets[index])  # the file's end: it grows where it is
+            stream.write(packed)
         else:
+            stream.seek(offsets[index])
             stream.write(bytes(counts[index]))
             offsets[index] = stream.seek(0, io.SEEK_END)
             offsets[index] += offsets[index] % 2
