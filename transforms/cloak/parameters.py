@@ -37,7 +37,7 @@ class CloakParameters:
     written."""
     max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
     """Most levels any pixel may change while optimising."""
-    steps: Annotated[int, Field(ge=1, le=1000)] = 24
+    steps: Annotated[int, Field(ge=1, le=1000)] = 32
     """Passes, forward and backward, through a surrogate, for a person met first; the surrogates
     take turns."""
     known_steps: Annotated[int, Field(ge=1, le=1000)] = 10
