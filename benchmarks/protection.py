@@ -5,7 +5,8 @@
 PEOPLE holds photos of known people: a `people.csv` with the columns file and person, or one folder
 a person. Half of each person's photos are cloaked by the real pipeline and published; the other
 half are clean probes. With `--half a` or `b` only that half of the people is cloaked and looked
-for, the others fill the gallery: choose on one half, report the other. Needs the extra `evaluate`.
+for, the others fill the gallery: choose on one half, report the other. With `--known` a run before
+has met the people: it cloaks the probes, and mirrored copies of them. Needs the extra `evaluate`.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ def people_of_half(photos: Mapping[str, list[str]], half: str) -> list[str]:
     return several if half == "all" else several["ab".index(half) :: 2]
 
 
-def shared(path: Path, target: Path) -> None:
+def shared(path: Path, target: Path, mirrored: bool = False) -> None:
     """Write a photo as it would be published: upright, at most 1400 pixels, JPEG 92."""
     with Image.open(path) as image:
         photo = ImageOps.exif_transpose(image).convert("RGB")
+    if mirrored:
+        photo = ImageOps.mirror(photo)
     photo.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)
     target.parent.mkdir(parents=True, exist_ok=True)
     photo.save(target, "JPEG", quality=_QUALITY)
@@ -56,6 +59,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=["low", "mid", "high"])
     parser.add_argument("--config", type=Path, help="YAML file with settings")
     parser.add_argument("--half", default="all", choices=["a", "b", "all"], help="of the people")
+    parser.add_argument("--known", action="store_true", help="a run before has met the people")
     parser.add_argument("--quick", action="store_true", help="only the files as written")
     parser.add_argument("--recogniser", action="append", help="default: all")
     parser.add_argument("--report", type=Path, help=".json or .parquet")
@@ -65,10 +69,10 @@ def main() -> None:
     chatter.hide()
     chatter.import_tensorflow()
     # Only now, or TensorFlow would have said its lines already.
-    from pipeline import evaluation_report
+    from pipeline import evaluation_report, manifest
     from pipeline.evaluate import draw_sheet, evaluate_library, looks
     from pipeline.job import run_job
-    from pipeline.library import open_library
+    from pipeline.library import Library, open_library
     from pipeline.settings import load_settings
     from pipeline.study import read_labels, study_library
     from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
@@ -89,17 +93,30 @@ def main() -> None:
                 elif index % 2:
                     probes.append((person, str(given.people / name)))
                 else:
-                    target = f"{name}.jpg"
-                    labels[target] = person
-                    shared(given.people / name, base / "in" / target)
-        library = open_library(str(base / "in"), str(base / "out"), str(base / "state"))
+                    labels[f"{name}.jpg"] = person
         settings = load_settings(given.config, mode=given.mode)
+
+        def cloak() -> tuple[Library, int]:
+            library = open_library(str(base / "in"), str(base / "out"), str(base / "state"))
+            return library, run_job(library, settings, False, Console(stderr=True)).faces
+
+        if given.known:
+            for _, path in probes:
+                for mirrored in (False, True):
+                    name = f"before/{mirrored}/{Path(path).name}.jpg"
+                    shared(Path(path), base / "in" / name, mirrored)
+            cloak()
+        for target in labels:
+            shared(given.people / target.removesuffix(".jpg"), base / "in" / target)
         started = time.monotonic()
-        outcome = run_job(library, settings, False, Console(stderr=True))
+        library, faces = cloak()
         seconds = time.monotonic() - started
+        rows = manifest.read(library.manifest, ["source", "faces"]).to_pylist()
+        passes = [f["steps"] for row in rows if row["source"] in labels for f in row["faces"]]
         console.print(
-            f"mode {settings.mode}, half {given.half}: {outcome.faces} faces cloaked in "
-            f"{seconds:.0f} s, {seconds / outcome.faces:.1f} s each (reading and compiling counted)"
+            f"mode {settings.mode}, half {given.half}: {faces} faces cloaked in {seconds:.0f} s, "
+            f"{seconds / faces:.1f} s each (reading and compiling counted), "
+            f"{sum(passes) / len(passes):.1f} passes on average"
         )
         study = study_library(library.root, library.source, labels, probes, padding)
         conditions = [AS_WRITTEN] if given.quick else list(CONDITIONS)
