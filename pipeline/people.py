@@ -212,8 +212,10 @@ class People:
         return tables.read(file) if storage.exists(file) else _PEOPLE.empty_table()
 
     def _faces(self) -> pa.Table:
-        """One row a face, in the order of their keys."""
-        parts = (tables.read(path).cast(FACES) for path in tables.parts(self._faces_folder))
+        """One row a face, what was added last, in the order of their keys."""
+        paths = tables.parts(self._faces_folder)
+        oldest_first = sorted(paths, key=lambda path: not path.endswith("/all.parquet"))
+        parts = (tables.read(path).cast(FACES) for path in reversed(oldest_first))
         table = pa.concat_tables([FACES.empty_table(), *parts])
         keys = np.array(table["face"].to_pylist(), object)
         _, first = np.unique(keys, return_index=True) if len(keys) else (None, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from pipeline import cloak_memory
 from pipeline.cloak_memory import CHANGES, CloakMemory
 from pipeline.people import People
 from tests.archives import QUICK, Archive
+from transforms.discover import PhotoRef
+from transforms.faces.detect import Face
+from transforms.scan import ScannedPhoto
 
 Photo = Callable[[str], Path]
 FIRST, KNOWN = QUICK.cloak.steps, QUICK.cloak.known_steps
@@ -102,3 +106,19 @@ def test_strangers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (kept,) = (tmp_path / "people/changes").iterdir()
     assert pq.read_table(kept)["face"].to_pylist()[:2] == faces[3:5]
     assert len(pq.read_table(kept)) == 5
+
+
+def test_a_face_that_is_added_again_is_as_it_was_last(tmp_path: Path) -> None:
+    people = People(str(tmp_path))
+
+    def add(part: str, side: float) -> None:
+        face = Face((0.0, 0.0, side, side), ((side, side),) * 5, 1.0)
+        vector = np.ones((1, 192), np.float32)
+        photo = ScannedPhoto(PhotoRef("", "a.jpg", 1, 0.0), "5a", "JPEG", faces=(face,))
+        people.add([replace(photo, embeddings=vector)], part)
+
+    add("20260101-000001", 1.0)
+    people.settle({"5a"}, 1)
+    add("20260102-000001", 2.0)
+    add("20260103-000001", 3.0)
+    assert (people.landmarks()["5a 0"] == 3.0).all()
