@@ -215,7 +215,7 @@ def test_hidden_picture_is_removed(
 ) -> None:
     body = resource(0x040C, bytes(28) + picture) if marker == APP13 else picture
     data = with_segments(saved(portrait), Segment(marker, head + body + tail))
-    coded = codecs.encode(data, local_change(data))
+    coded = codecs.encode(data, local_change(data), rebuild_thumbnails=False)
     expected = [] if kept is DROPPED else [Segment(marker, bytes(kept))]  # type: ignore[arg-type]
     assert metadata(coded.data)[1:] == expected
     assert coded.notes == (note,)
@@ -241,6 +241,24 @@ def test_picture_over_several_segments_goes_whole(portrait: Image.Image, picture
     assert metadata(coded.data)[1:] == [other]
 
 
+def test_photoshop_thumbnail_is_rebuilt(portrait: Image.Image) -> None:
+    caption, small = resource(0x0404, b"caption"), portrait.reduce(3)
+    old = saved(small, quality=90)
+    head = struct.pack(">6IHH", 1, *small.size, 0, 0, len(old), 24, 1)
+    block = PHOTOSHOP + resource(0x040C, head + old) + caption
+    data = with_segments(saved(portrait), Segment(APP13, block))
+    coded = codecs.encode(data, np.full((portrait.height, portrait.width), 30, np.float32))
+    (payload,) = (s.payload for s in metadata(coded.data) if s.marker == APP13)
+    start = len(PHOTOSHOP) + 12
+    size = struct.unpack_from(">I", payload, start + 20)[0]
+    new = payload[start + 28 : start + 28 + size]
+    assert payload == PHOTOSHOP + resource(0x040C, payload[start : start + 28] + new) + caption
+    assert coded.notes == ("Photoshop thumbnail rebuilt",)
+    with Image.open(io.BytesIO(new)) as thumbnail:
+        lighter = np.asarray(thumbnail, np.float32).mean() - np.asarray(small, np.float32).mean()
+        assert thumbnail.size == small.size and lighter > 10
+
+
 def test_photoshop_thumbnail_over_two_segments_goes_whole(
     portrait: Image.Image, picture: bytes
 ) -> None:
@@ -250,7 +268,7 @@ def test_photoshop_thumbnail_over_two_segments_goes_whole(
     parts = [Segment(APP13, PHOTOSHOP + part) for part in (block[:60_000], block[60_000:cut])]
     parts.append(Segment(APP13, PHOTOSHOP + block[cut:]))
     data = with_segments(saved(portrait), *parts)
-    coded = codecs.encode(data, local_change(data))
+    coded = codecs.encode(data, local_change(data), rebuild_thumbnails=False)
     kept = [s.payload[len(PHOTOSHOP) :] for s in metadata(coded.data) if s.marker == APP13]
     assert b"".join(kept) == path + caption
     assert coded.notes == ("Photoshop thumbnail removed",)

@@ -13,7 +13,8 @@ class MetadataParameters:
     """What becomes of thumbnails, people tags, and the files beside a photo."""
 
     thumbnails: Literal["rebuild", "remove"] = "rebuild"
-    """EXIF thumbnails are made anew from the cloaked photo, or removed."""
+    """Thumbnails of EXIF, in JPEG those of Photoshop too, are made anew from the cloaked photo or
+    removed."""
     strip_names: bool = False
     """Remove face regions and names of people from XMP and from Google Takeout's files."""
     sidecars: Literal["copy", "leave"] = "copy"

@@ -87,7 +87,7 @@ def _patched(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, bytes | N
     entries = second.entries
     if _JPEG_OFFSET in entries and _JPEG_LENGTH in entries:
         start, room = entries[_JPEG_OFFSET][3], entries[_JPEG_LENGTH][3]
-        new = cloaked and _fitting_thumbnail(tiff[start : start + room], cloaked, room)
+        new = cloaked and fitting_thumbnail(tiff[start : start + room], cloaked, room)
         if new and start + room <= len(tiff):
             block[start : start + room] = new.ljust(room, b"\0")
             entry, kind = entries[_JPEG_LENGTH][:2]
@@ -131,7 +131,7 @@ def _values(tiff: bytes, entry: tuple[int, int, int, int], order: str) -> list[i
         return []
 
 
-def _fitting_thumbnail(old: bytes, cloaked: Image.Image, room: int) -> bytes | None:
+def fitting_thumbnail(old: bytes, cloaked: Image.Image, room: int) -> bytes | None:
     """A thumbnail of the old one's pixel size in at most `room` bytes; None where that fails."""
     try:
         with Image.open(io.BytesIO(old)) as thumbnail:

@@ -260,7 +260,7 @@ def _without_pictures(
             continue
         kept.append(Segment(marker, payload))
     kept, in_xmp = _without_xmp_pictures(kept)
-    kept, in_photoshop = _without_photoshop_pictures(kept)
+    kept, in_photoshop = _without_photoshop_pictures(kept, cloaked)
     return kept, notes + in_xmp + in_photoshop
 
 
@@ -272,11 +272,13 @@ def _is_understood(segment: Segment) -> bool:
     return segment.payload.startswith(_UNDERSTOOD)
 
 
-def _without_photoshop_pictures(metadata: list[Segment]) -> tuple[list[Segment], list[str]]:
+def _without_photoshop_pictures(
+    metadata: list[Segment], cloaked: Image.Image | None
+) -> tuple[list[Segment], list[str]]:
     # Image resources go on from one segment to the next without regard to where one ends.
     parts = [s for s in metadata if s.marker == APP13 and s.payload.startswith(_PHOTOSHOP)]
     whole = b"".join(part.payload[len(_PHOTOSHOP) :] for part in parts)
-    kept, notes = photoshop.without_pictures(whole)
+    kept, notes = photoshop.without_pictures(whole, cloaked)
     if not notes:
         return metadata, notes
     new = _segmented(APP13, lambda _: _PHOTOSHOP, kept)

@@ -5,22 +5,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from transforms.codecs import carve, xmp
+from PIL import Image
 
-_THUMBNAILS = {0x0409, 0x040C}
+from transforms.codecs import carve, exif, xmp
+
+_THUMBNAIL, _OLD_THUMBNAIL = 0x040C, 0x0409  # the old one has red and blue the other way round
+_THUMBNAIL_HEAD, _THUMBNAIL_SIZE = 28, 20  # bytes before its JPEG, and where its length stands
 _XMP = 0x0424
 
 
-def without_pictures(resources: bytes) -> tuple[bytes, list[str]]:
-    """The resources without any picture in them, and what was done.
+def without_pictures(
+    resources: bytes, cloaked: Image.Image | None = None
+) -> tuple[bytes, list[str]]:
+    """The resources without any picture of the uncloaked photo, and what was done.
 
-    Thumbnails go as a whole, pictures in an XMP packet are emptied, any other picture (such as
+    The thumbnail is made anew from `cloaked`, the photo in stored orientation, or goes as a whole
+    where that is None; pictures in an XMP packet are emptied, any other picture (such as
     IPTC's preview, dataset 2:202) is blanked where it lies.
     """
     kept, notes = [], []
     for number, head, body in _resources(resources):
-        if number in _THUMBNAILS:
-            notes.append("Photoshop thumbnail removed")
+        if number in (_THUMBNAIL, _OLD_THUMBNAIL):
+            old = body[_THUMBNAIL_HEAD:]
+            new = (
+                cloaked and number == _THUMBNAIL and exif.fitting_thumbnail(old, cloaked, len(old))
+            )
+            notes.append(f"Photoshop thumbnail {'rebuilt' if new else 'removed'}")
+            if new:
+                size = len(new).to_bytes(4, "big")
+                start = body[:_THUMBNAIL_SIZE] + size + body[_THUMBNAIL_SIZE + 4 : _THUMBNAIL_HEAD]
+                whole = start + new
+                kept.append(head[:-4] + len(whole).to_bytes(4, "big") + whole)
+                kept.append(b"\0" * (len(whole) % 2))
             continue
         packet, emptied = xmp.without_pictures(body) if number == _XMP else (body, False)
         blanked, found = carve.blanked(packet)
