@@ -99,9 +99,9 @@ def main() -> None:
         # Apart, since the first photos of an archive are not like the rest.
         make_archive(base / "small", max(4, arguments.photos // 5), 1, arguments.side)
         make_archive(base / "large", arguments.photos, 0, arguments.side)
-        small = _run(base, "small", 1, arguments.mode)
-        one = _run(base, "large", 1, arguments.mode)
-        two = _run(base, "large", 2, arguments.mode)
+        small = _run(base, "small", 1, arguments.mode, console)
+        one = _run(base, "large", 1, arguments.mode, console)
+        two = _run(base, "large", 2, arguments.mode, console)
     cost = fit(small, one)
     table = Table("processor seconds a photo", "one worker", "share")
     total = cost.launcher + sum(cost.stages.values())
@@ -124,7 +124,6 @@ def main() -> None:
             arguments.gpu,
         ),
         (f"{arguments.workers} workers", arguments.workers, None),
-        ("any number of workers", float("inf"), None),
     ):
         table.add_row(name, f"{cost.night(cores, gpu):,}", f"{cost.seconds(cores, gpu):.3f}")
     console.print(table)
@@ -135,7 +134,7 @@ def main() -> None:
     )
 
 
-def _run(base: Path, archive: str, workers: int, mode: str) -> Run:
+def _run(base: Path, archive: str, workers: int, mode: str, console: Console) -> Run:
     out, config = base / f"{archive}-{workers}", base / f"{workers}.yaml"
     config.write_text(yaml.safe_dump({"run": {"workers": workers}}))
     before, started = _processor(), time.monotonic()
@@ -155,13 +154,15 @@ def _run(base: Path, archive: str, workers: int, mode: str) -> Run:
         raise SystemExit(done.stdout + done.stderr)
     (record,) = (json.loads(path.read_text()) for path in (out / "_photoveil/runs").iterdir())
     work = record["work"]
-    return Run(
+    run = Run(
         work["photos"],
         time.monotonic() - started,
         _processor() - before,
         work["seconds"],
         work["batch_fill"],
     )
+    console.print(f"{run.photos} photos, workers: {workers}. {run}", highlight=False)
+    return run
 
 
 def _processor() -> float:
