@@ -64,6 +64,8 @@ class _WriteParts(beam.DoFn):
     def _write(self) -> str:
         name = f"{uuid.uuid4().hex}.parquet"
         table = pa.Table.from_pylist(self._rows, self._schema)
-        tables.write(table, storage.join(self._folder, name), f"{self._folder}.unfinished")
+        tables.write(
+            table, storage.join(self._folder, name), storage.join(self._folder, "unfinished")
+        )
         self._rows = []
         return name

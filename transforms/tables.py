@@ -54,7 +54,9 @@ def write_list(names: Sequence[str], folder: str) -> None:
         OSError: it cannot be written.
     """
     path = storage.join(folder, _LIST)
-    storage.write_atomic(path, json.dumps(sorted(names)).encode(), f"{folder}.unfinished")
+    storage.write_atomic(
+        path, json.dumps(sorted(names)).encode(), storage.join(folder, "unfinished")
+    )
 
 
 def is_whole(folder: str) -> bool:
