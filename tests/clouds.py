@@ -72,7 +72,7 @@ def new_bucket(scheme: str) -> str:
 def _google_account() -> Iterator[str]:
     """A file of credentials, for which a server on this machine gives tokens.
 
-    Beam's own file system, which writes the files of a wave, wants some even for an emulator.
+    Beam's own file system, which stages a job, wants some even for an emulator.
     """
     with ThreadingHTTPServer(("127.0.0.1", 0), _Tokens) as server, _folder() as folder:
         threading.Thread(target=server.serve_forever, daemon=True).start()

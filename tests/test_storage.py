@@ -248,6 +248,15 @@ def test_no_credentials_and_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
         assert words in storage.explain(failure.value)
 
 
+def test_no_credentials_for_google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    objects._gcs.cache_clear()
+    assert "no credentials" in (storage.problem("gs://photos/in") or "")
+
+
 @pytest.mark.parametrize("path", ["hdfs://host/photos", "abfs://photos/in", "s3:///photos"])
 def test_other_places_are_refused(path: str) -> None:
     assert storage.problem(path) in (
