@@ -20,7 +20,7 @@ test-kill: install  ## Kill a real run at many random points; KILLS=how many
 	PHOTOVEIL_KILLS=$(or $(KILLS),20) $(BIN)/pytest tests/test_kill.py -k killed
 
 test-prism: install $(VENV)/prism/prism  ## The main job on Beam's Prism and in several processes, against the local runner; needs Go
-	PATH="$(CURDIR)/$(VENV)/prism:$$PATH" PHOTOVEIL_RUNNERS="prism workers" $(BIN)/pytest tests/test_runners.py
+	PATH="$(CURDIR)/$(VENV)/prism:$$PATH" PHOTOVEIL_RUNNERS="prism workers" $(BIN)/pytest tests/test_runners.py tests/test_bad_input.py
 
 test-flink: install $(FLINK_JOB_SERVER) $(VENV)/flink/installed  ## The same on Flink, in Beam's job server and on a cluster of its own; needs Java and Maven, or FLINK_JOB_SERVER=path of that server's jar
 	FLINK_JOB_SERVER="$(abspath $(FLINK_JOB_SERVER))" FLINK_LIB="$(CURDIR)/$(VENV)/flink/pyflink/lib" \

@@ -142,6 +142,10 @@ def test_nothing_is_written_for_what_failed(wrecks: Wrecks) -> None:
     assert written == expected | {os.fsencode(_LONG), os.fsencode(_ODD)}
 
 
+@pytest.mark.skipif(
+    "workers" not in os.environ.get("PHOTOVEIL_RUNNERS", ""),
+    reason="takes long: make test-prism",
+)
 def test_two_worker_processes_write_the_same_photos(
     wrecks: Wrecks, tmp_path: Path, quick: Path
 ) -> None:
