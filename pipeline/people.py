@@ -141,7 +141,8 @@ class People:
         return sources >= 2 * max(self._settled_at, 1)
 
     def settle(self, photos: Collection[str], sources: int) -> Change:
-        """Cluster all faces anew, if some came or went; people keep their names.
+        """Cluster all faces anew, if some came or went, and learn from the cloaks that were kept;
+        people keep their names.
 
         Args:
             photos: sha256 of those that the library has; the faces of others are deleted.
@@ -152,9 +153,9 @@ class People:
         table = table.filter(pc.is_in(table["sha256"], pa.array(list(photos), pa.string())))
         known = self.known()
         keys = table["face"].to_pylist()
-        if known.keys() == set(keys):
-            return Change()
-        people, change = name_people(keys, cluster(_vectors(table)), known)
+        people, change = known, Change()
+        if known.keys() != set(keys):
+            people, change = name_people(keys, cluster(_vectors(table)), known)
         rows = {"face": list(people), "person": list(people.values())}
         self._memory.learn(people, dict(zip(*_means(table, people), strict=True)))
         self._log(change)

@@ -55,7 +55,7 @@ class Outcome:
     statuses: files by manifest status. moved: files that have a new name, their output with them.
     pruned: files whose outputs were deleted.
     failed: (source, reason). left_out: reasons and how often. faces: cloaked faces. flips: mean
-    FLIP of each. near: near duplicates among them. people: who merged or split. seconds:
+    FLIP of each. near: near duplicates among them. people: who merged or split, of those known before. seconds:
     wall-clock time. stopped: why before all was done, if so. work: of the workers.
     """
 
@@ -221,11 +221,12 @@ def run(
         or not manifest.is_compact(library.manifest)  # a run was killed at its end
     )
     people = People(library.state)
+    named = set(people.known().values())  # whom the user may have met in `photoveil people`
     _sweep(library)
     if changes:
         history.record(library, stamp, begun)
     try:
-        _carry_out_plan(library, people, outcome, settings, stamp, progress, prune, stop)
+        _carry_out_plan(library, people, named, outcome, settings, stamp, progress, prune, stop)
     except BaseException as error:
         with contextlib.suppress(OSError):
             why = str(error) or type(error).__name__
@@ -237,7 +238,7 @@ def run(
     if changes:
         ahead = Ahead(library.state, settings, stamp)
         ahead.drop(set(manifest.read(library.manifest, ["source"])["source"].to_pylist()))
-        outcome.people = _settle(people, library)
+        outcome.people = outcome.people.then(_settle(people, library), named)
     outcome.seconds = time.monotonic() - started
     if changes:
         upkeep.sweep(library)
@@ -253,6 +254,7 @@ def run(
 def _carry_out_plan(
     library: Library,
     people: People,
+    named: Collection[str],
     outcome: Outcome,
     settings: Settings,
     stamp: RunStamp,
@@ -274,7 +276,7 @@ def _carry_out_plan(
         if outcome.stopped:
             return
         if people.due(len(done)):
-            _settle(people, library)
+            outcome.people = outcome.people.then(_settle(people, library), named)
         rows = _run_wave(
             library,
             groups,

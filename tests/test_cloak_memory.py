@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline import cloak_memory
+from pipeline import cloak_memory, waves
 from pipeline.cloak_memory import CHANGES, CloakMemory
 from pipeline.people import People
 from tests.archives import QUICK, Archive
@@ -69,6 +69,20 @@ def test_who_was_met_before_takes_fewer_steps(archive: Archive) -> None:
     for name, count in (("obama", FIRST), ("obama2_again", KNOWN)):
         assert rows[f"{name}_small.jpg"]["duplicate_of"] == f"{name}.jpg"
         assert steps(archive)[f"{name}_small.jpg"] == [count]
+
+
+def test_cloaks_of_people_who_were_scanned_ahead_give_starts(
+    tmp_path: Path, demo_photo: Photo
+) -> None:
+    archive = Archive(tmp_path)
+    archive.photos.mkdir()
+    for name in ("obama.jpg", "obama2.jpg", "obama3.jpg"):
+        shutil.copyfile(demo_photo(name), archive.photos / name)
+    stamp = waves.new_stamp(QUICK)
+    waves.scan(archive.library, waves.plan_scan(archive.library, QUICK, stamp), QUICK, stamp)
+    archive.run()  # which finds no face that the scan did not
+    (person,) = People(str(archive.state)).everyone()
+    assert CloakMemory(str(archive.state)).has_start(person.name)
 
 
 def test_targets_stay_and_point_away(archive: Archive, tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def growing(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     archive = Archive(tmp_path_factory.mktemp("growing"))
     make_archive(archive.photos, 60, seed=3, side=140)
     archive.run()
+    steps = {face["steps"] for row in archive.rows().values() for face in row["faces"]}
+    assert steps == {QUICK.cloak.steps, QUICK.cloak.known_steps}  # some had a start
     return archive
 
 

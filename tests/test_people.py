@@ -88,6 +88,13 @@ def test_merges_and_splits_are_told() -> None:
     assert change == Change(split=((names["photo2 0"], "anna"),))
 
 
+def test_changes_within_a_run_count_where_they_befell_people_known_before() -> None:
+    first = Change(merged=(("anna", "berta"), ("new", "berta")), split=(("cleo", "berta"),))
+    later = Change(merged=(("cleo", "new"),), split=(("dora", "new"),))
+    told = Change().then(first, {"anna", "berta"}).then(later, {"anna", "berta"})
+    assert told == Change(merged=(("anna", "berta"),), split=(("cleo", "berta"),))
+
+
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory, demo_photo: Photo) -> Archive:
     """Photos of three people, after a first run."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,6 +142,12 @@ class Change:
 
     merged: tuple[tuple[str, str], ...] = ()
     split: tuple[tuple[str, str], ...] = ()
+
+    def then(self, later: Change, known: Collection[str]) -> Change:
+        """This and a later change, of which only what befell these people counts."""
+        merged = tuple(pair for pair in later.merged if pair[0] in known)
+        split = tuple(pair for pair in later.split if pair[1] in known)
+        return Change(self.merged + merged, self.split + split)
 
 
 def name_people(
