@@ -55,8 +55,8 @@ class Outcome:
     statuses: files by manifest status. moved: files that have a new name, their output with them.
     pruned: files whose outputs were deleted.
     failed: (source, reason). left_out: reasons and how often. faces: cloaked faces. flips: mean
-    FLIP of each. near: near duplicates among them. people: who merged or split, of those known before. seconds:
-    wall-clock time. stopped: why before all was done, if so. work: of the workers.
+    FLIP of each. near: near duplicates among them. people: who merged or split, of those known
+    before. seconds: wall-clock time. stopped: why before all was done, if so. work: of the workers.
     """
 
     plan: Plan
