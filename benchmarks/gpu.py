@@ -17,14 +17,15 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.plot import line_plot
 from pipeline import chatter
 
 _ON_CPU = (1, 2, 4, 8, 16, 32)
@@ -83,31 +84,19 @@ def measure(batch: int) -> dict[str, float]:
     return figures
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw milliseconds a face, and memory, against the batch size."""
-    image = Image.new("RGB", (900, 420), "white")
-    draw = ImageDraw.Draw(image)
-    panels = (
-        ("ms a face (blue: met first, green: known)", {"first": "blue", "known": "green"}, 1000.0),
-        ("memory of the process, MB", {"memory": "black"}, None),
-    )
-    for number, (title, lines, per) in enumerate(panels):
-        left, right, top, bottom = 60 + 450 * number, 420 + 450 * number, 50, 360
-        values = {key: [per / row[key] if per else row[key] for row in rows] for key in lines}
-        most = 1.1 * max(max(line) for line in values.values())
-        draw.text((left, 15), title, fill="black")
-        draw.line([(left, top), (left, bottom), (right, bottom)], fill="black")
-        spots = np.linspace(left + 10, right - 10, len(rows))
-        for spot, row in zip(spots, rows, strict=True):
-            draw.text((spot - 5, bottom + 8), str(row["batch"]), fill="black")
-        for share in (0.25, 0.5, 0.75, 1.0):
-            height = bottom - share * (bottom - top)
-            draw.text((left - 45, height - 6), f"{share * most:,.0f}", fill="black")
-        for key, colour in lines.items():
-            heights = [bottom - value / most * (bottom - top) for value in values[key]]
-            draw.line(list(zip(spots, heights, strict=True)), fill=colour, width=3)
-        draw.text(((left + right) / 2 - 40, bottom + 28), "faces a batch", fill="black")
-    image.save(path)
+def plot(rows: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw milliseconds a face, and the memory of the process, against the batch size."""
+    milliseconds = {
+        name: [(row["batch"], 1000 / row[key]) for row in rows]
+        for name, key in (("met first", "first"), ("known", "known"))
+    }
+    memory = {"process": [(row["batch"], row["memory"]) for row in rows]}
+    upper = line_plot(milliseconds, "faces a batch", "ms a face")
+    lower = line_plot(memory, "faces a batch", "memory, MB")
+    both = Image.new("RGB", (upper.width, upper.height + lower.height))
+    both.paste(upper, (0, 0))
+    both.paste(lower, (0, upper.height))
+    both.save(path)
 
 
 def main() -> None:
