@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,13 @@ def pictures_inside(data: bytes) -> int:
     return count
 
 
+def restarts(data: bytes) -> tuple[list[bytes], int]:
+    """The restart intervals that are set, and how many restart markers there are."""
+    parts = segments.split(data)[0]
+    markers = sum(len(re.findall(rb"\xff[\xd0-\xd7]", part.scan)) for part in parts)
+    return [part.payload for part in parts if part.marker == 0xDD], markers
+
+
 def faults(path: Path, data: bytes) -> tuple[list[str], float]:
     """What is wrong with the cloaked photo, and its size relative to the original's."""
     before = codecs.decode(data, NO_LIMIT)
@@ -95,6 +103,8 @@ def faults(path: Path, data: bytes) -> tuple[list[str], float]:
         wrong.append("quantisation tables differ")
     if JpegImagePlugin.get_sampling(new) != JpegImagePlugin.get_sampling(old):
         wrong.append("subsampling differs")
+    if restarts(coded.data) != restarts(data):
+        wrong.append("restart markers differ")
     return wrong, len(coded.data) / len(data)
 
 

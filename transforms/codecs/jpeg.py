@@ -13,10 +13,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import jpeglib
+import jpegio
 import mozjpeg_lossless_optimization
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 from scipy.fft import dctn, idctn
 
 from transforms.codecs import carve, exif, names, photoshop, segments, xmp
@@ -56,10 +56,11 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     if any(segment.marker in _LOSSLESS_OR_ARITHMETIC for segment in original):
         raise UnsupportedFormat("arithmetic or lossless JPEG")
     image = open_image(data, _FORMATS, NO_LIMIT)
+    assert isinstance(image, JpegImagePlugin.JpegImageFile)  # as an MPO is, too
     changes = _component_changes(image, original, as_stored(change, read_orientation(image)))
-    coded = _spliced(original, changes)
+    coded = _spliced(original, changes, image.quantization)
     body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
-    body = _with_tables(_with_component_ids(body, original), original)
+    body = _with_tables(body, original)
     shown = [s for s in original if s.marker in (APP0, APP14)] + body
     with Image.open(io.BytesIO(segments.join(shown))) as cloaked:
         cloaked.draft("RGB", (512, 512))  # all a thumbnail needs
@@ -154,34 +155,46 @@ def _is_adobe(segment: Segment) -> bool:
     return segment.marker == APP14 and segment.payload.startswith(b"Adobe")
 
 
-def _spliced(original: list[Segment], changes: list[np.ndarray]) -> bytes:
+def _spliced(
+    original: list[Segment], changes: list[np.ndarray], tables: dict[int, list[int]]
+) -> bytes:
     """The image with changes added to the coefficients of its first components, no metadata.
 
-    changes: float32 (H, W) each, in stored orientation.
+    Args:
+        changes: float32 (H, W) each, in stored orientation.
+        tables: quantisation steps by their number, 64 each, row by row.
     """
     # libjpeg reads the colour space off these two; all else could only confuse it.
     bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
+    progressive = any(segment.marker in _PROGRESSIVE for segment in original)
     with tempfile.TemporaryDirectory(prefix="photoveil-") as folder:
         source, target = Path(folder, "source.jpg"), Path(folder, "target.jpg")
         source.write_bytes(segments.join(bare))
         try:
-            coefficients = jpeglib.read_dct(source)
-            components = (coefficients.Y, coefficients.Cb, coefficients.Cr)
-            for number, change in enumerate(changes):
-                blocks, table = components[number], coefficients.quant_tbl_no[number]
-                if blocks.shape != coefficients.Y.shape:
+            coded = jpegio.read(source)
+            planes = coded.coef_arrays
+            for component, plane, change in zip(coded.comp_info, planes, changes, strict=False):
+                if plane.shape != planes[0].shape:
                     raise UnsupportedFormat("RGB or CMYK JPEG with subsampled colours")
-                _add_to_blocks(blocks, coefficients.qt[table].astype(np.float32), change)
+                steps = np.reshape(tables[component.quant_tbl_no], (_BLOCK, _BLOCK))
+                _add_to_plane(plane, steps.astype(np.float32), change)
+            for number, component in enumerate(coded.comp_info):
+                # Unset where the first scan of a progressive file leaves a component out.
+                component.dc_tbl_no = component.ac_tbl_no = min(number, 1)
             # The original's Huffman tables may lack a code for a new coefficient.
-            coefficients.write_dct(target, flags=["+OPTIMIZE_CODING"])
+            coded.optimize_coding = True
+            restarts = coded.restart_interval > 0
+            coded.progressive_mode = progressive and restarts
+            coded.write(target)
         except CodecError:
             raise
-        except DAMAGE as error:
+        except (*DAMAGE, RuntimeError) as error:  # libjpeg's own errors are RuntimeErrors
             raise CodecError(f"the JPEG cannot be rewritten ({error})") from error
-        coded = target.read_bytes()
-    if any(segment.marker in _PROGRESSIVE for segment in original):
-        coded = mozjpeg_lossless_optimization.optimize(coded)
-    return coded
+        data = target.read_bytes()
+    if progressive and not restarts:
+        # Better scans than libjpeg's, but without restart markers.
+        data = mozjpeg_lossless_optimization.optimize(data)
+    return data
 
 
 def _with_tables(coded: list[Segment], original: list[Segment]) -> list[Segment]:
@@ -194,41 +207,29 @@ def _with_tables(coded: list[Segment], original: list[Segment]) -> list[Segment]
     return tables + [s for s in coded if s.marker != _DQT]
 
 
-def _with_component_ids(coded: list[Segment], original: list[Segment]) -> list[Segment]:
-    """Name the components as the original does: jpeglib counts from 0, JFIF wants 1, 2, 3."""
-    new_ids, old_ids = (
-        next(s.payload for s in found if s.marker in _FRAMES)[6::3] for found in (coded, original)
-    )
-    renamed = bytes.maketrans(new_ids, old_ids)
-    named = []
-    for segment in coded:
-        payload = bytearray(segment.payload)
-        if segment.marker in _FRAMES:
-            payload[6::3] = old_ids
-        elif segment.marker == segments.SOS:
-            selectors = slice(1, 1 + 2 * payload[0], 2)
-            payload[selectors] = payload[selectors].translate(renamed)
-        named.append(Segment(segment.marker, bytes(payload), segment.scan))
-    return named
-
-
-def _add_to_blocks(blocks: np.ndarray, table: np.ndarray, change: np.ndarray) -> None:
-    """Add `change` in place to quantised DCT blocks.
+def _add_to_plane(plane: np.ndarray, steps: np.ndarray, change: np.ndarray) -> None:
+    """Add `change` in place to the quantised DCT blocks of a component.
 
     Args:
-        blocks: int16 (rows, columns, 8, 8).
-        table: float32 (8, 8) quantisation steps.
+        plane: int32 (8 * rows, 8 * columns).
+        steps: float32 (8, 8) quantisation steps.
         change: float32 (H, W), H <= 8 * rows, W <= 8 * columns.
     """
-    rows, columns = blocks.shape[:2]
-    height, width = change.shape
-    padded = np.pad(change, [(0, rows * _BLOCK - height), (0, columns * _BLOCK - width)], "edge")
-    tiles = padded.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2)
-    touched = np.abs(tiles).max(axis=(2, 3)) > 0
+    blocks = _blocks(plane)
+    missing = [(0, most - side) for most, side in zip(plane.shape, change.shape, strict=True)]
+    added = _blocks(np.pad(change, missing, "edge"))
+    touched = np.abs(added).max(axis=(2, 3)) > 0
     # T.81 A.3.3: the orthonormal 8 x 8 DCT-II of samples shifted by 128.
-    levels = idctn(blocks[touched].astype(np.float32) * table, axes=(1, 2), norm="ortho") + 128
-    changed = np.clip(levels + tiles[touched], 0, 255) - 128
-    blocks[touched] = np.rint(dctn(changed, axes=(1, 2), norm="ortho") / table).astype(np.int16)
+    levels = idctn(blocks[touched].astype(np.float32) * steps, axes=(1, 2), norm="ortho") + 128
+    changed = np.clip(levels + added[touched], 0, 255) - 128
+    blocks[touched] = np.rint(dctn(changed, axes=(1, 2), norm="ortho") / steps).astype(np.int32)
+
+
+def _blocks(plane: np.ndarray) -> np.ndarray:
+    """A view (rows, columns, 8, 8) of a plane (8 * rows, 8 * columns)."""
+    height, width = plane.shape
+    tiles = plane.reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
+    return tiles.swapaxes(1, 2)
 
 
 def _without_pictures(
