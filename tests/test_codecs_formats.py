@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image
 
 from transforms import codecs
-from transforms.codecs import bmff, exif, riff
+from transforms.codecs import bmff, exif, riff, segments
 
 NO_LIMIT = 10**9
 BOX = (slice(10, 60), slice(21, 70))
@@ -148,7 +148,7 @@ def test_webp_turned_by_exif_changes_where_it_was_seen(
 # TIFF
 
 
-def tiff_of(pixels: np.ndarray, **options: Any) -> bytes:
+def tiff_of(pixels: Any, **options: Any) -> bytes:
     out = io.BytesIO()
     tifffile.imwrite(out, pixels, **options)
     return out.getvalue()
@@ -278,31 +278,158 @@ def test_reduced_copies_sub_images_and_layers_of_a_tiff_go(
         np.testing.assert_array_equal(file.pages.first.asarray(), expected(pixels))
 
 
-def test_jpeg_in_tiff_is_read_and_not_written(portrait: Image.Image) -> None:
-    data = saved(portrait, "TIFF", compression="jpeg", quality=95)
-    assert (
-        np.abs(codecs.decode(data, NO_LIMIT).pixels - np.asarray(portrait).astype(int)).max() < 40
+def page_of(data: bytes) -> tifffile.TiffPage:
+    return tifffile.TiffFile(io.BytesIO(data)).pages.first
+
+
+def jpeg_tiff(kind: str, layout: str, image: Image.Image) -> bytes:
+    """By libtiff, with shared tables; or by tifffile, with tables in each strip or tile."""
+    if layout == "shared tables":
+        mode = {"grey": "L", "rgb": "RGB", "ycbcr": "YCbCr"}[kind]
+        return saved(image.convert(mode), "TIFF", compression="jpeg", quality=90, strip_size=8192)
+    grey = kind == "grey"
+    return tiff_of(
+        np.asarray(image.convert("L" if grey else "RGB")),
+        photometric="minisblack" if grey else kind,
+        compression="jpeg",
+        compressionargs={"level": 90},
+        subsampling=(2, 2) if kind == "ycbcr" else None,
+        **({"tile": (32, 48)} if layout == "tiles" else {"rowsperstrip": 32}),
     )
-    with pytest.raises(codecs.UnsupportedFormat, match="TIFF compressed with JPEG"):
-        changed(data)
 
 
-@pytest.mark.parametrize("mode", ["1", "P", "CMYK", "LAB"])
-def test_other_tiffs_are_read_or_named(mode: str, portrait: Image.Image) -> None:
-    if mode == "LAB":
-        data = tiff_of(np.asarray(portrait), photometric="cielab")
-        with pytest.raises(codecs.UnsupportedFormat, match="colour space CIELAB"):
-            codecs.decode(data, NO_LIMIT)
+def blocks_of(change: np.ndarray) -> np.ndarray:
+    """Where the 8 x 8 blocks that `change` touches lie."""
+    padded = np.pad(change, [(0, -side % 8) for side in change.shape])
+    touched = padded.reshape(len(padded) // 8, 8, -1, 8).any(axis=(1, 3))
+    return np.kron(touched, np.ones((8, 8), bool))[: len(change), : change.shape[1]]
+
+
+@pytest.mark.parametrize("kind", ["grey", "rgb", "ycbcr"])
+@pytest.mark.parametrize("layout", ["shared tables", "strips", "tiles"])
+def test_jpeg_in_tiff_changes_in_its_blocks_alone(
+    kind: str, layout: str, portrait: Image.Image
+) -> None:
+    data = jpeg_tiff(kind, layout, portrait)
+    assert len(page_of(data).dataoffsets) > 1
+    change = box_change(data)
+    coded = codecs.encode(data, change)
+    found, inside = difference(data, coded.data), blocks_of(change)
+    assert not found[~inside].any()
+    assert found[BOX].mean() == pytest.approx(LEVEL, abs=3)
+    assert coded.notes == ()
+    before, after = page_of(data), page_of(coded.data)
+    assert after.jpegtables == before.jpegtables
+    assert bool(before.jpegtables) == (layout == "shared tables")
+    with Image.open(io.BytesIO(data)) as old, Image.open(io.BytesIO(coded.data)) as new:
+        # Another reader, which goes on with the tables of the strip before.
+        seen = np.asarray(new.convert("RGB")).astype(int) - np.asarray(old.convert("RGB"))
+    assert not seen[~inside].any()
+    assert seen[BOX].mean() == pytest.approx(LEVEL, abs=3)
+
+
+def test_shared_huffman_tables_that_lack_a_code(portrait: Image.Image) -> None:
+    """Those of a picture of one colour: then every strip gets tables of its own."""
+    flat = Image.new("L", (64, 64), 90)
+    parts = segments.split(saved(flat, "JPEG", optimize=True))[0]
+    shared = [part for part in parts if part.marker in (0xDB, 0xC4)]
+    rest = segments.join([p for p in parts if p not in shared and not p.is_metadata])
+    out = io.BytesIO()
+    tables = segments.join(shared)
+    with tifffile.TiffWriter(out) as writer:
+        writer.write(
+            iter([rest, rest]),
+            shape=(128, 64),
+            dtype=np.uint8,
+            rowsperstrip=64,
+            photometric="minisblack",
+            compression="jpeg",
+            jpegtables=tables,
+        )
+    data = out.getvalue()
+    change = np.zeros((128, 64), np.float32)
+    change[70:120, 8:50] = np.asarray(portrait.convert("L"))[:50, :42] / 4
+    coded = codecs.encode(data, change).data
+    found, inside = difference(data, coded)[..., 0], blocks_of(change)
+    assert not found[~inside].any()
+    assert np.abs(found - change)[inside].mean() < 5
+    np.testing.assert_array_equal(
+        np.asarray(opened(coded)), codecs.decode(coded, NO_LIMIT).pixels[..., 0]
+    )
+
+
+def test_progressive_jpegs_in_a_tiff_are_unsupported(portrait: Image.Image) -> None:
+    grey = portrait.convert("L")
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        writer.write(
+            iter([saved(grey, "JPEG", progressive=True)]),
+            shape=grey.size[::-1],
+            dtype=np.uint8,
+            rowsperstrip=grey.height,
+            photometric="minisblack",
+            compression="jpeg",
+        )
+    with pytest.raises(codecs.UnsupportedFormat, match="not baseline"):
+        changed(out.getvalue())
+
+
+@pytest.mark.parametrize("kind", ["raw", "tiff_lzw", "packbits", "grey of 4 bits"])
+def test_tiff_with_few_colours_takes_its_own(kind: str, portrait: Image.Image) -> None:
+    if kind == "grey of 4 bits":
+        data = grey_of_four_bits(portrait)
+    else:
+        data = saved(portrait.quantize(200), "TIFF", compression=kind)
+    coded = changed(data)
+    before, after = page_of(data), page_of(coded.data)
+    assert coded.notes == ()
+    assert after.bitspersample == before.bitspersample
+    assert after.photometric == before.photometric
+    np.testing.assert_array_equal(after.colormap, before.colormap)
+    same = np.ones(before.shape, bool)
+    same[BOX] = False
+    np.testing.assert_array_equal(before.asarray()[same], after.asarray()[same])
+    assert difference(data, coded.data)[BOX].mean() == pytest.approx(LEVEL, abs=5)
+    np.testing.assert_array_equal(  # another reader
+        np.asarray(opened(coded.data).convert("RGB")), codecs.decode(coded.data, NO_LIMIT).pixels
+    )
+
+
+def grey_of_four_bits(image: Image.Image) -> bytes:
+    numbers = np.pad(np.asarray(image.convert("L")) >> 4, [(0, 0), (0, image.width % 2)])
+    return tiff_of(
+        iter([(numbers[:, ::2] << 4 | numbers[:, 1::2]).tobytes()]),
+        shape=image.size[::-1],
+        dtype=np.uint8,
+        bitspersample=4,
+        photometric="minisblack",
+        rowsperstrip=image.height,
+    )
+
+
+@pytest.mark.parametrize("mode", ["1 bit", "fax", "LAB", "float"])
+def test_tiffs_that_cannot_be_written_are_named(mode: str, portrait: Image.Image) -> None:
+    pixels = np.asarray(portrait)
+    if mode in ("1 bit", "fax"):
+        data = saved(portrait.convert("1"), "TIFF", compression="group4" if mode == "fax" else None)
+        assert codecs.decode(data, NO_LIMIT).pixels.shape == pixels.shape  # without a face: copied
+        with pytest.raises(codecs.UnsupportedFormat, match=r"black and white|CCITTFAX4"):
+            changed(data)
         return
-    image = portrait.convert(mode)
+    if mode == "LAB":
+        data, reason = tiff_of(pixels, photometric="cielab"), "colour space CIELAB"
+    else:
+        data, reason = tiff_of(pixels / np.float32(255), photometric="rgb"), "TIFF of 32 bits"
+    with pytest.raises(codecs.UnsupportedFormat, match=reason):
+        codecs.decode(data, NO_LIMIT)
+
+
+def test_cmyk_tiff_is_near(portrait: Image.Image) -> None:
+    image = portrait.convert("CMYK")
     data = saved(image, "TIFF")
     seen = codecs.decode(data, NO_LIMIT).pixels
     assert np.abs(seen - np.asarray(image.convert("RGB")).astype(int)).mean() < 2
-    if mode == "CMYK":
-        assert_near(data, changed(data).data, outside=0.01, inside=2)
-    else:
-        with pytest.raises(codecs.UnsupportedFormat, match="TIFF of"):
-            changed(data)
+    assert_near(data, changed(data).data, outside=0.01, inside=2)
 
 
 def test_pages_that_form_a_loop_are_damage(portrait: Image.Image) -> None:

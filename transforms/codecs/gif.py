@@ -9,6 +9,7 @@ from PIL import Image
 
 from transforms.codecs import carve, xmp
 from transforms.codecs.errors import CodecError, UnsupportedFormat
+from transforms.codecs.palette import dithered
 from transforms.codecs.photo import (
     NO_LIMIT,
     DecodedPhoto,
@@ -34,11 +35,7 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
-
-    The change is spread by error diffusion (Floyd and Steinberg 1976), so that it holds on
-    average where the table has no colour for a single pixel.
-    """
+    """See `transforms.codecs.encode`."""
     image = _opened(data, NO_LIMIT)
     blocks, end = _blocks(data)
     palette = bytes(image.palette.palette) if image.mode == "P" and image.palette else _GREYS
@@ -76,16 +73,8 @@ def _nearest(
 ) -> np.ndarray:
     table = np.frombuffer(palette, np.uint8).reshape(-1, 3)
     usable = np.array([index for index in range(len(table)) if index != transparent])
-    colours = Image.new("P", (1, 1))
-    # Unused places of the table repeat its first colour, and so never win.
-    filled = np.resize(table[usable[0]], (256, 3)).astype(np.uint8)
-    filled[: len(usable)] = table[usable]
-    colours.putpalette(filled.tobytes())
-    wanted = Image.fromarray(with_change(np.asarray(image.convert("RGB")), change))
-    found = wanted.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG)
-    places = np.resize(usable[:1], 256)
-    places[: len(usable)] = usable
-    return places[np.asarray(found)].astype(np.uint8)
+    wanted = with_change(np.asarray(image.convert("RGB")), change)
+    return usable[dithered(wanted, table[usable])].astype(np.uint8)
 
 
 def _image_block(block: bytes, indices: np.ndarray, palette: bytes) -> bytes:

@@ -56,9 +56,10 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     if any(segment.marker in _LOSSLESS_OR_ARITHMETIC for segment in original):
         raise UnsupportedFormat("arithmetic or lossless JPEG")
     image = open_image(data, _FORMATS, NO_LIMIT)
-    assert isinstance(image, JpegImagePlugin.JpegImageFile)  # as an MPO is, too
     changes = _component_changes(image, original, as_stored(change, read_orientation(image)))
-    coded = _spliced(original, changes, image.quantization)
+    # libjpeg reads the colour space off these two; all else could only confuse it.
+    bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
+    coded = with_changes(bare, changes)
     body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
     body = _with_tables(body, original)
     shown = [s for s in original if s.marker in (APP0, APP14)] + body
@@ -81,15 +82,18 @@ def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     if video := carve.VIDEO.search(rest):
         rest, parts = rest[: video.start()], [_without_motion(part) for part in parts]
         notes.append("embedded video removed")
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as photo:
-        photo.draft("RGB", (512, 512))
-        for at, part in enumerate(parts):
-            tiff = part.payload[len(exif.HEADER) :]
-            is_exif = part.marker == APP1 and part.payload.startswith(exif.HEADER)
-            if is_exif and exif.shows_another(tiff, photo):
-                tiff, done = exif.cloak_pictures(tiff, photo)
-                parts[at] = Segment(APP1, exif.HEADER + tiff)
-                notes += [f"{note}: it showed another picture" for note in done]
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as photo:
+            photo.draft("RGB", (512, 512))
+            for at, part in enumerate(parts):
+                tiff = part.payload[len(exif.HEADER) :]
+                is_exif = part.marker == APP1 and part.payload.startswith(exif.HEADER)
+                if is_exif and exif.shows_another(tiff, photo):
+                    tiff, done = exif.cloak_pictures(tiff, photo)
+                    parts[at] = Segment(APP1, exif.HEADER + tiff)
+                    notes += [f"{note}: it showed another picture" for note in done]
+    except DAMAGE as error:
+        raise CodecError(f"damaged or cut off ({error})") from error
     return (segments.join(parts) + rest if notes else data), tuple(notes)
 
 
@@ -155,22 +159,31 @@ def _is_adobe(segment: Segment) -> bool:
     return segment.marker == APP14 and segment.payload.startswith(b"Adobe")
 
 
-def _spliced(
-    original: list[Segment], changes: list[np.ndarray], tables: dict[int, list[int]]
-) -> bytes:
-    """The image with changes added to the coefficients of its first components, no metadata.
+class NoCode(CodecError):
+    """The given Huffman tables lack a code for a new coefficient."""
+
+
+def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bool = True) -> bytes:
+    """A JPEG with changes added to the coefficients of its first components.
 
     Args:
+        parts: the segments of the image, whole.
         changes: float32 (H, W) each, in stored orientation.
-        tables: quantisation steps by their number, 64 each, row by row.
+        own_tables: with Huffman tables made for it; else with those that it has.
+
+    Raises:
+        UnsupportedFormat: a component that takes a change is smaller than the first one.
+        NoCode: see there.
+        CodecError: damaged.
     """
-    # libjpeg reads the colour space off these two; all else could only confuse it.
-    bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
-    progressive = any(segment.marker in _PROGRESSIVE for segment in original)
+    progressive = any(segment.marker in _PROGRESSIVE for segment in parts)
     with tempfile.TemporaryDirectory(prefix="photoveil-") as folder:
         source, target = Path(folder, "source.jpg"), Path(folder, "target.jpg")
-        source.write_bytes(segments.join(bare))
+        source.write_bytes(segments.join(parts))
         try:
+            with Image.open(source, formats=("JPEG",)) as header:
+                assert isinstance(header, JpegImagePlugin.JpegImageFile)
+                tables = header.quantization
             coded = jpegio.read(source)
             planes = coded.coef_arrays
             for component, plane, change in zip(coded.comp_info, planes, changes, strict=False):
@@ -178,14 +191,16 @@ def _spliced(
                     raise UnsupportedFormat("RGB or CMYK JPEG with subsampled colours")
                 steps = np.reshape(tables[component.quant_tbl_no], (_BLOCK, _BLOCK))
                 _add_to_plane(plane, steps.astype(np.float32), change)
-            for number, component in enumerate(coded.comp_info):
+            for number, component in enumerate(coded.comp_info if own_tables else ()):
                 # Unset where the first scan of a progressive file leaves a component out.
                 component.dc_tbl_no = component.ac_tbl_no = min(number, 1)
-            # The original's Huffman tables may lack a code for a new coefficient.
-            coded.optimize_coding = True
+            coded.optimize_coding = own_tables
             restarts = coded.restart_interval > 0
             coded.progressive_mode = progressive and restarts
             coded.write(target)
+            # libjpeg-turbo does not look whether a given table has a code for all that it writes.
+            if not own_tables and not _holds(target, planes):
+                raise NoCode("the JPEG's Huffman tables lack a code")
         except CodecError:
             raise
         except (*DAMAGE, RuntimeError) as error:  # libjpeg's own errors are RuntimeErrors
@@ -195,6 +210,14 @@ def _spliced(
         # Better scans than libjpeg's, but without restart markers.
         data = mozjpeg_lossless_optimization.optimize(data)
     return data
+
+
+def _holds(path: Path, planes: list[np.ndarray]) -> bool:
+    try:
+        written = jpegio.read(path).coef_arrays
+    except RuntimeError:
+        return False
+    return all(np.array_equal(new, wanted) for new, wanted in zip(written, planes, strict=True))
 
 
 def _with_tables(coded: list[Segment], original: list[Segment]) -> list[Segment]:

@@ -16,9 +16,10 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from transforms.codecs import carve, photoshop, xmp
+from transforms.codecs import carve, photoshop, tiff_jpeg, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, upright
+from transforms.codecs.palette import dithered
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -33,8 +34,8 @@ _MOST_SAMPLES = 5  # CMYK and alpha; a guard against bombs of a thousand channel
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _RAW_PHOTOMETRICS = {32803, 34892}  # a colour filter array, linear raw
 _RAW_MAKES = {"NIKON": "NEF", "SONY": "ARW", "PENTAX": "PEF", "SAMSUNG": "SRW", "EPSON": "ERF"}
-_NONE, _LZW, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZMA, _ZSTD = (
-    1, 5, 8, 32946, 32773, 34925, 50000,
+_NONE, _LZW, _JPEG, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZMA, _ZSTD = (
+    1, 5, 7, 8, 32946, 32773, 34925, 50000,
 )  # fmt: skip
 _PACKERS = {
     _NONE: lambda rows: rows.tobytes(),
@@ -183,12 +184,9 @@ def _samples(page: tifffile.TiffPage) -> np.ndarray:
 def upright_rgb(page: tifffile.TiffPage) -> np.ndarray:
     """uint8 (H, W, 3), as seen."""
     pixels, kind = _samples(page), int(page.photometric)
-    if kind == _PALETTE:
-        pixels = np.moveaxis(page.colormap, 0, -1)[pixels[..., 0]]
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
-    elif page.dtype == np.uint8 and page.bitspersample < 8 and kind != _PALETTE:
-        pixels = pixels * np.uint8(255 // ((1 << page.bitspersample) - 1))
+    if kind == _PALETTE or page.bitspersample < 8:
+        rgb = _table(page)[pixels[..., 0].astype(np.uint8)]
+        return upright(rgb, _orientation(page))
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if kind in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
@@ -197,50 +195,41 @@ def upright_rgb(page: tifffile.TiffPage) -> np.ndarray:
     elif kind == _CMYK:
         ink = 255 - pixels[..., :4].astype(np.uint16)
         rgb = (ink[..., :3] * ink[..., 3:] // 255).astype(np.uint8)
-    elif kind in (_RGB, _PALETTE) or (kind == _YCBCR and page.compression == 7):
+    elif kind == _RGB or (kind == _YCBCR and page.compression == _JPEG):
         rgb = pixels[..., :3]  # JPEG's own colours are turned into RGB by its decoder
     else:
         raise UnsupportedFormat(f"TIFF in the colour space {page.photometric.name}")
     return upright(rgb, _orientation(page))
 
 
+def _table(page: tifffile.TiffPage) -> np.ndarray:
+    """uint8 (n, 3): what the numbers of a palette, or greys of less than 8 bits, look like.
+
+    Raises:
+        UnsupportedFormat: neither of these.
+    """
+    kind, depth = int(page.photometric), page.bitspersample
+    if page.samplesperpixel == 1 and depth <= 8:
+        if kind == _PALETTE:
+            return (np.moveaxis(page.colormap, 0, -1) >> 8).astype(np.uint8)
+        if kind in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
+            greys = np.arange(1 << depth) * 255 // ((1 << depth) - 1)
+            shown = greys[::-1] if kind == _WHITE_IS_ZERO else greys
+            return np.repeat(shown.astype(np.uint8)[:, np.newaxis], 3, axis=1)
+    raise UnsupportedFormat(f"TIFF of {depth} bits in the colour space {page.photometric.name}")
+
+
 def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> None:
     """Write the strips or tiles anew that `change`, in stored orientation, touches."""
     if not change.any():
         return
-    kind, depth = int(page.photometric), page.bitspersample
-    pack = _PACKERS.get(int(page.compression))
-    if pack is None:
-        raise UnsupportedFormat(f"TIFF compressed with {page.compression.name}")
-    if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK) or depth not in (8, 16):
-        raise UnsupportedFormat(f"TIFF of {depth} bits in the colour space {page.photometric.name}")
-    if page.predictor not in (1, 2) or page.fillorder != 1:
-        raise UnsupportedFormat("TIFF with an unusual predictor or order of bits")
-    pixels = _samples(page)
-    if kind == _CMYK:
-        most = pixels.dtype.type((1 << depth) - 1)
-        paper = np.maximum(most - pixels[..., 3], most // 8) / most
-        changed = with_change(pixels, -change / paper, 3, depth)
-    else:
-        colours = 3 if kind == _RGB else 1
-        sign = -1 if kind == _WHITE_IS_ZERO else 1
-        changed = with_change(pixels, sign * change, colours, depth)
     stream = page.parent.filehandle
     spans = zip(page.dataoffsets, page.databytecounts, strict=True)
     if any(offset + count > stream.size for offset, count in spans):
         raise CodecError("damaged or cut off (pixels are missing)")
+    coded = _jpegs(page, change) if page.compression == _JPEG else _packed(page, change)
     offsets, counts = list(page.dataoffsets), list(page.databytecounts)
-    order = page.parent.byteorder
-    for index, (plane, rows, columns) in enumerate(_segments(page)):
-        if not change[rows, columns].any():
-            continue
-        part = np.ascontiguousarray(changed[rows, columns, plane])
-        if page.is_tiled:
-            missing = (page.tilelength - part.shape[0], page.tilewidth - part.shape[1])
-            part = np.pad(part, [(0, missing[0]), (0, missing[1]), (0, 0)], "edge")
-        if page.predictor == 2:
-            part[:, 1:] -= part[:, :-1].copy()
-        packed = bytes(pack(part.astype(part.dtype.newbyteorder(order))))
+    for index, packed in coded.items():
         stream.seek(offsets[index])
         if len(packed) <= counts[index]:
             stream.write(packed.ljust(counts[index], b"\0"))
@@ -265,6 +254,76 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> None:
         if tuple(values) != tuple(old):
             wide = max(values) > 0xFFFF and tag.dtype == 3
             tag.overwrite(values if len(values) > 1 else values[0], dtype=4 if wide else None)
+
+
+def _jpegs(page: tifffile.TiffPage, change: np.ndarray) -> dict[int, bytes]:
+    """The touched strips or tiles of a page compressed as JPEG, by their number."""
+    kind = int(page.photometric)
+    if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR) or page.bitspersample != 8:
+        raise UnsupportedFormat(f"TIFF of JPEGs in the colour space {page.photometric.name}")
+    planes = 3 if kind == _RGB else 1  # that take the change
+    sign = -1 if kind == _WHITE_IS_ZERO else 1
+    changes = {}
+    for index, (plane, rows, columns) in enumerate(_segments(page)):
+        part = sign * change[rows, columns]
+        if part.any() and (plane.start or 0) < planes:
+            changes[index] = [part] * (planes if plane == slice(None) else 1)
+    stream, parts = page.parent.filehandle, []
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        stream.seek(offset)
+        parts.append(stream.read(count))
+    return tiff_jpeg.changed(parts, page.jpegtables or b"", changes)
+
+
+def _packed(page: tifffile.TiffPage, change: np.ndarray) -> dict[int, bytes]:
+    """The touched strips or tiles of a page compressed without loss, by their number."""
+    pack = _PACKERS.get(int(page.compression))
+    if pack is None:
+        raise UnsupportedFormat(f"TIFF compressed with {page.compression.name}")
+    if page.predictor not in (1, 2) or page.fillorder != 1:
+        raise UnsupportedFormat("TIFF with an unusual predictor or order of bits")
+    changed, coded = _changed(page, change), {}
+    order = page.parent.byteorder
+    for index, (plane, rows, columns) in enumerate(_segments(page)):
+        if not change[rows, columns].any():
+            continue
+        part = np.ascontiguousarray(changed[rows, columns, plane])
+        if page.is_tiled:
+            missing = (page.tilelength - part.shape[0], page.tilewidth - part.shape[1])
+            part = np.pad(part, [(0, missing[0]), (0, missing[1]), (0, 0)], "edge")
+        if page.predictor == 2:
+            part[:, 1:] -= part[:, :-1].copy()
+        if page.bitspersample < 8:
+            part = _with_bits(part[..., 0], page.bitspersample)
+        coded[index] = bytes(pack(part.astype(part.dtype.newbyteorder(order))))
+    return coded
+
+
+def _changed(page: tifffile.TiffPage, change: np.ndarray) -> np.ndarray:
+    """The samples as stored, (H, W, samples), with the change."""
+    kind, depth, pixels = int(page.photometric), page.bitspersample, _samples(page)
+    if depth == 1:
+        raise UnsupportedFormat("TIFF of black and white alone, which has no shades to change")
+    if kind == _PALETTE or depth < 8:
+        table, places = _table(page), pixels[..., 0].astype(np.uint8)
+        found = dithered(with_change(table[places], change), table)
+        return np.where(np.abs(change) > 0.5, found, places)[..., np.newaxis]
+    if depth not in (8, 16):
+        raise UnsupportedFormat(f"TIFF of {depth} bits in the colour space {page.photometric.name}")
+    if kind == _CMYK:
+        most = pixels.dtype.type((1 << depth) - 1)
+        paper = np.maximum(most - pixels[..., 3], most // 8) / most
+        return with_change(pixels, -change / paper, 3, depth)
+    if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+        raise UnsupportedFormat(f"TIFF in the colour space {page.photometric.name}")
+    sign = -1 if kind == _WHITE_IS_ZERO else 1
+    return with_change(pixels, sign * change, 3 if kind == _RGB else 1, depth)
+
+
+def _with_bits(numbers: np.ndarray, depth: int) -> np.ndarray:
+    """Numbers of less than 8 bits, uint8 (H, W), in rows of whole bytes."""
+    bits = numbers[..., np.newaxis] >> np.arange(depth - 1, -1, -1, dtype=np.uint8) & 1
+    return np.packbits(bits.reshape(len(numbers), -1), axis=1)
 
 
 def _segments(page: tifffile.TiffPage) -> Iterator[tuple[slice, slice, slice]]:

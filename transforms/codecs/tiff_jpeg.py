@@ -1,0 +1,66 @@
+"""JPEG in TIFF (TIFF Technical Note 2, compression 7): each strip or tile is a JPEG of its own, but
+for tables that stand once in the page's tag JPEGTables.
+
+As in a JPEG file, only the coefficients under the cloak change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from transforms.codecs import jpeg, segments
+from transforms.codecs.errors import CodecError, UnsupportedFormat
+
+_BASELINE, _EXTENDED, _DHT = 0xC0, 0xC1, 0xC4
+_FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, 0xCC}
+
+
+def changed(
+    parts: Sequence[bytes], tables: bytes, changes: Mapping[int, list[np.ndarray]]
+) -> dict[int, bytes]:
+    """The strips or tiles to write anew, by their number.
+
+    Where they rely on the shared Huffman tables, these are used. They may lack a code for a new
+    coefficient; then every one gets tables of its own, and not the changed ones alone: libtiff
+    goes on with the tables of the one that it read last.
+
+    Args:
+        parts: all strips or tiles of a page.
+        tables: the tag JPEGTables, or nothing.
+        changes: by number, what to add to the first components: float32 (H, W) each.
+
+    Raises:
+        UnsupportedFormat: progressive, lossless or arithmetic.
+        CodecError: damaged.
+    """
+    shared = segments.split(tables)[0] if tables else []
+    bodies = [segments.split(part)[0] if part else [] for part in parts]
+    for body in bodies:
+        if {s.marker for s in body} & _FRAMES - {_BASELINE, _EXTENDED}:
+            raise UnsupportedFormat("TIFF of JPEGs that are not baseline")
+    if not all(any(s.marker == _DHT for s in body) for body in bodies if body):
+        try:
+            return {
+                n: _coded(shared, bodies[n], change, own_tables=False)
+                for n, change in changes.items()
+            }
+        except jpeg.NoCode:
+            everywhere = {n: changes.get(n, []) for n, body in enumerate(bodies) if body}
+            return {n: _coded(shared, bodies[n], c, True) for n, c in everywhere.items()}
+    return {n: _coded(shared, bodies[n], change, True) for n, change in changes.items()}
+
+
+def _coded(
+    shared: list[segments.Segment],
+    body: list[segments.Segment],
+    change: list[np.ndarray],
+    own_tables: bool,
+) -> bytes:
+    if not body:
+        raise CodecError("damaged or cut off (a strip or tile is empty)")
+    coded = segments.split(jpeg.with_changes(shared + body, change, own_tables))[0]
+    new = {segments.SOS, _DHT} if own_tables else {segments.SOS}
+    kept = [s for s in body if s.marker not in (segments.SOS, _DHT)]
+    return segments.join(kept + [s for s in coded if s.marker in new])
