@@ -27,8 +27,9 @@ from PIL import ExifTags, Image
 from rich.console import Console
 from rich.table import Table
 
-from transforms import codecs, leaks
+from transforms import codecs
 from transforms.codecs.orientation import as_stored
+from transforms.hidden import hidden
 
 _MAX_PIXELS = 250_000_000
 _SIDE, _LEVELS, _BLOCK = 96, 20, 8
@@ -112,8 +113,7 @@ def _tags(data: bytes) -> Any:
 
 def _pictures(data: bytes) -> set[bytes]:
     return {
-        one.where.encode() if one.pixels is None else one.pixels.tobytes()
-        for one in leaks.hidden(data)
+        one.where.encode() if one.pixels is None else one.pixels.tobytes() for one in hidden(data)
     }
 
 

@@ -383,7 +383,7 @@ def verify(
             _load_tensorflow(verbose, console)
             from pipeline.leak_job import leak_job
 
-            wrong = bool(leak_job(output, library.source, console).found)
+            wrong = not leak_job(output, library.source, console).is_well
         else:
             from pipeline.verify_job import verify_job
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from pipeline import manifest
 from pipeline.study import manifest_folder, real_names
-from transforms import assets, codecs, storage
+from transforms import apart, assets, codecs, storage
+from transforms.apart import ReadLimits
 from transforms.cloak.visibility import Box, at_viewing_size, face_region
 from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
 from transforms.evaluate.contact_sheet import Shown, contact_sheet
@@ -22,6 +23,7 @@ from transforms.evaluate.tracker import Finding, Published, Study, track
 from transforms.evaluate.visibility import Visibility, visibility
 from transforms.faces.detect import load_retinaface
 from transforms.faces.parameters import DetectorParameters
+from transforms.guarded import failure
 from transforms.recognisers import load_recogniser
 
 _MAX_PIXELS = 250_000_000
@@ -106,6 +108,8 @@ def evaluate_library(
             faces += list(_visible(row, photo))
         except (OSError, codecs.CodecError) as error:
             problems[photo.written] = str(error)
+        except Exception as error:
+            problems[photo.written] = failure("reading", error).reason
         tick()
     return Evaluation(
         study,
@@ -181,4 +185,4 @@ def _shown(face: SeenFace) -> Shown:
 
 
 def _pixels(path: str) -> np.ndarray:
-    return codecs.decode(storage.read_bytes(path), _MAX_PIXELS).pixels
+    return apart.decode(storage.read_bytes(path), _MAX_PIXELS, ReadLimits()).pixels

@@ -15,25 +15,39 @@ from rich.console import Console
 from pipeline import manifest
 from pipeline.library import FOLDER, LibraryError
 from pipeline.screen import tracked
-from transforms import codecs, storage
+from transforms import apart, codecs, storage
+from transforms.apart import ReadLimits
 from transforms.cloak.surrogates import load_surrogate
 from transforms.discover import discover, printable
 from transforms.faces.detect import Face, detect_faces
 from transforms.faces.handler import FaceDetectorHandler
 from transforms.faces.parameters import DetectorParameters
+from transforms.guarded import failure
 from transforms.leaks import Leak, leaks
 
 _SURROGATE = "mobilefacenet"
 _NO_LIMIT = 1 << 62
+LIMITS = ReadLimits()
+"""Of the process that opens a file."""
+
+Detect = Callable[[np.ndarray], list[Face]]
+Embed = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
 class LeakReport:
-    """checked: files. found: (output, leak). unchecked: (output, why)."""
+    """checked: files. found: (output, leak). gone: outputs that are not there, or whose originals
+    are not. unopened: (output, why)."""
 
     checked: int = 0
     found: list[tuple[str, Leak]] = field(default_factory=list)
-    unchecked: list[tuple[str, str]] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    unopened: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        """True when nothing was found in what is there, and all of it was looked into."""
+        return not self.found and not self.unopened
 
 
 def leak_job(root: str, originals: str, console: Console) -> LeakReport:
@@ -61,29 +75,37 @@ def scan(root: str, originals: str, rows: Iterable[Mapping[str, Any]]) -> LeakRe
     """
     places = {ref.source: ref.path for ref in discover(originals)}
     outputs = {printable(e.relative): e.relative for e in storage.walk(root)}
-    detect, embed = load_judges()
-    report = LeakReport()
+    judges, report = load_judges(), LeakReport()
     for row in rows:
+        source, output = places.get(row["source"]), outputs.get(row["output"])
+        if source is None or output is None:
+            report.gone.append(row["output"])
+            continue
         try:
-            source = storage.read_bytes(places[row["source"]])
-            written = storage.read_bytes(storage.join(root, outputs[row["output"]]))
-            original = codecs.decode(source, _NO_LIMIT)
-            faces = detect(original.pixels)
-            found = leaks(written, original, faces, detect, embed)
-        except KeyError:
-            report.unchecked.append((row["output"], "it or its original is gone"))
+            found = _leaks(source, storage.join(root, output), *judges)
         except codecs.CodecError as error:
-            report.unchecked.append((row["output"], str(error)))
+            report.unopened.append((row["output"], str(error)))
         except OSError as error:
-            report.unchecked.append((row["output"], storage.explain(error)))
+            report.unopened.append((row["output"], storage.explain(error)))
+        except Exception as error:
+            report.unopened.append((row["output"], failure("looking into it", error).reason))
         else:
             report.checked += 1
             report.found += [(row["output"], leak) for leak in found]
     return report
 
 
+def _leaks(source: str, output: str, detect: Detect, embed: Embed) -> list[Leak]:
+    """Args: source, output: paths."""
+    original = apart.decode(storage.read_bytes(source), _NO_LIMIT, LIMITS)
+    data = storage.read_bytes(output)
+    written = apart.decode(data, _NO_LIMIT, LIMITS).pixels
+    pictures = apart.hidden(data, LIMITS)
+    return leaks(pictures, original, written, detect(original.pixels), detect, embed)
+
+
 @cache
-def load_judges() -> tuple[Callable[[np.ndarray], list[Face]], Callable[[np.ndarray], np.ndarray]]:
+def load_judges() -> tuple[Detect, Embed]:
     """The detector and the surrogate, as `transforms.leaks.leaks` takes them."""
     parameters = DetectorParameters()
     detector = FaceDetectorHandler(parameters).load_model()
@@ -108,9 +130,10 @@ def summary(report: LeakReport) -> str:
         ]
     elif report.checked:
         lines.append("No clean face hides in them.")
-    if report.unchecked:
+    if report.gone or report.unopened:
         lines += ["", "Not looked into:"]
-        lines += [f"  {output}: {why}" for output, why in report.unchecked]
+        lines += [f"  {output}: it or its original is gone" for output in report.gone]
+        lines += [f"  {output}: {why}" for output, why in report.unopened]
     return "\n".join(lines)
 
 

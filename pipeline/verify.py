@@ -17,8 +17,10 @@ from typing import Any, Literal
 
 from pipeline.library import FOLDER, MOVING, Library
 from pipeline.manifest import utc
-from transforms import codecs, storage, tables
+from transforms import apart, codecs, storage, tables
+from transforms.apart import ReadLimits
 from transforms.discover import PhotoRef, discover, printable
+from transforms.guarded import failure
 from transforms.storage import Entry
 
 Kind = Literal[
@@ -64,6 +66,8 @@ COLUMNS = (
 _READERS = 8  # files read at once: disks and networks like a queue
 _QUEUED = 1_000  # checks handed out together
 _NO_LIMIT = 1 << 62
+LIMITS = ReadLimits()
+"""Of the process that opens a file."""
 _LITTER = {".ds_store", "thumbs.db", "desktop.ini"}  # of file browsers: it says nothing of photos
 _OWN_FOLDERS = tuple(f"{FOLDER}/{name}/" for name in ("manifest", "runs", "unfinished", "moving"))
 
@@ -208,13 +212,15 @@ def _check_output(row: Row, path: str, decoders: threading.Semaphore | None) -> 
         if hashlib.sha256(data).hexdigest() != wanted:
             return Finding("damaged", name, path=path)
         with decoders:
-            codecs.decode(data, _NO_LIMIT)
-    except codecs.MissingPackage as error:
+            apart.decode(data, _NO_LIMIT, LIMITS)
+    except (codecs.MissingPackage, codecs.TooMuch) as error:  # it need not be damaged
         return Finding("unopened", name, str(error))
     except codecs.CodecError as error:
         return Finding("unreadable", name, str(error), path)
     except OSError as error:
         return Finding("unopened", name, storage.explain(error))
+    except Exception as error:
+        return Finding("unopened", name, failure("reading", error).reason)
     return None
 
 

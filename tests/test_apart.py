@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline import leak_job, manifest, verify
 from tests.archives import Archive, photos_of
+from tests.commands import invoked
 from transforms import apart, assets, codecs
 from transforms.apart import ReadLimits
+from transforms.evaluate.conditions import AS_WRITTEN
+from transforms.evaluate.embedding import Embedder
+from transforms.faces.parameters import DetectorParameters
+from transforms.hidden import hidden
+from transforms.recognisers import load_recogniser
 
 LIMITS = ReadLimits()
 KILLERS = {
@@ -28,6 +37,7 @@ KILLERS = {
 def killers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The codecs of the children are those of `tests.killers`."""
     monkeypatch.setattr(apart, "CODECS", "tests.killers")
+    monkeypatch.setattr(apart, "HIDDEN", "tests.killers")
     idle: list[Any] = []
     monkeypatch.setattr(apart, "_idle", idle)
     yield
@@ -44,8 +54,9 @@ def photo(how: str = "") -> bytes:
 @pytest.mark.parametrize("how", KILLERS)
 def test_what_kills_is_said_and_the_next_photo_is_read(killers: None, how: str) -> None:
     limits, reason = KILLERS[how]
-    with pytest.raises(codecs.CodecError, match=reason):
+    with pytest.raises(codecs.CodecError, match=reason) as raised:
         apart.decode(photo(how), 10**6, limits)
+    assert isinstance(raised.value, codecs.TooMuch) == (how != "segfault")
     assert apart.decode(photo(), 10**6, LIMITS).pixels.shape == (48, 64, 3)
 
 
@@ -70,6 +81,8 @@ def test_the_same_comes_from_the_child_as_from_the_codecs() -> None:
     assert apart.encode(data, change, True, LIMITS) == codecs.encode(data, change)
     assert apart.tidied(data, LIMITS) == codecs.tidied(data)
     assert apart.without_names(data, LIMITS) == codecs.without_names(data)
+    found, same_found = apart.hidden(data, LIMITS), hidden(data)  # its thumbnail
+    assert [one.where for one in found] == [one.where for one in same_found] != []
     with pytest.raises(codecs.UnsupportedFormat, match="no picture format"):
         apart.decode(b"text", 10**8, LIMITS)
 
@@ -93,3 +106,62 @@ def test_a_run_passes_over_what_kills(
     assert "SIGSEGV" in rows["a.jpg"]["reason"] and "SIGSEGV" in rows["b.jpg"]["reason"]
     assert list(photos_of(archive)) == ["d.jpg"]
     assert archive.plan().refs == []  # they are not tried for ever
+
+
+@pytest.fixture
+def hostile(killers: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Archive:
+    """A library whose outputs were exchanged, its manifest too, for what kills when opened."""
+    archive = Archive(tmp_path)
+    archive.photos.mkdir()
+    names = ("sound", "segfault", "hang", "memory", "killed", "carving.")
+    for number, name in enumerate(names):
+        out = io.BytesIO()
+        Image.new("RGB", (64, 48), (9 * number, 0, 0)).save(out, "JPEG")
+        (archive.photos / f"{name}.jpg").write_bytes(out.getvalue())
+    archive.run()
+    rows = archive.rows()
+    for name in names[1:]:
+        output = archive.out / f"{name}.jpg"
+        data = output.read_bytes() + name.rjust(8, ".").encode()
+        output.write_bytes(data)
+        rows[output.name] |= {
+            "output_sha256": hashlib.sha256(data).hexdigest(),
+            "output_size": len(data),
+        }
+    library = archive.library
+    manifest.write_part(list(rows.values()), library.manifest, library.scratch, "9")
+    for module in (verify, leak_job):
+        monkeypatch.setattr(module, "LIMITS", ReadLimits(max_seconds=1, max_memory_gigabytes=1))
+    return archive
+
+
+def test_verify_reports_what_kills(hostile: Archive) -> None:
+    command = ["verify", hostile.out, "--state", hostile.state]
+    code, said = invoked(*command, "--leaks")
+    assert code == 3
+    assert "1 files looked into." in said
+    kills = {
+        "segfault": "damaged in a way that crashes the library that reads it (SIGSEGV)",
+        "hang": "takes more than 1 seconds",
+        "memory": "takes more memory than 1 GB",
+        "killed": "takes more memory than there is",
+    }
+    for name, why in {**kills, "carving.": kills["segfault"]}.items():
+        assert f"{name}.jpg: {why}" in said
+    code, said = invoked(*command, "--repair")
+    assert code == 3
+    assert "1  cloaked files that cannot be opened:" in said
+    assert "3  cloaked files that cannot be checked here:" in said
+    for name, why in kills.items():
+        assert f"{name}.jpg: {why}" in said
+    assert not (hostile.out / "segfault.jpg").exists()
+    assert (hostile.out / "hang.jpg").exists()  # it need not be damaged
+
+
+def test_the_evaluation_passes_over_what_kills(killers: None, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo("segfault"))
+    recogniser, parameters = load_recogniser("mobilefacenet"), DetectorParameters()
+    embedder = Embedder([recogniser], lambda pixels: np.zeros((0, 16)), parameters)
+    path = str(tmp_path / "a.jpg")
+    assert np.isnan(embedder.embed([path], AS_WRITTEN)["mobilefacenet"]).all()
+    assert "SIGSEGV" in embedder.unreadable[path]

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transforms import codecs, leaks
+from transforms import codecs
 from transforms.codecs import segments
 from transforms.codecs.segments import APP1, APP13, Segment
+from transforms.hidden import hidden
 
 MOST_PIXELS = 1_000_000
 XMP = (
@@ -107,7 +108,7 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
 @given(choice=st.data())
 def test_damage_gives_a_result_or_a_reason(kind: str, choice: st.DataObject) -> None:
     data = choice.draw(damaged(sound(kind)))
-    for look in (codecs.without_names, codecs.tidied, leaks.hidden):
+    for look in (codecs.without_names, codecs.tidied, hidden):
         with contextlib.suppress(codecs.CodecError):
             look(data)
     try:

@@ -21,10 +21,12 @@ from PIL import Image
 
 from pipeline.leak_job import load_judges
 from tests.commands import invoked
-from transforms import codecs, leaks
+from transforms import codecs
 from transforms.codecs import bmff, riff, segments
 from transforms.codecs.segments import APP0, APP1, APP2, APP13, COM, Segment
 from transforms.faces.detect import Face
+from transforms.hidden import hidden
+from transforms.leaks import Leak, leaks
 
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
@@ -258,9 +260,12 @@ def faces_in(picture: bytes, size: tuple[int, int]) -> list[Face]:
     return load_judges()[0](np.asarray(Image.frombytes("RGB", size, picture)))
 
 
-def scan(data: bytes, clean: Image.Image) -> list[leaks.Leak]:
-    original = codecs.DecodedPhoto("PNG", np.asarray(clean), 1)
-    return leaks.leaks(data, original, faces_in(clean.tobytes(), clean.size), *load_judges())
+def scan(data: bytes, clean: Image.Image, orientation: int = 1) -> list[Leak]:
+    """What the scanner says of a file whose original is `clean`, as seen."""
+    original = codecs.DecodedPhoto("PNG", np.asarray(clean), orientation)
+    faces = faces_in(clean.tobytes(), clean.size)
+    written = codecs.decode(data, 10**9).pixels
+    return leaks(hidden(data), original, written, faces, *load_judges())
 
 
 @pytest.mark.parametrize("kind", BUILDERS)
@@ -294,12 +299,10 @@ def test_turned_thumbnail_is_seen(photos: tuple[Image.Image, Image.Image]) -> No
     small = jpeg(stored[0].resize((150, 120)))
     block = piexif.dump({**tags, "thumbnail": small})
     careless = jpeg(stored[1], exif=block)
-    original = codecs.decode(jpeg(stored[0], exif=block), 10**9)
-    faces, judges = faces_in(clean.tobytes(), clean.size), load_judges()
-    assert [x.what for x in leaks.leaks(careless, original, faces, *judges)] == ["clean face"]
+    assert [leak.what for leak in scan(careless, clean, 6)] == ["clean face"]
     change = np.asarray(cloaked).astype(np.float32) - np.asarray(clean)
     written = codecs.encode(jpeg(stored[0], exif=block), change.mean(axis=2)).data
-    assert leaks.leaks(written, original, faces, *judges) == []
+    assert scan(written, clean, 6) == []
 
 
 def verified(library: Path) -> tuple[int, str]:

@@ -27,10 +27,11 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from transforms.codecs.errors import CodecError
+from transforms.codecs.errors import CodecError, TooMuch
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto
+from transforms.hidden import Hidden
 
-CODECS = "transforms.codecs"
+CODECS, HIDDEN = "transforms.codecs", "transforms.hidden"
 _GIGA = 1_000_000_000
 
 
@@ -49,24 +50,29 @@ class ReadLimits:
 
 def decode(data: bytes, max_pixels: int, limits: ReadLimits) -> DecodedPhoto:
     """As `transforms.codecs.decode`; CodecError also where the photo takes too much or kills."""
-    return _call("decode", limits, data, max_pixels)
+    return _call(CODECS, "decode", limits, data, max_pixels)
 
 
 def encode(
     data: bytes, change: np.ndarray, rebuild_thumbnails: bool, limits: ReadLimits
 ) -> EncodedPhoto:
     """As `transforms.codecs.encode`; likewise."""
-    return _call("encode", limits, data, change, rebuild_thumbnails)
+    return _call(CODECS, "encode", limits, data, change, rebuild_thumbnails)
 
 
 def without_names(data: bytes, limits: ReadLimits) -> tuple[bytes, int]:
     """As `transforms.codecs.without_names`; likewise."""
-    return _call("without_names", limits, data)
+    return _call(CODECS, "without_names", limits, data)
 
 
 def tidied(data: bytes, limits: ReadLimits) -> tuple[bytes, tuple[str, ...]]:
     """As `transforms.codecs.tidied`; likewise."""
-    return _call("tidied", limits, data)
+    return _call(CODECS, "tidied", limits, data)
+
+
+def hidden(data: bytes, limits: ReadLimits) -> list[Hidden]:
+    """As `transforms.hidden.hidden`; likewise."""
+    return _call(HIDDEN, "hidden", limits, data)
 
 
 class _Child:
@@ -91,10 +97,10 @@ class _Child:
             self._connection.send(request)
             answer = self._connection.recv()
         except (EOFError, ConnectionError):
-            raise CodecError(_how_it_died(self._process.wait(), limits)) from None
+            raise _how_it_died(self._process.wait(), limits) from None
         self.is_ready = True
         if isinstance(answer, MemoryError):
-            raise CodecError(_too_much(limits))
+            raise _too_large(limits)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -109,9 +115,10 @@ _idle: list[_Child] = []
 _owner = os.getpid()
 
 
-def _call(name: str, limits: ReadLimits, *args: Any) -> Any:
+def _call(module: str, name: str, limits: ReadLimits, *args: Any) -> Any:
+    request = (module, name, args, limits.max_seconds, limits.max_memory_gigabytes)
     with _child() as child:
-        return child.call((name, args, limits.max_seconds, limits.max_memory_gigabytes), limits)
+        return child.call(request, limits)
 
 
 @contextlib.contextmanager
@@ -140,41 +147,41 @@ def _end_idle() -> None:
         _idle.pop().end()
 
 
-def _how_it_died(code: int, limits: ReadLimits) -> str:
+def _how_it_died(code: int, limits: ReadLimits) -> CodecError:
     if code == -signal.SIGALRM:
-        return (
+        return TooMuch(
             f"takes more than {limits.max_seconds:g} seconds to open or write (limits.max_seconds)"
         )
     if code == -signal.SIGKILL:
-        return "takes more memory than there is to open or write: its process was killed"
+        return TooMuch("takes more memory than there is to open or write: its process was killed")
     what = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-    return f"damaged in a way that crashes the library that reads it ({what})"
+    return CodecError(f"damaged in a way that crashes the library that reads it ({what})")
 
 
-def _too_much(limits: ReadLimits) -> str:
+def _too_large(limits: ReadLimits) -> TooMuch:
     most = f"{limits.max_memory_gigabytes:g} GB (limits.max_memory_gigabytes)"
-    return f"takes more memory than {most} to open or write"
+    return TooMuch(f"takes more memory than {most} to open or write")
 
 
 def serve(descriptor: int, codecs: str) -> None:
     """Be the child: answer requests until the other end is closed.
 
     Args:
-        descriptor: of a connected socket. codecs: the module whose functions are called.
+        descriptor: of a connected socket. codecs: module to load ahead, as it is asked for first.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the photo
     with contextlib.suppress(OSError):  # where the system kills for memory, it kills this first
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
-    module = import_module(codecs)
+    import_module(codecs)
     connection = Connection(descriptor)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
-            name, args, seconds, gigabytes = connection.recv()
+            module, name, args, seconds, gigabytes = connection.recv()
             # Kills by itself, in the midst of C code and when the parent is gone.
             signal.setitimer(signal.ITIMER_REAL, seconds)
             with _limited_memory(gigabytes):
-                answer = _answer(getattr(module, name), args)
+                answer = _answer(getattr(import_module(module), name), args)
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send(answer)
 

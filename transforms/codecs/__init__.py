@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from transforms.codecs import bmp, gif, heif, jpeg, names, png, tiff, webp
-from transforms.codecs.errors import CodecError, MissingPackage, UnsupportedFormat
+from transforms.codecs.errors import CodecError, MissingPackage, TooMuch, UnsupportedFormat
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "DecodedPhoto",
     "EncodedPhoto",
     "MissingPackage",
+    "TooMuch",
     "UnsupportedFormat",
     "decode",
     "encode",

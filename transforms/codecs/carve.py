@@ -1,6 +1,6 @@
 """Pictures inside bytes that are no picture file themselves, found by how they begin.
 
-The codecs blank what they find; the leak scanner (`transforms/leaks.py`) looks at it.
+The codecs blank what they find; the leak scanner (`transforms/hidden.py`) looks at it.
 """
 
 from __future__ import annotations

@@ -18,6 +18,10 @@ class MissingPackage(UnsupportedFormat):
     """A kind of file that needs an optional package; the message says which."""
 
 
+class TooMuch(CodecError):
+    """A photo that takes more time or memory than it may; it need not be damaged."""
+
+
 # What Pillow, piexif and struct are known to raise on damaged files.
 DAMAGE = (
     OSError,

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms import codecs, storage
+from transforms import apart, codecs, storage
+from transforms.apart import ReadLimits
 from transforms.evaluate.conditions import CONDITIONS
 from transforms.faces.detect import Detector
 from transforms.faces.parameters import DetectorParameters
+from transforms.guarded import failure
 from transforms.recognisers import Recogniser, SeenPhoto
 
 _BATCH = 32  # crops embedded at once; those that wait bound the memory
@@ -88,9 +90,12 @@ class Embedder:
         if not new:
             return sha256
         try:
-            pixels = codecs.decode(data, _MAX_PIXELS).pixels
+            pixels = apart.decode(data, _MAX_PIXELS, ReadLimits()).pixels
         except codecs.CodecError as error:
             self.unreadable[path] = str(error)
+            return ""
+        except Exception as error:
+            self.unreadable[path] = failure("reading", error).reason
             return ""
         photo = SeenPhoto(CONDITIONS[condition](pixels), self._detector, self._parameters)
         for recogniser in new:

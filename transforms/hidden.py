@@ -1,0 +1,248 @@
+"""Every other picture inside a photo's file, whatever the container says of its own parts.
+
+Carved: by how pictures begin, at any offset, in base64 text and in compressed text; and TIFF
+directories and HEIF items one by one. The leak scanner (`transforms.leaks`) looks at what is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageFile
+
+from transforms import codecs
+from transforms.codecs import bmff, carve, segments
+from transforms.codecs import tiff as tiff_codec
+from transforms.codecs.errors import DAMAGE
+
+SMALLEST_SIDE = 16  # pixels of a picture, and of a face in it, below which nobody is to be seen
+_DEPTH = 4  # a picture in a picture in a picture
+_MOST_PIXELS = 1 << 28  # of a picture, and of all together: what is more is named and not looked at
+
+_TIFF_HEADS = re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+")
+_HEX_PROFILE = re.compile(rb"\n\w+\n *\d+\n([0-9a-fA-F\n]{40,})")
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+_HEADS = {_EXTENDED_XMP: 75, b"Photoshop 3.0\0": 14, b"Exif\0\0": 6}
+_PHOTOSHOP_LAYERS, _REDUCED_OR_MASK = 37724, 0b101
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A picture inside a file that is not the file's own.
+
+    where: in plain words, such as "JPEG at byte 1,234". pixels: uint8 (H, W, 3) RGB as stored;
+        None for what holds pictures that cannot be looked at. what: "picture", "video", "layers".
+    """
+
+    where: str
+    pixels: np.ndarray | None
+    what: str = "picture"
+
+
+def hidden(data: bytes) -> list[Hidden]:
+    """Every picture inside a file but its own, each once."""
+    found: dict[bytes, Hidden] = {}
+    room = _MOST_PIXELS
+    for one in _hidden(data):
+        if one.pixels is not None and one.pixels.shape[0] * one.pixels.shape[1] > room:
+            one = replace(one, pixels=None)
+        key = one.where.encode() if one.pixels is None else _digest(one.pixels)
+        if key not in found:
+            found[key] = one
+            room -= 0 if one.pixels is None else one.pixels.shape[0] * one.pixels.shape[1]
+    return list(found.values())
+
+
+def _digest(pixels: np.ndarray) -> bytes:
+    return hashlib.sha256(pixels.tobytes()).digest() + str(pixels.shape).encode()
+
+
+def _hidden(data: bytes) -> Iterator[Hidden]:
+    kind = codecs.sniff(data)
+    # The file's own picture begins at its first byte.
+    yield from _in_bytes(data, 1, "", 0)
+    yield from _in_directories(data, "", kind == "TIFF")
+    if kind == "JPEG":
+        yield from _in_segments(data)
+    elif kind == "PNG":
+        yield from _in_text(data)
+    elif kind in ("HEIC", "AVIF"):
+        yield from _in_items(data)
+    yield from _in_frames(data, kind)
+
+
+def _in_bytes(data: bytes, start: int, inside: str, depth: int) -> Iterator[Hidden]:
+    """Pictures at any offset from `start` on, in the clear and as base64."""
+    for match in carve.VIDEO.finditer(data, start):
+        yield Hidden(f"byte {match.start():,}{inside}", None, "video")
+    for way, pictures in (
+        ("", carve.pictures(data[start:])),
+        ("base64 of a ", carve.base64_pictures(data)),
+    ):
+        for found in pictures:
+            at = found.start + (0 if way else start)
+            kind = codecs.sniff(found.data) or "picture"
+            where = f"{way}{kind} at byte {at:,}{inside}"
+            yield from _opened(found.data, where)
+            if depth < _DEPTH:
+                yield from _in_bytes(found.data, 1, f" of the {where}", depth + 1)
+                yield from _in_directories(found.data, f" of the {where}", False)
+
+
+def _in_directories(data: bytes, inside: str, is_tiff: bool) -> Iterator[Hidden]:
+    """Pictures of the TIFF directories, EXIF's among them, that begin anywhere."""
+    for match in _TIFF_HEADS.finditer(data):
+        own = is_tiff and match.start() == 0
+        try:
+            with tifffile.TiffFile(io.BytesIO(data[match.start() :])) as file:
+                for number, page in enumerate(tiff_codec.directories(file)):
+                    where = f"TIFF directory {number} at byte {match.start():,}{inside}"
+                    if not own or page.subfiletype & _REDUCED_OR_MASK:
+                        yield from _in_page(page, where)
+                    if _PHOTOSHOP_LAYERS in page.tags:
+                        yield Hidden(where, None, "layers")
+                    for sub in page.pages if page.subifds else ():
+                        yield from _in_page(sub, f"sub-image of {where}")
+        except (*DAMAGE, RuntimeError):
+            continue
+
+
+def _in_page(page: tifffile.TiffPage, where: str) -> Iterator[Hidden]:
+    try:
+        if not page.dataoffsets:
+            return
+        if page.imagewidth * page.imagelength > _MOST_PIXELS:
+            yield Hidden(where, None)
+            return
+        pixels = tiff_codec.upright_rgb(page)
+    except (*DAMAGE, RuntimeError):
+        return
+    yield from _large_enough(pixels, where)
+
+
+def _in_segments(data: bytes) -> Iterator[Hidden]:
+    """What goes on over several segments of a JPEG, and JFIF's uncompressed thumbnails."""
+    try:
+        parts, _ = segments.split(data)
+    except codecs.CodecError:
+        return
+    joined: dict[tuple[int, bytes], list[bytes]] = {}
+    for part in parts:
+        if not part.is_metadata:
+            continue
+        head = next((h for h in _HEADS if part.payload.startswith(h)), b"")
+        joined.setdefault((part.marker, head), []).append(part.payload[_HEADS.get(head, 0) :])
+        if part.payload.startswith(b"JFIF\0"):
+            yield from _uncompressed(part.payload[12:14], part.payload[14:], "JFIF thumbnail")
+        elif part.payload.startswith(b"JFXX\0\x13"):
+            yield from _uncompressed(part.payload[6:8], part.payload[8:], "JFXX thumbnail")
+        elif part.payload.startswith(b"JFXX\0\x11"):
+            table = np.frombuffer(part.payload[8 : 8 + 768], np.uint8).reshape(-1, 3)
+            if len(table) == 256:
+                indices = np.frombuffer(part.payload[776:], np.uint8)
+                body = table[indices].tobytes()
+                yield from _uncompressed(part.payload[6:8], body, "JFXX thumbnail")
+    for (marker, _), payloads in joined.items():
+        if len(payloads) > 1:
+            where = f" of the joined APP{marker - 0xE0} segments"
+            yield from _in_bytes(b"".join(payloads), 0, where, 1)
+
+
+def _uncompressed(size: bytes, body: bytes, where: str) -> Iterator[Hidden]:
+    width, height = size
+    if len(body) >= width * height * 3 > 0:
+        pixels = np.frombuffer(body[: width * height * 3], np.uint8).reshape(height, width, 3)
+        yield from _large_enough(pixels, where)
+
+
+def _in_text(data: bytes) -> Iterator[Hidden]:
+    """Compressed text of a PNG, and metadata blocks that text holds in hex."""
+    position = 8
+    while position + 8 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        name, body = data[position + 4 : position + 8], data[position + 8 : position + 8 + length]
+        position += 12 + length
+        if name not in (b"tEXt", b"zTXt", b"iTXt"):
+            continue
+        where = f" of the {name.decode()} chunk"
+        for start in [0, *(match.end() for match in re.finditer(rb"\0", body[:300]))]:
+            try:
+                text = zlib.decompressobj().decompress(body[start:], _MOST_PIXELS)
+            except zlib.error:
+                text = body if start == 0 else b""
+            yield from _in_bytes(text, 0, where, 1)
+            for match in _HEX_PROFILE.finditer(text):
+                digits = match[1].replace(b"\n", b"")
+                block = bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
+                yield from _in_bytes(block, 0, where, 1)
+                yield from _in_directories(block, where, False)
+
+
+def _in_items(data: bytes) -> Iterator[Hidden]:
+    """Every other picture item of a HEIF file, decoded from a file of its own."""
+    try:
+        file = bmff.parse(data)
+    except codecs.CodecError:
+        return
+    for number in sorted(file.items.keys() - file.derived_from(file.primary)):
+        parts = file.derived_from(number) & file.items.keys()
+        # A reader shows no picture that says it is auxiliary.
+        plain = tuple(p for p in file.items[number].properties if p.kind != b"auxC")
+        items = {part: file.items[part] for part in sorted(parts)}
+        alone = bmff.HeifFile(
+            file.ftyp,
+            number,
+            items | {number: replace(file.items[number], properties=plain, hidden=False)},
+            tuple(r for r in file.references if r.kind == b"dimg" and r.source in parts),
+            file.handler,
+        )
+        try:
+            pixels = codecs.decode(bmff.build(alone), _MOST_PIXELS).pixels
+        except codecs.CodecError:
+            continue
+        yield from _large_enough(pixels, f"HEIF item {number}")
+
+
+def _in_frames(data: bytes, kind: str | None) -> Iterator[Hidden]:
+    """Further frames of a GIF, a WebP or a PNG."""
+    if kind not in ("GIF", "WebP", "PNG"):
+        return
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            for number in range(1, getattr(image, "n_frames", 1)):
+                image.seek(number)
+                yield Hidden(f"frame {number + 1}", np.asarray(image.convert("RGB")))
+    except DAMAGE:
+        return
+
+
+def _opened(picture: bytes, where: str) -> Iterator[Hidden]:
+    """The picture, even if it breaks off; nothing where nothing can be seen."""
+    try:
+        if codecs.sniff(picture) in ("HEIC", "AVIF"):
+            pixels = codecs.decode(picture, _MOST_PIXELS).pixels
+        else:
+            with Image.open(io.BytesIO(picture)) as image:
+                if image.width * image.height > _MOST_PIXELS:
+                    yield Hidden(where, None)
+                    return
+                tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+                try:
+                    pixels = np.asarray(image.convert("RGB"))
+                finally:
+                    ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
+    except (*DAMAGE, codecs.CodecError):
+        return
+    yield from _large_enough(pixels, where)
+
+
+def _large_enough(pixels: np.ndarray, where: str) -> Iterator[Hidden]:
+    if min(pixels.shape[:2]) >= SMALLEST_SIDE:
+        yield Hidden(where, pixels)
