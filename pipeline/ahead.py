@@ -60,7 +60,7 @@ class Ahead:
         ready = [
             replace(photo, copies=wanted[photo.ref].copies)
             for part in sorted(parts)
-            for photo in map(scans.from_row, tables.read(part).cast(scans.SCHEMA).to_pylist())
+            for photo in map(scans.from_row, tables.read_as(part, scans.SCHEMA).to_pylist())
             if photo.ref in wanted
         ]
         there = {photo.ref for photo in ready}

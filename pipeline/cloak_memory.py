@@ -60,7 +60,7 @@ class CloakMemory:
         """Give everyone a target, and a start to those of whom enough cloaks were kept.
 
         Args:
-            known: the person of each face of the library.
+            known: the person of each face of the library, by its origin.
             means: the mean embedding of each person, float32 (D,).
         """
         for person in sorted(means.keys() - self._targets.keys()):

@@ -19,8 +19,8 @@ from transforms.faces.align import crop_face, face_to_crop
 from transforms.faces.detect import Face
 from transforms.fingerprint import read_photo
 from transforms.mirror import Canonical, canonical, mirror
-from transforms.near_duplicates import Hashed, Pair
-from transforms.scan import ScannedPhoto, origin
+from transforms.near_duplicates import Hashed, Pair, pdq
+from transforms.scan import ScannedPhoto
 
 PAIRS = pa.schema([("one", pa.string()), ("other", pa.string()), ("distance", pa.int32())])
 
@@ -102,13 +102,21 @@ class Likes:
         """The group's photos of this wave that change."""
         like = self._known(sorted(group - mine.keys()))
         if like is None:
-            largest = min(
+            # Photos that are done anew follow the one that they followed before.
+            rows = [self._row(key) for key in group if key in self._hashes]
+            followed = {row["duplicate_of"] for row in rows if row is not None}
+            first = min(
                 (mine[key] for key in group if key in mine),
-                key=lambda p: (-p.width * p.height, -p.ref.size, p.ref.source),
+                key=lambda p: (
+                    *(p.ref.source not in followed, -p.width * p.height),
+                    *(-p.ref.size, p.ref.source),
+                ),
             )
-            like = canonical(largest)
+            like = canonical(first)
         changed = {}
         for key in group & mine.keys() - {like.source}:
+            if self._as_before(mine[key]):
+                continue
             photo = mirror(mine[key], like, nearest[key], self._settings.detector.min_face)
             if self._settings.near_duplicates.policy == "skip":
                 reason = f"near duplicate of {like.source} (near_duplicates.policy)"
@@ -116,12 +124,13 @@ class Likes:
             changed[key] = photo
         return changed
 
+    def _as_before(self, photo: ScannedPhoto) -> bool:
+        """Whether it was done before, with these pixels and a cloak of its own: it keeps that."""
+        row = self._row(photo.ref.source) if photo.ref.source in self._hashes else None
+        return row is not None and row["duplicate_of"] is None and _shows(row, photo.pdq)
+
     def _known(self, sources: Sequence[str]) -> Canonical | None:
         """The photo of the library that a group is to be like; None when none can be read."""
-        if not sources:
-            return None
-        if self._manifest is None:
-            self._manifest = manifest.read(self._library.manifest)
         for source in sources:
             row = self._row(source)
             while row is not None and row["duplicate_of"] is not None:
@@ -132,14 +141,17 @@ class Likes:
         return None
 
     def _row(self, source: str) -> Mapping[str, Any] | None:
-        assert self._manifest is not None
+        if self._manifest is None:
+            self._manifest = manifest.read(self._library.manifest)
         rows = self._manifest.filter(pc.equal(self._manifest["source"], source)).to_pylist()
         return rows[0] if rows else None
 
     def _canonical(self, row: Mapping[str, Any]) -> Canonical | None:
         ref = PhotoRef(self._library.source, row["source"], row["source_size"], 0.0)
         photo = read_photo(ref, self._settings.limits)
-        if photo.pixels is None or photo.sha256 != row["source_sha256"]:
+        if photo.pixels is None:
+            return None
+        if photo.sha256 != row["source_sha256"] and not _shows(row, pdq(photo.pixels)):
             return None
         faces = [
             Face(
@@ -157,5 +169,9 @@ class Likes:
             row["height"],
             faces,
             np.stack(crops) if crops else np.zeros((0, 0, 0, 3), np.uint8),
-            [origin(row["source_sha256"], index) for index in range(len(faces))],
         )
+
+
+def _shows(row: Mapping[str, Any], value: bytes | None) -> bool:
+    """Whether a photo of this hash shows to the last bit of it what the one of a row showed."""
+    return value is not None and row["pdq"] == value.hex()

@@ -223,13 +223,9 @@ def read_part(path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
         OSError: it cannot be read or was damaged.
     """
     try:
-        found = tables.read(path, schema.names)
+        return tables.read_as(path, schema)
     except tables.DamagedTable as error:
         raise OSError(f"{error}. `photoveil verify` says how to mend it") from error
-    for field in schema:
-        if field.name not in found.schema.names:
-            found = found.append_column(field, pa.nulls(len(found), field.type))
-    return found.select(schema.names).cast(schema)
 
 
 def write_part(rows: Sequence[Mapping[str, Any]], folder: str, scratch: str, name: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 
 from pipeline.cloak_memory import CloakMemory
 from transforms import storage, tables
-from transforms.cloak.faces import Known
 from transforms.faces.identity import (
     LIKENESS,
     Change,
@@ -30,21 +29,40 @@ from transforms.faces.identity import (
     cluster,
     name_people,
 )
-from transforms.scan import ScannedPhoto, origin, spare
+from transforms.scan import ScannedPhoto, face_key, origin, spare
 
 FACES = pa.schema(
     [
-        ("face", pa.string()),  # see `scan.origin`
+        ("face", pa.string()),  # see `scan.face_key`
         ("sha256", pa.string()),
         ("embedding", pa.binary()),  # float16
         ("landmarks", pa.list_(pa.float32())),
         ("taken", pa.timestamp("ms")),  # as the camera's clock said, without a zone
-        ("taken_for", pa.string()),  # person, when it was cloaked
-        ("started", pa.bool_()),  # whether there was a start for that person
+        ("origin", pa.string()),  # see `scan.origin`
+        # What it was cloaked with, see `_CloakedAs`; null before it is.
+        ("taken_for", pa.string()),
+        ("started", pa.bool_()),
+        ("engine", pa.string()),
     ]
+)
+_CLOAKED_AS = pa.schema(
+    [FACES.field(name) for name in ("origin", "taken_for", "started", "engine")]
 )
 _PEOPLE = pa.schema([("face", pa.string()), ("person", pa.string())])
 _SIZE = b"sources"  # of the library when people were settled, in the metadata of that file
+
+
+@dataclass(frozen=True)
+class _CloakedAs:
+    """What the cloak of a face hangs on, beside its pixels.
+
+    taken_for: person; None for one met first. started: whether there was a start for that person.
+    engine: the optimiser, its settings and models, as a name.
+    """
+
+    taken_for: str | None = None
+    started: bool | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,35 +88,42 @@ class People:
         self._memory = CloakMemory(state)
         self._recogniser: Recogniser | None = None
         self._settled_at: int | None = None
-        self._taken_for: dict[str, str] = {}  # face: person, in the wave added last
+        self._wave: dict[str, _CloakedAs] = {}  # by origin, of the wave added last
 
-    def add(self, photos: Sequence[ScannedPhoto], part: str) -> None:
+    def add(self, photos: Sequence[ScannedPhoto], part: str, engine: str | None = None) -> None:
         """Keep the faces of a wave.
+
+        A face that the same engine cloaked before is taken for whom it was taken then: what was
+        learnt since would give it another cloak, and who has both could average them.
 
         Args:
             part: its name; adding a wave again replaces it.
+            engine: what cloaks them, as a name; None for a scan.
         """
-        self._taken_for = {
-            origin(photo.sha256, index): person
-            for photo in photos
-            for index, person in enumerate(self._recognised(photo))
-            if person is not None
-        }
+        earlier = self._cloaked_as({origin(crop) for photo in photos for crop in photo.crops})
+        self._wave = {}
+        for photo in photos:
+            for crop, person in zip(photo.crops, self._recognised(photo), strict=True):
+                face = origin(crop)
+                found = earlier.get(face, _CloakedAs())
+                if engine is not None and found.engine != engine:
+                    started = person is not None and self._memory.has_start(person)
+                    found = _CloakedAs(person, started, engine)
+                self._wave[face] = found
         rows = [
             {
-                "face": origin(photo.sha256, index),
+                "face": face_key(photo.sha256, index),
                 "sha256": photo.sha256,
                 "embedding": embedding.astype(np.float16).tobytes(),
                 "landmarks": [value for point in face.landmarks for value in point],
                 "taken": photo.taken,
-                "taken_for": person,
-                "started": person is not None and self._memory.has_start(person),
+                "origin": origin(crop),
+                **asdict(self._wave[origin(crop)]),
             }
             for photo in photos
-            for index, (face, embedding) in enumerate(
-                zip(photo.faces, photo.embeddings, strict=True)
+            for index, (face, crop, embedding) in enumerate(
+                zip(photo.faces, photo.crops, photo.embeddings, strict=True)
             )
-            for person in (self._taken_for.get(origin(photo.sha256, index)),)
         ]
         if rows:
             self._write(pa.Table.from_pylist(rows, FACES), f"faces/{part}.parquet")
@@ -118,15 +143,17 @@ class People:
         for whom it was taken then, or the two cloaks would differ.
         """
         photos = list(photos)
-        known = {face: self._memory.of(person) for face, person in self._taken_for.items()}
-        elsewhere = {face for photo in photos for face in photo.origins} - {
-            origin(photo.sha256, index) for photo in photos for index in range(len(photo.faces))
+        origins = [[origin(crop) for crop in photo.crops] for photo in photos]
+        elsewhere = {face for faces in origins for face in faces} - self._wave.keys()
+        found = self._wave | self._cloaked_as(elsewhere)
+        known = {
+            face: self._memory.of(as_whom.taken_for, bool(as_whom.started))
+            for face, as_whom in found.items()
+            if as_whom.taken_for is not None
         }
-        if elsewhere:
-            known |= self._earlier(elsewhere)
         return [
-            replace(photo, known=tuple(known.get(face) for face in photo.origins))
-            for photo in photos
+            replace(photo, known=tuple(known.get(face) for face in faces))
+            for photo, faces in zip(photos, origins, strict=True)
         ]
 
     def keep_cloaks(self, changes: pa.Table, part: str) -> None:
@@ -157,7 +184,9 @@ class People:
         if known.keys() != set(keys):
             people, change = name_people(keys, cluster(_vectors(table)), known)
         rows = {"face": list(people), "person": list(people.values())}
-        self._memory.learn(people, dict(zip(*_means(table, people), strict=True)))
+        origins = dict(zip(keys, table["origin"].to_pylist(), strict=True))
+        persons = {origins[face]: person for face, person in people.items()}
+        self._memory.learn(persons, dict(zip(*_means(table, people), strict=True)))
         self._log(change)
         schema = _PEOPLE.with_metadata({_SIZE: str(sources)})
         self._write(pa.table(rows, schema), "people.parquet")
@@ -199,14 +228,24 @@ class People:
             self._recogniser = self.recogniser()
         return self._recogniser.recognise(photo.embeddings)
 
-    def _earlier(self, faces: Collection[str]) -> dict[str, Known | None]:
-        table = self._faces().select(["face", "taken_for", "started"])
-        table = table.filter(pc.is_in(table["face"], pa.array(list(faces), pa.string())))
-        return {
-            row["face"]: self._memory.of(row["taken_for"], row["started"])
-            for row in table.to_pylist()
-            if row["taken_for"] is not None
-        }
+    def _cloaked_as(self, origins: Collection[str]) -> dict[str, _CloakedAs]:
+        """With what these faces were cloaked last, as far as they were."""
+        if not origins:
+            return {}
+        wanted = pa.array(list(origins), pa.string())
+        found: dict[str, _CloakedAs] = {}
+        for path in self._oldest_first():
+            table = tables.read_as(path, _CLOAKED_AS)
+            table = table.filter(
+                pc.and_(pc.is_in(table["origin"], wanted), pc.is_valid(table["engine"]))
+            )
+            found |= {row.pop("origin"): _CloakedAs(**row) for row in table.to_pylist()}
+        return found
+
+    def _oldest_first(self) -> list[str]:
+        """The parts of the table of faces."""
+        paths = tables.parts(self._faces_folder)
+        return sorted(paths, key=lambda path: not path.endswith("/all.parquet"))
 
     def _people(self) -> pa.Table:
         file = storage.join(self._folder, "people.parquet")
@@ -214,9 +253,7 @@ class People:
 
     def _faces(self) -> pa.Table:
         """One row a face, what was added last, in the order of their keys."""
-        paths = tables.parts(self._faces_folder)
-        oldest_first = sorted(paths, key=lambda path: not path.endswith("/all.parquet"))
-        parts = (tables.read(path).cast(FACES) for path in reversed(oldest_first))
+        parts = (tables.read_as(path, FACES) for path in reversed(self._oldest_first()))
         table = pa.concat_tables([FACES.empty_table(), *parts])
         keys = np.array(table["face"].to_pylist(), object)
         _, first = np.unique(keys, return_index=True) if len(keys) else (None, [])

@@ -46,7 +46,6 @@ SCHEMA = pa.schema(
         ("retry", pa.bool_()),
         ("copies", pa.list_(_REF)),
         ("pdq", pa.binary()),
-        ("origins", pa.list_(pa.string())),
         ("embeddings", pa.binary()),
         ("taken", pa.timestamp("ms")),
     ]
@@ -71,7 +70,6 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
         "retry": photo.retry,
         "copies": [_ref_to_row(ref) for ref in photo.copies],
         "pdq": photo.pdq,
-        "origins": list(photo.origins),
         "embeddings": photo.embeddings.tobytes(),
         "taken": photo.taken,
     }
@@ -104,7 +102,6 @@ def from_row(row: dict[str, Any]) -> ScannedPhoto:
         row["retry"],
         tuple(ref_from_row(ref) for ref in row["copies"]),
         row["pdq"],
-        origins=tuple(row["origins"]),
         embeddings=_embeddings(row["embeddings"], len(faces)),
         taken=row["taken"],
     )

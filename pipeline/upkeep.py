@@ -88,10 +88,20 @@ class _Rows:
         plan = self._plan
         sources = {item.row for item in plan.known}
         sources.update(plan.newly_gone, plan.back, plan.dropped, self._pruned)
-        links = manifest.read(self._library.manifest, ["source", "duplicate_of"])
+        columns = ["source", "duplicate_of", "status", "source_sha256"]
+        links = manifest.read(self._library.manifest, columns)
+        hashes = dict(zip(*(links[name].to_pylist() for name in columns[::3]), strict=True))
+        # Near duplicates stay those of a photo that is done anew and has not changed.
+        same = {
+            ref.source for ref, sha256 in plan.hashes.items() if hashes.get(ref.source) == sha256
+        }
         touched = pa.array([*self._lost, *self._moved], pa.string())
-        referring = links.filter(pc.is_in(links["duplicate_of"], touched))["source"].to_pylist()
-        self._referring = [name for name in referring if name not in self._worked_on]
+        self._referring = [
+            row["source"]
+            for row in links.filter(pc.is_in(links["duplicate_of"], touched)).to_pylist()
+            if row["source"] not in self._worked_on
+            and (row["status"] == "duplicate" or row["duplicate_of"] not in same)
+        ]
         sources.update(self._referring)
         if not sources:
             return {}
@@ -131,6 +141,8 @@ class _Rows:
             twin = row["duplicate_of"]
             if twin in self._moved:
                 row = self._renamed(row)
+            elif row["status"] == "skipped":  # the next run finds what it is like now
+                row = manifest.removed_row(row)
             else:
                 heir = heirs.setdefault(twin, name)
                 row = (

@@ -326,7 +326,7 @@ def _run_wave(
         work.add(_run(partial(graph.alike, photos=hashes), settings, wave, library))
         return wave.pairs
 
-    people.add(found, name)
+    people.add(found, name, _engine(settings, stamp))
     photos = likes.mirrored(people.without_spared(found, settings.people), find)
     build = partial(graph.cloak, photos=people.with_known(photos))
     work.add(_run(build, settings, wave, library))
@@ -367,6 +367,12 @@ def _wave_name(groups: Sequence[ContentGroup], stamp: RunStamp) -> str:
     """Of the private folder of a wave; one that was interrupted finds its own again."""
     content = repr((stamp.settings_hash, stamp.assets_hash, stamp.version, *groups)).encode()
     return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _engine(settings: Settings, stamp: RunStamp) -> str:
+    """Of what the cloak of a face hangs on, beside the face and the person."""
+    decisive = repr((settings.cloak, stamp.assets_hash, stamp.version))
+    return hashlib.sha256(decisive.encode()).hexdigest()[:16]
 
 
 def _run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,6 +40,15 @@ def smaller(image: Image.Image) -> Image.Image:
     return image.resize((image.width * 3 // 4, image.height * 3 // 4), Image.Resampling.LANCZOS)
 
 
+def larger(image: Image.Image) -> Image.Image:
+    return image.resize((image.width * 5 // 4, image.height * 5 // 4), Image.Resampling.LANCZOS)
+
+
+def pixels_of(photo: Path) -> np.ndarray:
+    with Image.open(photo) as image:
+        return np.asarray(image)
+
+
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory, demo_photo: Photo) -> Archive:
     """Three photos of one man, and one of another, after a first run."""
@@ -69,6 +79,50 @@ def test_who_was_met_before_takes_fewer_steps(archive: Archive) -> None:
     for name, count in (("obama", FIRST), ("obama2_again", KNOWN)):
         assert rows[f"{name}_small.jpg"]["duplicate_of"] == f"{name}.jpg"
         assert steps(archive)[f"{name}_small.jpg"] == [count]
+
+
+def with_comment(data: bytes) -> bytes:
+    """A JPEG file with a tag more, and the same pixels."""
+    return data[:2] + b"\xff\xfe\x00\x06more" + data[2:]
+
+
+def test_a_photo_that_is_done_anew_gets_the_cloak_that_it_had(
+    archive: Archive, tmp_path: Path
+) -> None:
+    again = Archive(tmp_path)
+    for name in ("photos", "out", "state"):
+        shutil.copytree(archive.photos.parent / name, tmp_path / name)
+    changed(again.photos / "obama3.jpg", again.photos / "warm.jpg", ImageOps.mirror)
+    changed(again.photos / "obama3.jpg", again.photos / "large.jpg", larger)
+    changed(again.photos / "obama2.jpg", again.photos / "like.jpg", smaller)
+    again.run()
+    assert steps(again)["warm.jpg"] == [KNOWN]
+    assert steps(again)["obama.jpg"] == [FIRST]  # he would have a start now
+    rows = again.rows()
+    assert rows["large.jpg"]["duplicate_of"] == "obama3.jpg"
+    assert rows["like.jpg"]["duplicate_of"] == "obama2.jpg"
+
+    lost = {
+        name: again.out / f"{name}.jpg" for name in ("warm", "obama", "obama3", "large", "like")
+    }
+    before = {name: path.read_bytes() for name, path in lost.items()}
+    cloaked = {name: again.out / f"{name}.jpg" for name in ("obama2", "biden")}
+    pixels = {name: pixels_of(path) for name, path in cloaked.items()}
+    for path in lost.values():
+        path.unlink()
+    for name in ("obama2", "biden"):  # get a tag, and one of them a new name
+        photo = again.photos / f"{name}.jpg"
+        photo.write_bytes(with_comment(photo.read_bytes()))
+    (again.photos / "biden.jpg").rename(again.photos / "moved.jpg")
+    os.utime(again.photos / "obama2.jpg", (1e9, 1e9))
+    stamp = waves.new_stamp(QUICK)
+    waves.scan(again.library, waves.plan_scan(again.library, QUICK, stamp), QUICK, stamp)
+    assert again.run(since=1.1e9).statuses["cloaked"] == 6  # without obama2.jpg
+    assert {name: path.read_bytes() for name, path in lost.items()} == before
+    assert np.array_equal(pixels_of(again.out / "moved.jpg"), pixels["biden"])
+    assert again.rows()["like.jpg"]["duplicate_of"] == "obama2.jpg"
+    assert again.run().statuses["cloaked"] == 1
+    assert np.array_equal(pixels_of(cloaked["obama2"]), pixels["obama2"])
 
 
 def test_cloaks_of_people_who_were_scanned_ahead_give_starts(
@@ -129,7 +183,8 @@ def test_a_face_that_is_added_again_is_as_it_was_last(tmp_path: Path) -> None:
         face = Face((0.0, 0.0, side, side), ((side, side),) * 5, 1.0)
         vector = np.ones((1, 192), np.float32)
         photo = ScannedPhoto(PhotoRef("", "a.jpg", 1, 0.0), "5a", "JPEG", faces=(face,))
-        people.add([replace(photo, embeddings=vector)], part)
+        crop = np.zeros((1, 112, 112, 3), np.uint8)
+        people.add([replace(photo, crops=crop, embeddings=vector)], part)
 
     add("20260101-000001", 1.0)
     people.settle({"5a"}, 1)

@@ -64,7 +64,7 @@ def photo(seed: int = 0) -> ScannedPhoto:
     crop = np.random.default_rng(seed).integers(0, 256, (1, 112, 112, 3), np.uint8)
     face = Face((50, 50, 150, 150), ((80, 80), (120, 80), (100, 100), (85, 120), (115, 120)), 0.9)
     ref = PhotoRef("gs://photos", f"{seed}.jpg", 1, 1.0)
-    return ScannedPhoto(ref, f"{seed:064}", "JPEG", 200, 200, (face,), crop, origins=("x",))
+    return ScannedPhoto(ref, f"{seed:064}", "JPEG", 200, 200, (face,), crop)
 
 
 def settings_for(bucket: str, folder: Path) -> Settings:

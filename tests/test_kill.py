@@ -207,7 +207,6 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
             *size,
             (face,),
             crops,
-            origins=("x",),
         )
         for ref, crops in (
             (bad, np.zeros((1, 112, 112, 7), np.uint8)),  # no picture of a face

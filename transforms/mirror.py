@@ -19,7 +19,7 @@ class Canonical:
     """The photo whose cloaks its near duplicates get.
 
     source: its name in the manifest. width, height: pixels, upright.
-    faces: in its pixels. crops: uint8 (n, 112, 112, 3). origins: as in `ScannedPhoto`.
+    faces: in its pixels. crops: uint8 (n, 112, 112, 3).
     """
 
     source: str
@@ -27,14 +27,11 @@ class Canonical:
     height: int
     faces: Sequence[Face]
     crops: np.ndarray
-    origins: Sequence[str]
 
 
 def canonical(photo: ScannedPhoto) -> Canonical:
     """A scanned photo as the one to mirror."""
-    return Canonical(
-        photo.ref.source, photo.width, photo.height, photo.faces, photo.crops, photo.origins
-    )
+    return Canonical(photo.ref.source, photo.width, photo.height, photo.faces, photo.crops)
 
 
 def mirror(photo: ScannedPhoto, like: Canonical, distance: int, min_face: float) -> ScannedPhoto:
@@ -48,24 +45,21 @@ def mirror(photo: ScannedPhoto, like: Canonical, distance: int, min_face: float)
         distance: of their hashes. min_face: least size in pixels of a face worth cloaking.
     """
     scale = np.array([photo.width / like.width, photo.height / like.height])
-    faces, crops, origins = [], [], []
-    for face, crop, origin in zip(like.faces, like.crops, like.origins, strict=True):
+    faces, crops = [], []
+    for face, crop in zip(like.faces, like.crops, strict=True):
         scaled = _scaled(face, scale)
         if scaled.size >= min_face:
             faces.append(scaled)
             crops.append(crop)
-            origins.append(origin)
     taken = len(faces)
-    for face, crop, origin in zip(photo.faces, photo.crops, photo.origins, strict=True):
+    for face, crop in zip(photo.faces, photo.crops, strict=True):
         if not any(_same(face, other) for other in faces[:taken]):
             faces.append(face)
             crops.append(crop)
-            origins.append(origin)
     return replace(
         photo,
         faces=tuple(faces),
         crops=np.stack(crops) if crops else photo.crops[:0],
-        origins=tuple(origins),
         duplicate_of=like.source,
         distance=distance,
     )

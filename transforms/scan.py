@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -32,7 +33,6 @@ class ScannedPhoto:
     copies: its exact duplicates.
     pdq: 32 bytes, see `near_duplicates`; None where it is not looked for or shows too little.
     duplicate_of, distance: source of the photo that it is a near duplicate of, and how near.
-    origins: per face, what its cloak comes from: photo and index, the same for near duplicates.
     embeddings: float32 (n, 192), who is who; none once that is settled.
     taken: when, as the camera's clock said.
     spared: how many faces are left as they are because of who they are.
@@ -55,7 +55,6 @@ class ScannedPhoto:
     pdq: bytes | None = None
     duplicate_of: str | None = None
     distance: int | None = None
-    origins: tuple[str, ...] = ()
     embeddings: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     taken: dt.datetime | None = None
     spared: int = 0
@@ -99,7 +98,6 @@ def scanned(
         tiny_faces=len(faces) - len(usable),
         copies=copies,
         pdq=near_duplicates.pdq(pixels),
-        origins=tuple(origin(photo.sha256, index) for index in range(len(usable))),
         taken=photo.taken,
     )
 
@@ -126,24 +124,27 @@ def spare(photo: ScannedPhoto, wanted: Sequence[bool]) -> ScannedPhoto:
         photo,
         faces=tuple(photo.faces[index] for index in kept),
         crops=photo.crops[kept],
-        origins=tuple(photo.origins[index] for index in kept),
         spared=len(photo.faces) - len(kept),
     )
 
 
-def origin(sha256: str | None, index: int) -> str:
+def face_key(sha256: str | None, index: int) -> str:
     """The name of a face of a photo."""
     return f"{sha256} {index}"
+
+
+def origin(crop: np.ndarray) -> str:
+    """What a cloak comes from, as a name: the pixels of the aligned face, and not the file, whose
+    tags may change. A photo that is done anew, and a copy with other tags, get the same cloak."""
+    return hashlib.sha256(crop.tobytes()).hexdigest()
 
 
 def aligned_faces(photo: ScannedPhoto) -> list[AlignedFace]:
     """The photo's faces as the optimiser takes them."""
     known = photo.known or (None,) * len(photo.crops)
     return [
-        AlignedFace(index, crop, origin, of_person)
-        for index, (crop, origin, of_person) in enumerate(
-            zip(photo.crops, photo.origins, known, strict=True)
-        )
+        AlignedFace(index, crop, origin(crop), of_person)
+        for index, (crop, of_person) in enumerate(zip(photo.crops, known, strict=True))
     ]
 
 

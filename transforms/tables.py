@@ -36,6 +36,23 @@ def read(path: str, columns: Collection[str] | None = None) -> pa.Table:
         raise DamagedTable(f"{path} is damaged: {str(error).splitlines()[0]}") from error
 
 
+def read_as(path: str, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema from one file; those that it lacks, being older, are null.
+
+    Raises:
+        DamagedTable: it cannot be read so.
+        OSError: it cannot be read.
+    """
+    found = read(path, schema.names)
+    for field in schema:
+        if field.name not in found.schema.names:
+            found = found.append_column(field, pa.nulls(len(found), field.type))
+    try:
+        return found.select(schema.names).cast(schema)
+    except pa.ArrowException as error:
+        raise DamagedTable(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+
+
 def write(table: pa.Table, path: str, scratch: str) -> None:
     """Write one file, atomically as `storage.write_atomic` does.
 
@@ -71,7 +88,7 @@ def gathered(folder: str, schema: pa.Schema) -> pa.Table:
         OSError: it is not there, or cannot be read.
     """
     names = json.loads(storage.read_bytes(storage.join(folder, _LIST)))
-    read_parts = (read(storage.join(folder, name)).cast(schema) for name in names)
+    read_parts = (read_as(storage.join(folder, name), schema) for name in names)
     return pa.concat_tables([schema.empty_table(), *read_parts])
 
 

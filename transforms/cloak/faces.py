@@ -27,7 +27,7 @@ class AlignedFace:
     """A face on its way to the optimiser.
 
     index: which face of its photo. crop: uint8 (S, S, 3) RGB.
-    origin: what the cloak comes from, photo and face; near duplicates share it.
+    origin: what the cloak comes from, see `transforms.scan.origin`.
     known: what is kept of the person; None for one met first.
     """
 
