@@ -122,6 +122,7 @@ def find_library(root: str, state: str | None = None) -> Library:
     state = default_state(root) if state is None else storage.absolute(state)
     if not storage.exists(storage.join(root, FOLDER)):
         raise LibraryError(f"{root} is no library of cloaked photos")
+    _check_links(root)
     note = storage.join(state, _SOURCE)
     source = os.fsdecode(storage.read_bytes(note)) if storage.exists(note) else ""
     return Library(source, root, state)
@@ -173,6 +174,18 @@ def locked(library: Library) -> Iterator[None]:
         lock.release()
 
 
+def _check_links(root: str) -> None:
+    """Nothing is written to or deleted from a folder elsewhere that a link would make one of the
+    library's own."""
+    own = (FOLDER, *(f"{FOLDER}/{name}" for name in ("manifest", "unfinished", "runs", "moving")))
+    for name in own if storage.is_local(root) else ():
+        if os.path.islink(os.path.join(root, name)):
+            raise LibraryError(
+                f"{os.path.join(root, name)} is a link; put the folder itself there: nothing is "
+                "written through links"
+            )
+
+
 def _check_source(source: str) -> None:
     if storage.is_local(source):
         if not os.path.exists(source):
@@ -215,6 +228,7 @@ def _check_apart(source: str, root: str, state: str) -> None:
 def _check_root(root: str) -> None:
     if storage.is_local(root) and os.path.lexists(root) and not os.path.isdir(root):
         raise LibraryError(f"{root} is a file; give a folder for the cloaked photos")
+    _check_links(root)
     try:
         foreign = not (storage.is_empty(root) or storage.exists(storage.join(root, FOLDER)))
     except OSError as error:

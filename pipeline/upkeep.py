@@ -64,10 +64,21 @@ def settle(
 
 def sweep(library: Library) -> None:
     """Delete the outputs that no row names any more."""
-    lost = _relative(library, manifest.abandoned(library.manifest))
+    lost = [
+        n for n in _relative(library, manifest.abandoned(library.manifest)) if _is_in(library, n)
+    ]
     storage.remove([storage.join(library.root, name) for name in lost])
     storage.remove_empty_folders(library.root, lost)
     storage.remove_folder(storage.join(library.root, MOVING))
+
+
+def _is_in(library: Library, name: str) -> bool:
+    """False for what leads out of the library, as a manifest from elsewhere may have it."""
+    try:
+        storage.inside(library.root, name)
+    except OSError:
+        return False
+    return True
 
 
 class _Rows:
@@ -180,14 +191,14 @@ def _staged(library: Library, plan: Plan) -> Iterator[Known]:
     for item in plan.known:
         if item.output in written and item.output != item.ref.relative:
             aside = f"{MOVING}/{hashes[item.row]}"
-            source, target = (storage.join(library.root, name) for name in (item.output, aside))
+            source, target = (storage.inside(library.root, name) for name in (item.output, aside))
             storage.link_atomic(source, target, library.scratch)
             item = replace(item, output=aside)
         yield item
 
 
 def _place(library: Library, item: Known, row: Mapping[str, Any], how: Placing) -> None:
-    target = storage.join(library.root, item.ref.relative)
+    target = storage.inside(library.root, item.ref.relative)
     if item.how == "duplicate" or (item.how == "restored" and item.output != item.ref.relative):
         root, scratch = library.root, library.scratch
         place_copy(item.output, row["output_sha256"], item.ref, root, scratch, how)
@@ -195,7 +206,7 @@ def _place(library: Library, item: Known, row: Mapping[str, Any], how: Placing) 
     if item.output != item.ref.relative:
         storage.link_atomic(storage.join(library.root, item.output), target, library.scratch)
     if storage.is_local(target):
-        os.utime(target, (item.ref.mtime, item.ref.mtime))
+        os.utime(target, (item.ref.mtime, item.ref.mtime), follow_symlinks=False)
 
 
 def _relative(library: Library, names: list[str]) -> list[str]:

@@ -57,7 +57,7 @@ def place_copy(
         OutputChangedError: it is another file now.
         OSError: it cannot be read, or the copy not written.
     """
-    source, target = storage.join(root, output), storage.join(root, ref.relative)
+    source, target = storage.join(root, output), storage.inside(root, ref.relative)
     data = storage.read_bytes(source)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise OutputChangedError(

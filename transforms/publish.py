@@ -111,7 +111,7 @@ def retract(photo: Written, why: Failure, destination: Destination) -> Written:
     """
     if photo.output is not None:
         refs = (photo.ref, *(copy.ref for copy in photo.copies if copy.reason is None))
-        storage.remove(storage.join(destination.root, ref.relative) for ref in refs)
+        storage.remove(storage.inside(destination.root, ref.relative) for ref in refs)
     row = _row(photo.scan, "failed", **asdict(why))
     return replace(row, copies=tuple(Copied(copy.ref) for copy in photo.copies))
 
@@ -240,9 +240,8 @@ def _left_as_is(photo: ScannedPhoto) -> str | None:
 
 def _placed(photo: ScannedPhoto, status: str, data: bytes, to: Destination, **more) -> Written:
     ref = photo.ref
-    storage.write_atomic(
-        storage.join(to.root, ref.relative), data, to.scratch, ref.mtime, like=ref.path
-    )
+    target = storage.inside(to.root, ref.relative)
+    storage.write_atomic(target, data, to.scratch, ref.mtime, like=ref.path)
     return _row(
         photo,
         status,

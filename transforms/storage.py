@@ -55,6 +55,24 @@ def join(root: str, relative: str) -> str:
     return os.path.join(root, relative) if is_local(root) else f"{root.rstrip('/')}/{relative}"
 
 
+def inside(root: str, relative: str) -> str:
+    """`relative` below `root`, for something to be written or deleted there.
+
+    Raises:
+        OSError: it leads out of `root`, by its name or by a link where a folder should be.
+    """
+    folders = relative.split("/")[:-1]
+    if _name_problem(relative):
+        raise OSError(errno.EPERM, f"{relative} is no place below {root}")
+    for depth in range(len(folders) if is_local(root) else 0):
+        folder = "/".join(folders[: depth + 1])
+        if os.path.islink(os.path.join(root, folder)):
+            raise OSError(
+                errno.EPERM, f"{folder} is a link, and nothing is written through links; remove it"
+            )
+    return join(root, relative)
+
+
 def absolute(path: str) -> str:
     """The path by which a folder is known, wherever it is called from."""
     return os.path.realpath(path) if is_local(path) else path.rstrip("/")
@@ -120,7 +138,8 @@ def _below(folder: str) -> str:
 
 
 def _name_problem(relative: str) -> str | None:
-    """An object may have any name; one that is no path must not become a path below OUT."""
+    """A bucket or a manifest may hold any name; one that is no path must not become one below
+    OUT."""
     if any(part in ("", ".", "..") for part in relative.split("/")):
         return "its name cannot be that of a file: an empty part, `.` or `..` between slashes"
     return None
