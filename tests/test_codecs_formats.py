@@ -452,6 +452,27 @@ def test_strip_beyond_the_file_is_damage(portrait: Image.Image) -> None:
             codecs.encode(broken, change)
 
 
+@pytest.mark.parametrize(("code", "value"), [(277, 1), (284, 3)])
+def test_impossible_order_of_channels_is_damage(
+    code: int, value: int, portrait: Image.Image
+) -> None:
+    data = bytearray(tiff_of(np.asarray(portrait), photometric="rgb"))
+    struct.pack_into("<H", data, page_of(bytes(data)).tags[code].valueoffset, value)
+    with pytest.raises(codecs.CodecError, match="damaged or cut off"):
+        codecs.decode(bytes(data), NO_LIMIT)
+
+
+def test_missing_strips_are_black(portrait: Image.Image) -> None:
+    """And not what happens to lie in memory."""
+    data = bytearray(tiff_of(np.asarray(portrait), photometric="rgb", rowsperstrip=16))
+    for name in ("StripOffsets", "StripByteCounts"):
+        tag = page_of(bytes(data)).tags[name]
+        struct.pack_into("<I", data, tag.offset + 4, tag.count - 1)
+    seen = codecs.decode(bytes(data), NO_LIMIT).pixels
+    np.testing.assert_array_equal(seen[:80], np.asarray(portrait)[:80])
+    assert not seen[80:].any()
+
+
 @pytest.mark.parametrize("name", ["DNG", "CR2", "NEF", "ARW"])
 def test_raw_is_told_by_its_content(name: str) -> None:
     sensor = np.zeros((32, 48), np.uint16)

@@ -16,7 +16,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from transforms.codecs import carve, photoshop, tiff_jpeg, xmp
+from transforms.codecs import carve, photoshop, tiff_jpeg, tiff_layout, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, upright
 from transforms.codecs.palette import dithered
@@ -67,12 +67,12 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     buffer = io.BytesIO(data)
     notes: list[str] = []
     with _opened(data, NO_LIMIT, buffer) as file:
-        photos, top = _photos(file), 0
+        photos, top, moved = _photos(file), 0, False
         for page in photos:
             width, height = _upright_size(page)
             stored = as_stored(change[top : top + height, :width], _orientation(page))
             _blank_metadata(page, notes)
-            _rewrite(page, stored)
+            moved |= _rewrite(page, stored)
             top += height
         _remove_copies(file, buffer, photos, notes)
     with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as file:
@@ -83,6 +83,8 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
         ]
     cleaned, found = _blanked_between(buffer.getvalue(), segments)
     notes += ["pictures in metadata removed"] if found else []
+    if moved:
+        cleaned = tiff_layout.without_holes(cleaned)
     return EncodedPhoto(cleaned, tuple(dict.fromkeys(notes)))
 
 
@@ -173,9 +175,14 @@ def _samples(page: tifffile.TiffPage) -> np.ndarray:
     """
     if page.imagedepth != 1 or page.samplesperpixel > _MOST_SAMPLES:
         raise UnsupportedFormat(f"TIFF of {page.samplesperpixel} channels")
+    if page.samplesperpixel < {_RGB: 3, _YCBCR: 3, _CMYK: 4}.get(int(page.photometric), 1):
+        raise CodecError("damaged or cut off (too few channels)")
+    if page.planarconfig not in (1, 2):
+        raise CodecError("damaged or cut off (unknown order of channels)")
     if page.dtype not in (np.dtype(bool), np.dtype(np.uint8), np.dtype(np.uint16)):
         raise UnsupportedFormat(f"TIFF of {page.bitspersample} bits ({page.dtype})")
-    pixels = page.asarray()
+    # Where strips are missing, tifffile leaves what it is given: memory of who knows what.
+    pixels = page.asarray(out=np.zeros(page.shape, page.dtype))
     if page.planarconfig == 2 and page.samplesperpixel > 1:
         pixels = np.moveaxis(pixels, 0, -1)
     return pixels.reshape(page.imagelength, page.imagewidth, -1)
@@ -219,10 +226,14 @@ def _table(page: tifffile.TiffPage) -> np.ndarray:
     raise UnsupportedFormat(f"TIFF of {depth} bits in the colour space {page.photometric.name}")
 
 
-def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> None:
-    """Write the strips or tiles anew that `change`, in stored orientation, touches."""
+def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
+    """Write the strips or tiles anew that `change`, in stored orientation, touches.
+
+    Returns:
+        Whether one grew and lies elsewhere now; its old place is blanked.
+    """
     if not change.any():
-        return
+        return False
     stream = page.parent.filehandle
     spans = zip(page.dataoffsets, page.databytecounts, strict=True)
     if any(offset + count > stream.size for offset, count in spans):
@@ -254,6 +265,7 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> None:
         if tuple(values) != tuple(old):
             wide = max(values) > 0xFFFF and tag.dtype == 3
             tag.overwrite(values if len(values) > 1 else values[0], dtype=4 if wide else None)
+    return tuple(offsets) != tuple(page.dataoffsets)
 
 
 def _jpegs(page: tifffile.TiffPage, change: np.ndarray) -> dict[int, bytes]:

@@ -62,5 +62,11 @@ def _coded(
         raise CodecError("damaged or cut off (a strip or tile is empty)")
     coded = segments.split(jpeg.with_changes(shared + body, change, own_tables))[0]
     new = {segments.SOS, _DHT} if own_tables else {segments.SOS}
-    kept = [s for s in body if s.marker not in (segments.SOS, _DHT)]
+    gone = {segments.SOS, _DHT}
+    kept = [s for s in body if s.marker not in gone and not _may_show(s)]
     return segments.join(kept + [s for s in coded if s.marker in new])
+
+
+def _may_show(segment: segments.Segment) -> bool:
+    """Metadata, where a picture may hide; colours depend on none in a TIFF but on these two."""
+    return segment.is_metadata and segment.marker not in (segments.APP0, segments.APP14)

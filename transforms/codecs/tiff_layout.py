@@ -1,0 +1,141 @@
+"""Where the parts of a TIFF lie (TIFF 6.0, section 2; BigTIFF), and how to close holes in between.
+
+A TIFF is directories that point to values, strips, tiles and further directories. A part can move
+where all that points to it is known. So holes are closed in a file of which every byte is accounted
+for; any other file is left as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import tifffile
+
+from transforms.codecs.errors import DAMAGE
+
+# By the number of a type: the bytes of a value, and for what may be an offset, how it is packed.
+_SIZES = {
+    **dict.fromkeys((1, 2, 6, 7), 1),
+    **dict.fromkeys((3, 8), 2),
+    **dict.fromkeys((4, 9, 11, 13), 4),
+    **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
+}
+_OFFSETS = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_BYTES, _DIRECTORY = (1, 7), (13, 18)
+
+_DIRECTORIES = {330, 34665, 34853, 40965}  # SubIFDs, Exif, GPS, Interoperability
+_DATA = {273: 279, 324: 325}  # offsets of strips and of tiles, and the tags with their lengths
+_OTHER_OFFSETS = {288, 400, 513, 519, 520, 521}  # unused space, global parameters, old JPEG
+# Bytes with no offset from the start of the file in them, as a MakerNote may have: JPEG's tables,
+# XMP, IPTC, Photoshop's resources and layers, ICC profile, EXIF's comment, Windows' texts.
+_PLAIN_BYTES = {347, 700, 33723, 34377, 34675, 37510, 37724, *range(40091, 40096)}
+
+_HOLE = 16  # bytes; less is padding
+
+
+class _Unknown(Exception):
+    """Something may point to where nobody knows."""
+
+
+@dataclass
+class _Layout:
+    """parts: from where one begins to its length. pointers: from where one lies to how it is
+    packed, and the beginning of the part that it points to."""
+
+    parts: dict[int, int] = field(default_factory=dict)
+    pointers: dict[int, tuple[str, int]] = field(default_factory=dict)
+
+    def add(self, at: int, form: str, start: int, length: int) -> None:
+        self.pointers[at] = (form, start)
+        if self.parts.setdefault(start, length) != length:
+            raise _Unknown
+
+
+def without_holes(data: bytes) -> bytes:
+    """The file with its parts in the same order and no hole of zeros between them; the very same
+    file where it is not sure what lies in it or what points there."""
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return _closed(data, _read(data, file.tiff))
+    except (_Unknown, *DAMAGE):
+        return data
+
+
+def _read(data: bytes, tiff: tifffile.TiffFormat) -> _Layout:
+    layout = _Layout()
+    header = 2 * tiff.offsetsize  # 8 bytes, 16 in BigTIFF; its end points to the first directory
+    layout.parts[0] = header
+    waiting = [(header - tiff.offsetsize, tiff.offsetformat)]
+    while waiting:
+        at, form = waiting.pop()
+        (directory,) = struct.unpack_from(form, data, at)
+        if not directory:
+            continue
+        if directory in layout.parts:
+            raise _Unknown
+        (count,) = struct.unpack_from(tiff.tagnoformat, data, directory)
+        entries = directory + tiff.tagnosize
+        end = entries + count * tiff.tagsize
+        layout.add(at, form, directory, end + tiff.offsetsize - directory)
+        waiting.append((end, tiff.offsetformat))
+        numbers = {}
+        for entry in range(entries, end, tiff.tagsize):
+            code, found = _entry(data, entry, tiff, layout)
+            numbers[code] = found
+        waiting += [(at, form) for code in _DIRECTORIES for at, form, _ in numbers.get(code, ())]
+        for code, lengths in _DATA.items():
+            pairs = zip(numbers.get(code, ()), numbers.get(lengths, ()), strict=True)
+            for (at, form, start), (_, _, length) in pairs:
+                layout.add(at, form, start, length)
+    return layout
+
+
+def _entry(
+    data: bytes, entry: int, tiff: tifffile.TiffFormat, layout: _Layout
+) -> tuple[int, list[tuple[int, str, int]]]:
+    """The code of the entry at `entry`, whose value is added to the layout, and for offsets and
+    lengths also where each of them lies, how it is packed and what it is."""
+    code, kind = struct.unpack_from(tiff.tagformat1, data, entry)
+    inline = entry + tiff.tagsize - tiff.offsetsize
+    (count,) = struct.unpack_from(tiff.offsetformat, data, inline - tiff.offsetsize)
+    at, size = inline, _SIZES[kind]
+    if count * size > tiff.offsetsize:
+        (at,) = struct.unpack_from(tiff.offsetformat, data, inline)
+        layout.add(inline, tiff.offsetformat, at, count * size)
+    if (
+        code in _OTHER_OFFSETS
+        or (kind in _DIRECTORY and code not in _DIRECTORIES)
+        or (kind in _BYTES and at != inline and code not in _PLAIN_BYTES)
+    ):
+        raise _Unknown
+    if code not in {*_DIRECTORIES, *_DATA, *_DATA.values()}:
+        return code, []
+    packed = struct.unpack_from(f"{tiff.byteorder}{count}{_OFFSETS[kind]}", data, at)
+    form = tiff.byteorder + _OFFSETS[kind]
+    return code, [(at + n * size, form, number) for n, number in enumerate(packed)]
+
+
+def _closed(data: bytes, layout: _Layout) -> bytes:
+    spans = sorted((start, start + length) for start, length in layout.parts.items() if length)
+    for (_, end), (start, _) in pairwise([*spans, (len(data), 0)]):
+        if start < end or data[end:start].strip(b"\0"):
+            raise _Unknown
+    moved: dict[int, int] = {}
+    out = bytearray()
+    last = 0
+    for start, end in spans:
+        gap = start - last if start - last < _HOLE else 0
+        out += bytes(gap + (len(out) + gap - start) % 2)  # what lies at an even place stays at one
+        moved[start] = len(out)
+        out += data[start:end]
+        last = end
+    starts = sorted(moved)
+    for at, (form, target) in layout.pointers.items():
+        if target in moved:  # and not an empty strip
+            part = starts[bisect_right(starts, at) - 1]
+            struct.pack_into(form, out, moved[part] + at - part, moved[target])
+    return bytes(out)
