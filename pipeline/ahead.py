@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import scans
+from pipeline import private, scans
 from pipeline.manifest import RunStamp
 from pipeline.settings import Settings
 from transforms import storage, tables
@@ -21,6 +21,8 @@ from transforms.duplicates import ContentGroup
 from transforms.scan import ScannedPhoto
 
 _FOLDER = "scans"
+_INDEX = pa.schema([scans.SCHEMA.field(name) for name in ("ref", "sha256", "boxes")])
+_LOST = "the photos in it are scanned again"
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Ahead:
         ready = [
             replace(photo, copies=wanted[photo.ref].copies)
             for part in sorted(parts)
-            for photo in map(scans.from_row, tables.read_as(part, scans.SCHEMA).to_pylist())
+            for photo in map(scans.from_row, private.read(part, scans.SCHEMA, _LOST).to_pylist())
             if photo.ref in wanted
         ]
         there = {photo.ref for photo in ready}
@@ -86,7 +88,7 @@ def sources(state: str) -> dict[str, str]:
 
 def _index(parts: Iterable[str]) -> Iterator[tuple[PhotoRef, Scanned]]:
     for part in parts:
-        table = tables.read(part, ["ref", "sha256", "boxes"])
+        table = private.read(part, _INDEX, _LOST)
         faces = pc.list_value_length(table["boxes"]).to_pylist()
         rows = zip(table["ref"].to_pylist(), table["sha256"].to_pylist(), faces, strict=True)
         for ref, sha256, count in rows:

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import private
 from pipeline.cloak_memory import CloakMemory
 from transforms import storage, tables
 from transforms.faces.identity import (
@@ -47,6 +48,10 @@ FACES = pa.schema(
 )
 _CLOAKED_AS = pa.schema(
     [FACES.field(name) for name in ("origin", "taken_for", "started", "engine")]
+)
+_LOST_FACES = (
+    "the people in the photos that it was about are only found again in those of later runs, and "
+    "these photos, if they are done anew, get other cloaks"
 )
 _PEOPLE = pa.schema([("face", pa.string()), ("person", pa.string())])
 _SIZE = b"sources"  # of the library when people were settled, in the metadata of that file
@@ -235,7 +240,7 @@ class People:
         wanted = pa.array(list(origins), pa.string())
         found: dict[str, _CloakedAs] = {}
         for path in self._oldest_first():
-            table = tables.read_as(path, _CLOAKED_AS)
+            table = private.read(path, _CLOAKED_AS, _LOST_FACES)
             table = table.filter(
                 pc.and_(pc.is_in(table["origin"], wanted), pc.is_valid(table["engine"]))
             )
@@ -249,11 +254,14 @@ class People:
 
     def _people(self) -> pa.Table:
         file = storage.join(self._folder, "people.parquet")
-        return tables.read(file) if storage.exists(file) else _PEOPLE.empty_table()
+        if not storage.exists(file):
+            return _PEOPLE.empty_table()
+        return private.read(file, _PEOPLE, "people are told apart anew and may get other names")
 
     def _faces(self) -> pa.Table:
         """One row a face, what was added last, in the order of their keys."""
-        parts = (tables.read_as(path, FACES) for path in reversed(self._oldest_first()))
+        paths = reversed(self._oldest_first())
+        parts = (private.read(path, FACES, _LOST_FACES) for path in paths)
         table = pa.concat_tables([FACES.empty_table(), *parts])
         keys = np.array(table["face"].to_pylist(), object)
         _, first = np.unique(keys, return_index=True) if len(keys) else (None, [])

@@ -95,6 +95,26 @@ def test_changes_within_a_run_count_where_they_befell_people_known_before() -> N
     assert told == Change(merged=(("anna", "berta"),), split=(("cleo", "berta"),))
 
 
+def test_a_damaged_file_of_the_state_is_named_with_what_to_do(
+    archive: Archive, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    shutil.copytree(archive.state, state)
+    photos = {row["source_sha256"] for row in archive.rows().values()}
+    People(str(state)).settle(photos, len(photos))
+    files = sorted(state.rglob("*.parquet"))
+    assert {file.name for file in files} >= {"all.parquet", "people.parquet", "targets.parquet"}
+    for file in files:
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-9])
+        with pytest.raises(OSError, match=f"{file.name} is damaged.*Delete that file") as error:
+            People(str(state)).settle(photos, len(photos))
+        assert str(file) in str(error.value)
+        file.unlink()
+        People(str(state)).settle(photos, len(photos))
+        file.write_bytes(whole)
+
+
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory, demo_photo: Photo) -> Archive:
     """Photos of three people, after a first run."""

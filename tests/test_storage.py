@@ -391,6 +391,28 @@ def test_at_no_moment_is_there_a_half_written_file(
     assert seen == [b"out/a.jpg", b"new"]
 
 
+def test_times_and_deletions_survive_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[os.stat_result] = []
+    fsync = os.fsync
+
+    def spy(handle: int) -> None:
+        synced.append(os.fstat(handle))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    path = str(tmp_path / "folder" / "a.jpg")
+    storage.write_atomic(path, b"new", str(tmp_path / "scratch"), mtime=1_234_567_890.0)
+    assert [status.st_mtime for status in synced if status.st_size == 3] == [1_234_567_890.0]
+    folder = os.stat(tmp_path / "folder").st_ino
+    synced.clear()
+    storage.remove([path, str(tmp_path / "nowhere" / "b.jpg")])
+    assert [status.st_ino for status in synced] == [folder]
+    storage.remove_folder(str(tmp_path / "folder"))
+    assert synced[-1].st_ino == os.stat(tmp_path).st_ino
+
+
 def test_remove_takes_a_link_and_not_what_it_points_to(tmp_path: Path) -> None:
     put(tmp_path, "folder/a")
     (tmp_path / "link").symlink_to("folder")

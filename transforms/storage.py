@@ -219,11 +219,11 @@ def write_atomic(
         with open(unfinished, "wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
-        if like is not None and is_local(like):
-            _carry_attributes(like, unfinished)
-        if mtime is not None:
-            os.utime(unfinished, (mtime, mtime))
+            if like is not None and is_local(like):
+                _carry_attributes(like, unfinished)
+            if mtime is not None:
+                os.utime(unfinished, (mtime, mtime))
+            os.fsync(stream.fileno())  # time and attributes too
         os.replace(unfinished, path)
     except OSError:
         if os.path.exists(unfinished):
@@ -280,20 +280,24 @@ def link_atomic(source: str, target: str, scratch: str) -> None:
 
 
 def remove(paths: Iterable[str]) -> None:
-    """Delete files; what is gone already is no error.
+    """Delete files, so that no power cut brings them back; what is gone already is no error.
 
     Raises:
         OSError: one cannot be deleted.
     """
     paths = list(paths)
+    folders = set()
     for path in filter(is_local, paths):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+            folders.add(os.path.dirname(path))
+    for folder in folders:
+        _sync_folder(folder)
     objects.remove(path for path in paths if not is_local(path))
 
 
 def remove_folder(path: str) -> None:
-    """Delete a folder and all below it; what is gone already is no error.
+    """Delete a folder and all below it, likewise.
 
     Raises:
         OSError: something in it cannot be deleted.
@@ -303,6 +307,7 @@ def remove_folder(path: str) -> None:
         return
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
+        _sync_folder(os.path.dirname(path))
 
 
 def remove_empty_folders(root: str, names: Iterable[str]) -> None:
@@ -329,8 +334,8 @@ def _make_folder(folder: str) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make a rename survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Make what was named, renamed or deleted in a folder survive a power cut."""
+    handle = os.open(folder or os.curdir, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -40,7 +40,7 @@ def read_as(path: str, schema: pa.Schema) -> pa.Table:
     """The columns of a schema from one file; those that it lacks, being older, are null.
 
     Raises:
-        DamagedTable: it cannot be read so.
+        DamagedTable: its bytes are not those that were written, or its columns are others.
         OSError: it cannot be read.
     """
     found = read(path, schema.names)
@@ -48,7 +48,7 @@ def read_as(path: str, schema: pa.Schema) -> pa.Table:
         if field.name not in found.schema.names:
             found = found.append_column(field, pa.nulls(len(found), field.type))
     try:
-        return found.select(schema.names).cast(schema)
+        return found.select(schema.names).cast(schema.with_metadata(found.schema.metadata))
     except pa.ArrowException as error:
         raise DamagedTable(f"{path} is damaged: {str(error).splitlines()[0]}") from error
 
