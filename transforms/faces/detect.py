@@ -77,7 +77,7 @@ def pyramid_sizes(height: int, width: int, long_sides: Sequence[int]) -> list[tu
 def detect_faces(
     pixels: np.ndarray, detector: Detector, parameters: DetectorParameters
 ) -> list[Face]:
-    """Faces in an upright photo, uint8 (H, W, 3) RGB, best score first."""
+    """Faces in an upright photo, uint8 (H, W, 3) RGB, best score first, tiny ones too."""
     image = Image.fromarray(pixels)
     height, width = pixels.shape[:2]
     levels: list[np.ndarray] = []
@@ -90,7 +90,7 @@ def detect_faces(
         scale = np.array([width / level_width, height / level_height], np.float32)
         levels.append(np.concatenate([rows[:, :14] * np.tile(scale, 7), rows[:, 14:]], axis=1))
     rows = np.concatenate(levels)
-    rows = rows[(rows[:, 14] >= parameters.min_score) & (_sides(rows) >= parameters.min_face)]
+    rows = rows[rows[:, 14] >= parameters.min_score]
     return [_face(row) for row in rows[non_maximum_suppression(rows, parameters.max_overlap)]]
 
 

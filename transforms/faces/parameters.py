@@ -22,6 +22,6 @@ class DetectorParameters:
     min_score: Annotated[float, Field(ge=0.02, le=1)] = 0.6
     """Least confidence; the default model keeps what scores below 0.5 to itself."""
     min_face: Annotated[int, Field(ge=4)] = 12
-    """Least mean side of a face's box, in pixels of the photo."""
+    """Least mean side of a face's box, in pixels of the photo; smaller ones are left and told."""
     max_overlap: Annotated[float, Field(ge=0, le=1)] = 0.4
     """Boxes that overlap more are one face (intersection over union)."""
