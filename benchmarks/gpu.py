@@ -1,6 +1,6 @@
 """What the cloak of a face costs by batch size: on a GPU where there is one, else on the CPU.
 
-    python -m benchmarks.gpu [--batches 1 8 32] [--csv FILE] [--plot FILE]
+    python -m benchmarks.gpu [--batches 1 8 32] [--precision bfloat16] [--csv FILE] [--plot FILE]
 
 A process of its own for each batch size cloaks noise (the cost does not hang on what a crop shows)
 with the settings of mode mid, as for people met first and as for people known. It tells faces per
@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -27,6 +28,9 @@ from rich.table import Table
 
 from benchmarks.plot import line_plot
 from pipeline import chatter
+
+if TYPE_CHECKING:  # it loads TensorFlow, which is to be kept quiet first
+    from transforms.cloak.parameters import Precision
 
 _ON_CPU = (1, 2, 4, 8, 16, 32)
 _ON_GPU = (1, 4, 16, 64, 256)
@@ -48,7 +52,7 @@ def has_gpu() -> bool:
     return int(done.stdout) > 0
 
 
-def measure(batch: int) -> dict[str, float]:
+def measure(batch: int, precision: Precision) -> dict[str, float]:
     """The figures of one batch size, by the keys of `_COLUMNS`."""
     chatter.hide()
     chatter.import_tensorflow()
@@ -57,7 +61,7 @@ def measure(batch: int) -> dict[str, float]:
     from transforms.cloak.handler import load_optimizer
     from transforms.cloak.parameters import CloakParameters
 
-    optimizer = load_optimizer(CloakParameters(batch_size=batch))
+    optimizer = load_optimizer(CloakParameters(batch_size=batch, precision=precision))
     compiled, inside = optimizer._loop, [0.0]
 
     def timed(*inputs: tf.Tensor) -> list[np.ndarray]:
@@ -102,12 +106,13 @@ def plot(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--batches", type=int, nargs="+")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--plot", type=Path, help="PNG")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one is not None:
-        print(json.dumps(measure(given.one)))
+        print(json.dumps(measure(given.one, given.precision)))
         return
     console = Console()
     gpu = has_gpu()
@@ -115,6 +120,7 @@ def main() -> None:
     rows = []
     for batch in given.batches or (_ON_GPU if gpu else _ON_CPU):
         command = [sys.executable, "-m", "benchmarks.gpu", "--one", str(batch)]
+        command += ["--precision", given.precision]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
     columns = {key: words for key, words in _COLUMNS.items() if key in rows[0]}

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -217,6 +218,21 @@ def test_a_start_is_worth_steps(crops: np.ndarray, optimizer: Optimizer) -> None
         return np.sum(clean * embeddings(surrogate, changed), axis=1)
 
     assert (likeness(from_start) < likeness(from_nothing) - 0.05).all()
+
+
+def test_half_precision_moves_a_face_as_far(crops: np.ndarray, optimizer: Optimizer) -> None:
+    half = load_optimizer(replace(PARAMETERS, precision="bfloat16"))
+    for name in PARAMETERS.recognisers:
+        surrogate = load_surrogate(name)
+        clean = embeddings(surrogate, crops)
+        full, coarse = (
+            np.sum(clean * embeddings(surrogate, crops + np.stack(changes)[..., None]), axis=1)
+            for changes in (
+                [cloak.change for cloak in chosen.cloak(crops, [1, 2, 3])]
+                for chosen in (optimizer, half)
+            )
+        )
+        assert coarse == pytest.approx(full, abs=0.1), name
 
 
 def test_poison_moves_a_face_to_its_target_and_others_away(crops: np.ndarray) -> None:

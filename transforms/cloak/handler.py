@@ -19,7 +19,7 @@ from transforms.cloak.surrogates import load_surrogate
 def load_optimizer(parameters: CloakParameters) -> Optimizer:
     """The compiled optimiser, one per process: waves are pipelines of their own, and compiling
     anew for each would cost more than cloaking a face."""
-    loaded = {name: load_surrogate(name) for name in parameters.recognisers}
+    loaded = {name: load_surrogate(name, parameters.precision) for name in parameters.recognisers}
     return Optimizer([loaded[name] for name in parameters.surrogates], parameters)
 
 

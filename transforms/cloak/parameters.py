@@ -9,6 +9,8 @@ from pydantic.dataclasses import dataclass
 
 from transforms.cloak.budget import Budget
 
+Precision = Literal["float32", "bfloat16"]
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class CloakParameters:
@@ -56,6 +58,8 @@ class CloakParameters:
     jitter_shift: Annotated[float, Field(ge=0, le=20)] = 2.0
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
     """Faces optimised at once."""
+    precision: Precision = "float32"
+    """What the surrogates compute in. bfloat16 is for GPUs that have it; on a CPU it is slower."""
 
     @property
     def recognisers(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from transforms import assets
+from transforms.cloak.parameters import Precision
 from transforms.cloak.tfjs_graph import load_tfjs
 from transforms.cloak.tflite_graph import load_tflite
 
@@ -28,9 +29,9 @@ class Surrogate:
     embed: Callable[[tf.Tensor], tf.Tensor]
 
 
-def load_mobilefacenet(path: str) -> Surrogate:
+def load_mobilefacenet(path: str, *, precision: Precision) -> Surrogate:
     """MobileFaceNet (Chen et al. 2018, arXiv:1804.07573) trained with the ArcFace loss; 192-d."""
-    network = load_tflite(path)
+    network = load_tflite(path, precision)
 
     def embed(crops: tf.Tensor) -> tf.Tensor:
         return tf.math.l2_normalize(network((_resized(crops, 112) - 127.5) / 128.0), axis=-1)
@@ -38,9 +39,9 @@ def load_mobilefacenet(path: str) -> Surrogate:
     return Surrogate("mobilefacenet", embed)
 
 
-def load_faceres(json_path: str, bin_path: str) -> Surrogate:
+def load_faceres(json_path: str, bin_path: str, *, precision: Precision) -> Surrogate:
     """faceres: MobileNetV1 (arXiv:1704.04861) trained on VGGFace2 by A. Savchenko; 1024-d."""
-    network = load_tfjs(json_path, bin_path, "global_pooling/Mean")
+    network = load_tfjs(json_path, bin_path, "global_pooling/Mean", precision)
     mean_bgr = tf.constant([103.939, 116.779, 123.68])
 
     def embed(crops: tf.Tensor) -> tf.Tensor:
@@ -59,15 +60,18 @@ WHO, WHO_SIZE = "mobilefacenet", 192
 """The one that tells people apart, and the length of its embeddings."""
 
 
-def load_surrogate(name: str) -> Surrogate:
+def load_surrogate(name: str, precision: Precision = "float32") -> Surrogate:
     """The surrogate of that name, its assets fetched if need be.
+
+    Args:
+        precision: the type that its network computes in.
 
     Raises:
         KeyError: no surrogate has that name.
         transforms.assets.AssetError: its files cannot be had.
     """
     asset_names, load = SURROGATES[name]
-    return load(*(str(assets.fetch(asset)) for asset in asset_names))
+    return load(*(str(assets.fetch(asset)) for asset in asset_names), precision=precision)
 
 
 def _resized(crops: tf.Tensor, size: int) -> tf.Tensor:

@@ -11,16 +11,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from transforms.cloak.parameters import Precision
 
-def load_tfjs(json_path: str, bin_path: str, output: str) -> Callable[[tf.Tensor], tf.Tensor]:
+
+def load_tfjs(
+    json_path: str, bin_path: str, output: str, precision: Precision = "float32"
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """The part of a graph model that leads from its one input to the node `output`.
 
     Args:
         json_path, bin_path: topology and weights (one shard; float32, float16 or int32).
         output: name of the node whose value is wanted.
+        precision: the type that it computes in.
 
     Returns:
-        A function from float32 (N, H, W, C) to the value of `output`.
+        A function from float32 (N, H, W, C) to the value of `output`, float32.
 
     Raises:
         ValueError: the graph uses an operator not known here.
@@ -30,7 +35,7 @@ def load_tfjs(json_path: str, bin_path: str, output: str) -> Callable[[tf.Tensor
     with open(bin_path, "rb") as binary:
         # Eager tensors are captured by tf.function as inputs instead of copied into each graph.
         constants = {
-            name: tf.constant(values)
+            name: tf.constant(values, precision if values.dtype == np.float32 else None)
             for name, values in _weights(model["weightsManifest"], binary.read()).items()
         }
     nodes = _needed(model["modelTopology"]["node"], output)
@@ -44,10 +49,10 @@ def load_tfjs(json_path: str, bin_path: str, output: str) -> Callable[[tf.Tensor
     )
 
     def run(images: tf.Tensor) -> tf.Tensor:
-        values = {**constants, entry: images}
+        values = {**constants, entry: tf.cast(images, precision)}
         for apply, inputs, name in steps:
             values[name] = apply(*(values[source] for source in inputs))
-        return values[output]
+        return tf.cast(values[output], tf.float32)
 
     return run
 

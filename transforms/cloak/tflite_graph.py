@@ -14,14 +14,19 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
+from transforms.cloak.parameters import Precision
+
 _DTYPES = {
     schema.TensorType.FLOAT32: np.float32,
     schema.TensorType.INT32: np.int32,
 }
 
 
-def load_tflite(path: str) -> Callable[[tf.Tensor], tf.Tensor]:
+def load_tflite(path: str, precision: Precision = "float32") -> Callable[[tf.Tensor], tf.Tensor]:
     """The first subgraph of a float32 model with one input and one output.
+
+    Args:
+        precision: the type that it computes in.
 
     Returns:
         A function from float32 (N, H, W, C) to float32 (N, D), any N.
@@ -35,7 +40,7 @@ def load_tflite(path: str) -> Callable[[tf.Tensor], tf.Tensor]:
     # Eager tensors are captured by tf.function as inputs; a constant made while tracing would be
     # copied into every compiled graph anew.
     constants = {
-        index: tf.constant(values)
+        index: tf.constant(values, precision if values.dtype == np.float32 else None)
         for index, tensor in enumerate(graph.tensors)
         if (values := _constant(model, tensor)) is not None
     }
@@ -44,10 +49,10 @@ def load_tflite(path: str) -> Callable[[tf.Tensor], tf.Tensor]:
 
     def run(images: tf.Tensor) -> tf.Tensor:
         values = dict(constants)
-        values[entry] = images
+        values[entry] = tf.cast(images, precision)
         for apply, inputs, output in steps:
             values[output] = apply(*(values[index] for index in inputs))
-        return values[exit_]
+        return tf.cast(values[exit_], tf.float32)
 
     return run
 
