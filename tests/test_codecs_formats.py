@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -285,7 +286,7 @@ def page_of(data: bytes) -> tifffile.TiffPage:
 def jpeg_tiff(kind: str, layout: str, image: Image.Image) -> bytes:
     """By libtiff, with shared tables; or by tifffile, with tables in each strip or tile."""
     if layout == "shared tables":
-        mode = {"grey": "L", "rgb": "RGB", "ycbcr": "YCbCr"}[kind]
+        mode = {"grey": "L", "rgb": "RGB", "ycbcr": "YCbCr", "cmyk": "CMYK"}[kind]
         return saved(image.convert(mode), "TIFF", compression="jpeg", quality=90, strip_size=8192)
     grey = kind == "grey"
     return tiff_of(
@@ -305,8 +306,13 @@ def blocks_of(change: np.ndarray) -> np.ndarray:
     return np.kron(touched, np.ones((8, 8), bool))[: len(change), : change.shape[1]]
 
 
-@pytest.mark.parametrize("kind", ["grey", "rgb", "ycbcr"])
-@pytest.mark.parametrize("layout", ["shared tables", "strips", "tiles"])
+@pytest.mark.parametrize(
+    ("kind", "layout"),
+    [
+        *product(["grey", "rgb", "ycbcr"], ["shared tables", "strips", "tiles"]),
+        ("cmyk", "shared tables"),
+    ],
+)
 def test_jpeg_in_tiff_changes_in_its_blocks_alone(
     kind: str, layout: str, portrait: Image.Image
 ) -> None:

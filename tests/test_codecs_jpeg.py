@@ -282,7 +282,8 @@ def test_photoshop_thumbnail_is_rebuilt(portrait: Image.Image) -> None:
     start = len(PHOTOSHOP) + 12
     size = struct.unpack_from(">I", payload, start + 20)[0]
     new = payload[start + 28 : start + 28 + size]
-    assert payload == PHOTOSHOP + resource(0x040C, payload[start : start + 28] + new) + caption
+    body = (payload[start : start + 28] + new).ljust(28 + len(old), b"\0")
+    assert payload == PHOTOSHOP + resource(0x040C, body) + caption
     assert coded.notes == ("Photoshop thumbnail rebuilt",)
     with Image.open(io.BytesIO(new)) as thumbnail:
         lighter = np.asarray(thumbnail, np.float32).mean() - np.asarray(small, np.float32).mean()
@@ -431,12 +432,27 @@ def test_jfif_outweighs_adobe(transform: int, portrait: Image.Image) -> None:
     np.testing.assert_array_equal(stored(data)[~inside], stored(coded)[~inside])
 
 
-def test_arithmetic_coding_is_unsupported(portrait: Image.Image) -> None:
-    data = saved(portrait)
-    parts, _ = segments.split(data)
-    arithmetic = [Segment(0xC9 if s.marker == 0xC0 else s.marker, s.payload, s.scan) for s in parts]
-    with pytest.raises(codecs.UnsupportedFormat, match="arithmetic"):
-        codecs.encode(segments.join(arithmetic), local_change(data))
+@pytest.mark.parametrize("progressive", [False, True])
+def test_arithmetic_coding_stays(progressive: bool, portrait: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(saved(portrait))
+    photo = jpegio.read(path)
+    photo.arith_code, photo.progressive_mode = True, progressive
+    photo.write(path)
+    data = path.read_bytes()
+    change = local_change(data)
+    coded = codecs.encode(data, change).data
+    frames = [{s.marker for s in segments.split(one)[0]} & {0xC9, 0xCA} for one in (data, coded)]
+    assert frames[0] == frames[1] == {0xCA if progressive else 0xC9}
+    inside = in_changed_blocks(change)
+    np.testing.assert_array_equal(stored(data)[~inside], stored(coded)[~inside])
+    assert (stored(data)[inside] != stored(coded)[inside]).any()
+
+
+def test_lossless_coding_is_unsupported(portrait: Image.Image) -> None:
+    data = bytes(imagecodecs.ljpeg_encode(np.asarray(portrait.convert("L"))))
+    with pytest.raises(codecs.UnsupportedFormat, match="lossless"):
+        codecs.encode(data, np.ones(portrait.size[::-1], np.float32))
 
 
 @pytest.mark.parametrize("part", [0.01, 0.1, 0.5, 0.99])

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 from scipy.fft import dctn, idctn
 
-from transforms.codecs import carve, exif, names, photoshop, segments, xmp
+from transforms.codecs import carve, exif, mpf, names, photoshop, segments, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, open_image
@@ -29,18 +29,18 @@ MAGIC = segments.MAGIC
 
 _FORMATS = ("JPEG", "MPO")
 _BLOCK = 8
-_FRAMES = {0xC0, 0xC1, 0xC2}
-_PROGRESSIVE = {0xC2}
+_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
+_PROGRESSIVE, _ARITHMETIC = {0xC2, 0xCA}, {0xC9, 0xCA}
 _DQT = 0xDB
 _YCCK = b"\2"  # colour transform in an Adobe segment
-_LOSSLESS_OR_ARITHMETIC = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_LOSSLESS_OR_LAYERED = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENDED_XMP_HEAD = len(_EXTENDED_XMP) + 32 + 4 + 4  # GUID, full length, offset
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _ICC = b"ICC_PROFILE\0"  # numbers that may look like a picture and never are one
-_UNDERSTOOD = (exif.HEADER, b"JFIF\0", b"JFXX\0", b"MPF\0", _ICC, _XMP, _EXTENDED_XMP, _PHOTOSHOP)
+_UNDERSTOOD = (exif.HEADER, b"JFIF\0", b"JFXX\0", mpf.HEAD, _ICC, _XMP, _EXTENDED_XMP, _PHOTOSHOP)
 _MOST_PAYLOAD = 65533
 
 
@@ -53,8 +53,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
     """See `transforms.codecs.encode`."""
     original, end = segments.split(data)
-    if any(segment.marker in _LOSSLESS_OR_ARITHMETIC for segment in original):
-        raise UnsupportedFormat("arithmetic or lossless JPEG")
+    if any(segment.marker in _LOSSLESS_OR_LAYERED for segment in original):
+        raise UnsupportedFormat("lossless or hierarchical JPEG")
     image = open_image(data, _FORMATS, NO_LIMIT)
     changes = _component_changes(image, original, as_stored(change, read_orientation(image)))
     # libjpeg reads the colour space off these two; all else could only confuse it.
@@ -63,16 +63,46 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
     body = _with_tables(body, original)
     shown = [s for s in original if s.marker in (APP0, APP14)] + body
+    listing = next((s.payload for s in original if _is_mpf(s)), b"") if rebuild_thumbnails else b""
+    previews = mpf.previews(listing, data) if listing else []
     with Image.open(io.BytesIO(segments.join(shown))) as cloaked:
-        cloaked.draft("RGB", (512, 512))  # all a thumbnail needs
+        widths, heights = zip((512, 512), *(one.size for one in previews), strict=True)
+        cloaked.draft("RGB", (max(widths), max(heights)))  # all that thumbnails need
+        made = _made_anew(previews, data, cloaked)
         metadata, notes = _without_pictures(
             [segment for segment in original if segment.is_metadata],
             cloaked if rebuild_thumbnails else None,
+            listing if made else b"",
         )
-    if end < len(data.rstrip(b"\0")):
+    if not _is_nothing(data, end, [one for one in previews if one.number in made]):
         notes.append("data after the end of the image removed")
         metadata = [_without_motion(segment) for segment in metadata]
-    return EncodedPhoto(segments.join(metadata + body), tuple(dict.fromkeys(notes)))
+    coded = segments.join(metadata + body)
+    if made:
+        coded = mpf.with_previews(coded, listing, made)
+    return EncodedPhoto(coded, tuple(dict.fromkeys(notes)))
+
+
+def _is_mpf(segment: Segment) -> bool:
+    return segment.marker == APP2 and segment.payload.startswith(mpf.HEAD)
+
+
+def _made_anew(previews: list[mpf.Preview], data: bytes, cloaked: Image.Image) -> dict[int, bytes]:
+    """By number, those that could be."""
+    made = {}
+    for one in previews:
+        old = data[one.start : one.end]
+        if new := exif.fitting_thumbnail(old, cloaked, len(old)):
+            made[one.number] = new
+    return made
+
+
+def _is_nothing(data: bytes, end: int, known: list[mpf.Preview]) -> bool:
+    """True where nothing but padding follows the image and those previews."""
+    rest = bytearray(data)
+    for one in known:
+        rest[one.start : one.end] = bytes(one.end - one.start)
+    return not rest[end:].strip(b"\0")
 
 
 def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -176,7 +206,8 @@ def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bo
         NoCode: see there.
         CodecError: damaged.
     """
-    progressive = any(segment.marker in _PROGRESSIVE for segment in parts)
+    markers = {segment.marker for segment in parts}
+    progressive = bool(markers & _PROGRESSIVE)
     with tempfile.TemporaryDirectory(prefix="photoveil-") as folder:
         source, target = Path(folder, "source.jpg"), Path(folder, "target.jpg")
         source.write_bytes(segments.join(parts))
@@ -195,8 +226,9 @@ def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bo
                 # Unset where the first scan of a progressive file leaves a component out.
                 component.dc_tbl_no = component.ac_tbl_no = min(number, 1)
             coded.optimize_coding = own_tables
-            restarts = coded.restart_interval > 0
-            coded.progressive_mode = progressive and restarts
+            # mozjpeg finds better scans than libjpeg, but knows no restart markers.
+            by_mozjpeg = progressive and not coded.restart_interval and not markers & _ARITHMETIC
+            coded.progressive_mode = progressive and not by_mozjpeg
             coded.write(target)
             # libjpeg-turbo does not look whether a given table has a code for all that it writes.
             if not own_tables and not _holds(target, planes):
@@ -206,10 +238,7 @@ def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bo
         except (*DAMAGE, RuntimeError) as error:  # libjpeg's own errors are RuntimeErrors
             raise CodecError(f"the JPEG cannot be rewritten ({error})") from error
         data = target.read_bytes()
-    if progressive and not restarts:
-        # Better scans than libjpeg's, but without restart markers.
-        data = mozjpeg_lossless_optimization.optimize(data)
-    return data
+    return mozjpeg_lossless_optimization.optimize(data) if by_mozjpeg else data
 
 
 def _holds(path: Path, planes: list[np.ndarray]) -> bool:
@@ -256,9 +285,14 @@ def _blocks(plane: np.ndarray) -> np.ndarray:
 
 
 def _without_pictures(
-    metadata: list[Segment], cloaked: Image.Image | None
+    metadata: list[Segment], cloaked: Image.Image | None, listing: bytes
 ) -> tuple[list[Segment], list[str]]:
-    """The metadata segments, byte for byte but for pictures of the photo in them."""
+    """The metadata segments, byte for byte but for pictures of the photo in them.
+
+    Args:
+        cloaked: the cloaked photo; None to remove thumbnails. listing: of the previews that are
+            made anew; any other goes.
+    """
     # A picture may go on over several segments of the same number.
     pictured = {s.marker for s in metadata if not _is_understood(s) and _begins_picture(s.payload)}
     kept: list[Segment] = []
@@ -275,9 +309,10 @@ def _without_pictures(
         elif marker == APP0 and payload.startswith(b"JFIF\0") and len(payload) > 14:
             notes.append("JFIF thumbnail removed")
             payload = payload[:12] + b"\0\0"
-        elif marker == APP2 and payload.startswith(b"MPF\0"):
-            notes.append("preview pictures removed")
-            continue
+        elif _is_mpf(segment):
+            notes.append(f"preview pictures {'rebuilt' if payload == listing else 'removed'}")
+            if payload != listing:
+                continue
         elif marker in pictured and not _is_understood(segment):
             where = "a comment" if marker == COM else f"APP{marker - APP0}"
             notes.append(f"picture in {where} removed")

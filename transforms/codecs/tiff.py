@@ -271,10 +271,13 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
 def _jpegs(page: tifffile.TiffPage, change: np.ndarray) -> dict[int, bytes]:
     """The touched strips or tiles of a page compressed as JPEG, by their number."""
     kind = int(page.photometric)
-    if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR) or page.bitspersample != 8:
+    seen = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR, _CMYK)
+    if kind not in seen or page.bitspersample != 8:
         raise UnsupportedFormat(f"TIFF of JPEGs in the colour space {page.photometric.name}")
-    planes = 3 if kind == _RGB else 1  # that take the change
+    if kind == _CMYK:
+        change = _ink(_samples(page), change)
     sign = -1 if kind == _WHITE_IS_ZERO else 1
+    planes = 3 if kind in (_RGB, _CMYK) else 1  # that take the change
     changes = {}
     for index, (plane, rows, columns) in enumerate(_segments(page)):
         part = sign * change[rows, columns]
@@ -323,13 +326,17 @@ def _changed(page: tifffile.TiffPage, change: np.ndarray) -> np.ndarray:
     if depth not in (8, 16):
         raise UnsupportedFormat(f"TIFF of {depth} bits in the colour space {page.photometric.name}")
     if kind == _CMYK:
-        most = pixels.dtype.type((1 << depth) - 1)
-        paper = np.maximum(most - pixels[..., 3], most // 8) / most
-        return with_change(pixels, -change / paper, 3, depth)
+        return with_change(pixels, _ink(pixels, change), 3, depth)
     if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         raise UnsupportedFormat(f"TIFF in the colour space {page.photometric.name}")
     sign = -1 if kind == _WHITE_IS_ZERO else 1
     return with_change(pixels, sign * change, 3 if kind == _RGB else 1, depth)
+
+
+def _ink(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """What to add to cyan, magenta and yellow: the more, the less black lies over them."""
+    most = np.iinfo(pixels.dtype).max
+    return -change * most / np.maximum(most - pixels[..., 3], most // 8)
 
 
 def _with_bits(numbers: np.ndarray, depth: int) -> np.ndarray:
