@@ -158,11 +158,15 @@ def test_change_lands_where_it_was_seen(orientation: int, portrait: Image.Image)
     assert not difference[:, width // 4 + 8 :].any()
 
 
-def restarts(data: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The restart intervals that are set, and the restart markers of the first scan."""
-    parts = segments.split(data)[0]
-    first = next(s.scan for s in parts if s.marker == segments.SOS)
-    return [s.payload for s in parts if s.marker == 0xDD], re.findall(rb"\xff[\xd0-\xd7]", first)
+def restarts(data: bytes) -> list[tuple[int, int]]:
+    """The restart interval of each scan, and how many restart markers it has."""
+    interval, scans = 0, []
+    for part in segments.split(data)[0]:
+        if part.marker == 0xDD:
+            interval = int.from_bytes(part.payload, "big")
+        elif part.marker == segments.SOS:
+            scans.append((interval, len(re.findall(rb"\xff[\xd0-\xd7]", part.scan))))
+    return scans
 
 
 @pytest.mark.parametrize("interval", [1, 3, 500])  # the last one is more than there are MCUs
@@ -178,9 +182,23 @@ def test_restart_markers_stay(
         data = saved(portrait.convert("L" if kind == "grey" else kind), **options)
     change = local_change(data)
     coded = codecs.encode(data, change).data
-    assert restarts(data)[0] == [interval.to_bytes(2, "big")]
+    assert restarts(data)[0][0] == interval
     assert restarts(coded) == restarts(data)
     assert bool(opened(coded).info.get("progressive")) == progressive
+    inside = in_changed_blocks(change)
+    np.testing.assert_array_equal(stored(data)[~inside], stored(coded)[~inside])
+
+
+@pytest.mark.parametrize("kind", ["4:2:0", "4:4:4", "grey", "CMYK"])
+def test_restart_markers_in_rows_stay_in_every_scan(kind: str, portrait: Image.Image) -> None:
+    options: dict[str, Any] = {"progressive": True, "restart_marker_rows": 2}
+    if kind in SAMPLING:
+        data = saved(portrait, subsampling=kind, **options)
+    else:
+        data = saved(portrait.convert("L" if kind == "grey" else kind), **options)
+    change = local_change(data)
+    coded = codecs.encode(data, change).data
+    assert restarts(coded) == restarts(data)
     inside = in_changed_blocks(change)
     np.testing.assert_array_equal(stored(data)[~inside], stored(coded)[~inside])
 

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 from scipy.fft import dctn, idctn
 
-from transforms.codecs import carve, exif, mpf, names, photoshop, segments, xmp
+from transforms.codecs import carve, exif, mpf, names, photoshop, restarts, segments, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, open_image
@@ -229,7 +229,16 @@ def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bo
             # mozjpeg finds better scans than libjpeg, but knows no restart markers.
             by_mozjpeg = progressive and not coded.restart_interval and not markers & _ARITHMETIC
             coded.progressive_mode = progressive and not by_mozjpeg
-            coded.write(target)
+
+            def write(interval: int) -> bytes:
+                coded.restart_interval = interval
+                coded.write(target)
+                return target.read_bytes()
+
+            if rows := restarts.rows(parts):
+                data = restarts.in_rows(rows, write)
+            else:
+                data = write(coded.restart_interval)
             # libjpeg-turbo does not look whether a given table has a code for all that it writes.
             if not own_tables and not _holds(target, planes):
                 raise NoCode("the JPEG's Huffman tables lack a code")
@@ -237,7 +246,6 @@ def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bo
             raise
         except (*DAMAGE, RuntimeError) as error:  # libjpeg's own errors are RuntimeErrors
             raise CodecError(f"the JPEG cannot be rewritten ({error})") from error
-        data = target.read_bytes()
     return mozjpeg_lossless_optimization.optimize(data) if by_mozjpeg else data
 
 
