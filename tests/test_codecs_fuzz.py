@@ -54,6 +54,10 @@ def sound(kind: str) -> bytes:
         ]
         movie = b"\0\0\0\x18ftypmp42" + bytes(30)
         return segments.join([*parts[:1], *extra, *parts[1:]]) + movie
+    if kind == "progressive JPEG":
+        return saved(image, "JPEG", progressive=True, restart_marker_rows=1)
+    if kind == "JPEG in TIFF":
+        return saved(image.convert("YCbCr"), "TIFF", compression="jpeg", strip_size=1024)
     if kind == "PNG":
         data = saved(image, "PNG", exif=exif)
         body = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(XMP)
@@ -97,7 +101,10 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
     return bytes(block)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIC"])
+KINDS = ("JPEG", "progressive JPEG", "PNG", "WEBP", "TIFF", "JPEG in TIFF", "BMP", "GIF", "AVIF")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "HEIC"])
 @settings(
     max_examples=40,
     deadline=None,
