@@ -64,7 +64,7 @@ def shows_another(tiff: bytes, photo: Image.Image) -> bool:
 
 
 @dataclass(frozen=True)
-class _Directory:
+class Directory:
     """An image file directory: tag -> (entry offset, type, count, value), and where its link to
     the next directory lies."""
 
@@ -77,11 +77,11 @@ def _patched(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, bytes | N
     block = bytearray(tiff)
     try:
         order = {b"II": "<", b"MM": ">"}[tiff[:2]]
-        first = _directory(tiff, struct.unpack_from(order + "I", tiff, 4)[0], order)
+        first = directory(tiff, struct.unpack_from(order + "I", tiff, 4)[0], order)
         second_at = struct.unpack_from(order + "I", tiff, first.next_at)[0]
         if not second_at:
             return tiff, None, False
-        second = _directory(tiff, second_at, order)
+        second = directory(tiff, second_at, order)
     except DAMAGE:
         return tiff, None, False  # no thumbnail that a reader could find
     entries = second.entries
@@ -108,7 +108,12 @@ def _patched(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, bytes | N
     return bytes(block), None, True
 
 
-def _directory(tiff: bytes, offset: int, order: str) -> _Directory:
+def directory(tiff: bytes, offset: int, order: str) -> Directory:
+    """The directory at `offset` of a TIFF block. order: "<" or ">".
+
+    Raises:
+        struct.error: it breaks off.
+    """
     (count,) = struct.unpack_from(order + "H", tiff, offset)
     entries = {}
     for index in range(count):
@@ -117,7 +122,7 @@ def _directory(tiff: bytes, offset: int, order: str) -> _Directory:
         if kind == 3 and number == 1:  # a short lies in the first half of the value field
             (value,) = struct.unpack_from(order + "H", tiff, at + 8)
         entries[tag] = (at, kind, number, value)
-    return _Directory(entries, offset + 2 + 12 * count)
+    return Directory(entries, offset + 2 + 12 * count)
 
 
 def _values(tiff: bytes, entry: tuple[int, int, int, int], order: str) -> list[int]:

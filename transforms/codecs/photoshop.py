@@ -34,9 +34,8 @@ def without_pictures(
             if new:
                 size = len(new).to_bytes(4, "big")
                 start = body[:_THUMBNAIL_SIZE] + size + body[_THUMBNAIL_SIZE + 4 : _THUMBNAIL_HEAD]
-                whole = start + new
-                kept.append(head[:-4] + len(whole).to_bytes(4, "big") + whole)
-                kept.append(b"\0" * (len(whole) % 2))
+                # As large as it was: in a TIFF it cannot be smaller.
+                kept += [head, (start + new).ljust(len(body), b"\0"), b"\0" * (len(body) % 2)]
             continue
         packet, emptied = xmp.without_pictures(body) if number == _XMP else (body, False)
         blanked, found = carve.blanked(packet)
