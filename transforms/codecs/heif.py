@@ -1,18 +1,21 @@
 """HEIC and AVIF: the picture is encoded anew, the metadata items and colour boxes are carried over.
 
-What else shows the photo (thumbnails, gain maps, depth and other auxiliary pictures, an appended
-video) is left out. HEIC needs the extra `heif`: its patents keep it out of the other libraries.
+Thumbnails are made anew from it. What else shows the photo (gain maps, depth and other auxiliary
+pictures, an appended video) is left out. HEIC needs the extra `heif`: its patents keep it out of
+the other libraries.
 """
 
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import imagecodecs
 import numpy as np
+from PIL import Image
 
 from transforms.codecs import bmff, carve, exif, rate, xmp
 from transforms.codecs.bmff import HeifFile, Item, Property, Reference
@@ -71,16 +74,32 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     stored_change = _turned_back(change, file)
     colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
     changed = with_change(pixels, stored_change, colours, depth)
-    old_size = _picture_size(file)
-    write = _avif if _coding(file) == _AV1 else _heic
-    new = rate.matched(
-        lambda quality: bmff.parse(write(changed, depth, quality, file)), _picture_size, old_size
-    )
+    new = _as_large(changed, depth, file, _tile_size(file), _picture_size(file))
     notes: list[str] = []
-    result = _spliced(file, new, notes)
+    shown = _shown(changed, depth)
+    result = _spliced(file, new, shown if rebuild_thumbnails else None, notes)
     if any(kind not in (b"ftyp", b"meta", b"mdat", b"free", b"uuid") for kind in _top(data)):
         notes.append("data after the image removed")
     return EncodedPhoto(bmff.build(result), tuple(dict.fromkeys(notes)))
+
+
+def _as_large(
+    pixels: np.ndarray, depth: int, file: HeifFile, tile_size: int, size: int
+) -> HeifFile:
+    """The pixels in the coding of a file, in about `size` bytes."""
+    write = _avif if _coding(file) == _AV1 else _heic
+    return rate.matched(
+        lambda quality: bmff.parse(write(pixels, depth, quality, file, tile_size)),
+        _picture_size,
+        size,
+    )
+
+
+def _shown(pixels: np.ndarray, depth: int) -> Image.Image:
+    """In 8 bits, without alpha, in stored orientation."""
+    if depth > 8:
+        pixels = (pixels >> (depth - 8)).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(_rgb(pixels)))
 
 
 def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -205,7 +224,7 @@ def _colours(file: HeifFile) -> list[Property]:
     return []
 
 
-def _heic(pixels: np.ndarray, depth: int, quality: int, file: HeifFile) -> bytes:
+def _heic(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_size: int) -> bytes:
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels] + (";16" if depth > 8 else "")
     options: dict[str, Any] = {"chroma": _chroma(file)} if channels > 2 else {}
@@ -222,8 +241,8 @@ def _heic(pixels: np.ndarray, depth: int, quality: int, file: HeifFile) -> bytes
             pixels.tobytes(),
             out,
             quality=quality,
-            tile_size=_tile_size(file),
-            bit_depth=_depth(file),
+            tile_size=tile_size,
+            bit_depth=_depth(file) if depth > 8 else 8,
             # At equal bytes as close to the picture as slower ones, in a third of their time.
             enc_params={"preset": "ultrafast"},
             **options,
@@ -242,7 +261,7 @@ def _tile_size(file: HeifFile) -> int:
     return int.from_bytes(box[12:16], "big")
 
 
-def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile) -> bytes:
+def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_size: int) -> bytes:
     otherwise = _CICP_BY_PROFILE if _has_profile(file) else _CICP_DEFAULT
     primaries, transfer, matrix, _ = _cicp(file) or otherwise
     lossless = matrix == 0
@@ -264,23 +283,39 @@ def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile) -> bytes
         raise CodecError(f"the AVIF cannot be rewritten ({error})") from error
 
 
-def _spliced(file: HeifFile, new: HeifFile, notes: list[str]) -> HeifFile:
-    """The new picture with the metadata and the colour boxes of the old file."""
+def _spliced(
+    file: HeifFile, new: HeifFile, shown: Image.Image | None, notes: list[str]
+) -> HeifFile:
+    """The new picture with the metadata and the colour boxes of the old file.
+
+    Args:
+        shown: it, in stored orientation, for thumbnails; None to leave them out.
+    """
     items = {number: new.items[number] for number in sorted(new.derived_from(new.primary))}
     references = [r for r in new.references if r.kind in (b"dimg", b"auxl") and r.source in items]
     items[new.primary] = _as_shown(file, items[new.primary])
     old_made = file.derived_from(file.primary)
     described = {r.source: r.targets for r in file.references if r.kind == b"cdsc"}
+    thumbnails = {
+        r.source for r in file.references if r.kind == b"thmb" and old_made & {*r.targets}
+    }
     fresh = max(items) + 1
     for number, item in file.items.items():
         if number in old_made:
             continue
+        made = _thumbnail(file, item, shown) if shown and number in thumbnails else None
+        if made is not None:
+            items[fresh] = made
+            references.append(Reference(b"thmb", fresh, (new.primary,)))
+            fresh += 1
+            notes.append("thumbnail rebuilt")
+            continue
         if item.kind not in (b"Exif", b"mime", b"uri "):
-            notes.append("thumbnails and auxiliary pictures removed")
+            notes.append("thumbnail removed" if number in thumbnails else "auxiliary picture removed")
             continue
         if not old_made & set(described.get(number, (file.primary,))):
             continue  # it describes a picture that is removed
-        items[fresh] = replace(item, data=_cleaned(item, notes), properties=())
+        items[fresh] = replace(item, data=_cleaned(item, shown, notes), properties=())
         references.append(Reference(b"cdsc", fresh, (new.primary,)))
         fresh += 1
     others = []
@@ -304,11 +339,34 @@ def _as_shown(file: HeifFile, new: Item) -> Item:
     return replace(new, properties=(*coded, *profile, *kept, *turned))
 
 
-def _cleaned(item: Item, notes: list[str]) -> bytes:
+def _thumbnail(file: HeifFile, old: Item, shown: Image.Image) -> Item | None:
+    """A thumbnail made anew as large as it was; None for one of a coding of its own."""
+    width, height = _size(old)
+    if old.kind != _coding(file) or not 0 < width <= shown.width or not 0 < height <= shown.height:
+        return None
+    small = shown.resize((width, height), Image.Resampling.LANCZOS, None, 3.0)
+    pixels = np.asarray(small.convert("L") if _chroma(file) == "400" else small)
+    new = _as_large(pixels, 8, file, 0, len(old.data))
+    turned = [p for p in old.properties if p.kind in _TURNED]
+    coded = [p for p in new.items[new.primary].properties if p.kind not in _TURNED]
+    profile = [p for p in _colours(file) if p.box[8:12] != b"nclx"]
+    return replace(new.items[new.primary], properties=(*coded, *profile, *turned))
+
+
+def _size(item: Item) -> tuple[int, int]:
+    """Width and height of what is seen of a picture; encoders fill small ones up and say so."""
+    boxes = {p.kind: p.box for p in item.properties}
+    if clean := boxes.get(b"clap"):
+        width, width_of, height, height_of = struct.unpack_from(">4I", clean, 8)
+        return width // max(width_of, 1), height // max(height_of, 1)
+    return struct.unpack_from(">2I", boxes.get(b"ispe", b"").ljust(20, b"\0"), 12)
+
+
+def _cleaned(item: Item, shown: Image.Image | None, notes: list[str]) -> bytes:
     data = item.data
     if item.kind == b"Exif":
         start = 4 + int.from_bytes(data[:4], "big")
-        tiff, done = exif.cloak_pictures(data[start:], None)
+        tiff, done = exif.cloak_pictures(data[start:], shown)
         notes += done
         return data[:start] + tiff
     if _XMP_TYPE in item.entry:
