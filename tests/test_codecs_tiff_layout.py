@@ -82,6 +82,13 @@ def with_entries(data: bytes, entries: list[Entry], exif: list[Entry] | None = N
     return bytes(new + directory(entries, len(new)))
 
 
+def strip_of(data: bytes) -> tuple[int, int]:
+    """Where the only strip begins and ends."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        (start,), (length,) = file.pages.first.dataoffsets, file.pages.first.databytecounts
+    return start, start + length
+
+
 LENS: Entry = (ExifTags.Base.LensModel, 2, 16, b"a lens of no name"[:15] + b"\0")
 NOTE: Entry = (ExifTags.Base.MakerNote, 7, 32, b"offsets from the file's start...")
 
@@ -158,6 +165,19 @@ def test_file_with_what_may_depend_on_its_place_stays(kind: str, pixels: np.ndar
     assert kept[start : start + length] == bytes(length)
     assert kept[:start] == data[:start]
     assert kept[start + length : len(data)] == data[start + length :]
+
+
+def test_padding_may_be_what_libtiff_finds_in_memory(pixels: np.ndarray) -> None:
+    widths = (pixels[:, :width] for width in range(131, 100, -1))
+    data = next(data for data in map(by_libtiff, widths) if strip_of(data)[1] % 2)
+    end = strip_of(data)[1]
+    data = data[:end] + b"\x1d" + data[end + 1 :]
+    with Image.open(io.BytesIO(data)) as image:
+        change = noise(np.asarray(image))
+    coded = codecs.encode(data, change).data
+    (start, end), (new_start, new_end) = strip_of(data), strip_of(coded)
+    assert new_end - new_start > end - start + 1000
+    assert len(coded) - (new_end - new_start) <= len(data) - (end - start) + 16
 
 
 def test_file_without_a_hole_stays(pixels: np.ndarray) -> None:

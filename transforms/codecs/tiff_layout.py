@@ -122,7 +122,8 @@ def _entry(
 def _closed(data: bytes, layout: _Layout) -> bytes:
     spans = sorted((start, start + length) for start, length in layout.parts.items() if length)
     for (_, end), (start, _) in pairwise([*spans, (len(data), 0)]):
-        if start < end or data[end:start].strip(b"\0"):
+        # A single byte is padding, of which some programs do not care what is in it.
+        if start < end or (start - end > 1 and data[end:start].strip(b"\0")):
             raise _Unknown
     moved: dict[int, int] = {}
     out = bytearray()
