@@ -121,10 +121,12 @@ def _entry(
 
 def _closed(data: bytes, layout: _Layout) -> bytes:
     spans = sorted((start, start + length) for start, length in layout.parts.items() if length)
-    for (_, end), (start, _) in pairwise([*spans, (len(data), 0)]):
-        # A single byte is padding, of which some programs do not care what is in it.
-        if start < end or (start - end > 1 and data[end:start].strip(b"\0")):
+    for (_, end), (start, _) in pairwise(spans):
+        # The last byte may be padding, of which some programs do not care what is in it.
+        if start < end or data[end : start - 1].strip(b"\0"):
             raise _Unknown
+    if data[spans[-1][1] :].strip(b"\0"):
+        raise _Unknown
     moved: dict[int, int] = {}
     out = bytearray()
     last = 0
