@@ -250,6 +250,33 @@ def test_every_page_of_a_tiff_is_cloaked(portrait: Image.Image) -> None:
     np.testing.assert_array_equal(found, np.repeat(change[..., None], 3, axis=2))
 
 
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_photoshop_thumbnail_of_a_tiff_is_made_anew_in_its_place(
+    compression: str | None, portrait: Image.Image
+) -> None:
+    old = saved(portrait.resize((64, 45)), "JPEG", quality=90)
+    head = struct.pack(">6IHH", 1, 64, 45, 0, 0, len(old), 24, 1)
+    body, caption = head + old, b"8BIM\4\4\0\0\0\0\0\6x\xff\xd8\xff\xe0y"
+    resource = b"8BIM\4\x0c\0\0" + len(body).to_bytes(4, "big") + body + b"\0" * (len(body) % 2)
+    block = resource + caption
+    tags = [(34377, 1, len(block), block, True), (274, 3, 1, 3, True)]
+    pixels = np.asarray(portrait)[::-1, ::-1]
+    data = tiff_of(pixels, photometric="rgb", compression=compression, extratags=tags)
+    coded = codecs.encode(data, np.full(pixels.shape[:2], LEVEL, np.float32))
+    assert coded.notes == ("Photoshop thumbnail rebuilt",)
+    tag = tifffile.TiffFile(io.BytesIO(coded.data)).pages.first.tags[34377]
+    at = 12 + len(head)
+    assert tag.value[:12] == block[:12] and tag.value.endswith(caption)
+    assert old[30:] not in coded.data
+    new = opened(tag.value[at : at + int.from_bytes(tag.value[12 + 20 : 12 + 24], "big")])
+    small = portrait.rotate(180).resize((64, 45), Image.Resampling.LANCZOS)
+    assert np.abs(np.asarray(new, float) - np.asarray(small, float) - LEVEL).mean() < 3
+    removed = codecs.encode(data, box_change(data), rebuild_thumbnails=False)
+    assert removed.notes == ("Photoshop thumbnail removed",)
+    tag = tifffile.TiffFile(io.BytesIO(removed.data)).pages.first.tags[34377]
+    assert tag.value == caption.ljust(len(block), b"\0")
+
+
 def test_reduced_copies_sub_images_and_layers_of_a_tiff_go(
     portrait: Image.Image, picture: bytes
 ) -> None:

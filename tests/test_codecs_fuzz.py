@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.test_codecs_mpf import VGA, with_pictures
 from transforms import codecs
 from transforms.codecs import segments
 from transforms.codecs.segments import APP1, APP13, Segment
@@ -53,7 +54,8 @@ def sound(kind: str) -> bytes:
             Segment(APP13, b"Photoshop 3.0\0" + resource),
         ]
         movie = b"\0\0\0\x18ftypmp42" + bytes(30)
-        return segments.join([*parts[:1], *extra, *parts[1:]]) + movie
+        still = segments.join([*parts[:1], *extra, *parts[1:]])
+        return with_pictures(still, [(VGA, thumbnail)]) + movie
     if kind == "progressive JPEG":
         return saved(image, "JPEG", progressive=True, restart_marker_rows=1)
     if kind == "JPEG in TIFF":
@@ -66,7 +68,10 @@ def sound(kind: str) -> bytes:
     if kind == "TIFF":
         out = io.BytesIO()
         with tifffile.TiffWriter(out) as writer:
+            size = (28 + len(thumbnail)).to_bytes(4, "big")
+            photoshop = b"8BIM\4\x0c\0\0" + size + bytes(28) + thumbnail
             tags: list[Any] = [(700, 1, len(XMP), XMP, True), (37724, 7, 4, b"abcd", True)]
+            tags.append((34377, 1, len(photoshop), photoshop, True))
             writer.write(levels.astype(np.uint8), compression="lzw", subifds=1, extratags=tags)
             writer.write(levels[::2, ::2].astype(np.uint8), subfiletype=1)
         return out.getvalue()

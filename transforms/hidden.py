@@ -192,20 +192,23 @@ def _in_items(data: bytes) -> Iterator[Hidden]:
     except codecs.CodecError:
         return
     for number in sorted(file.items.keys() - file.derived_from(file.primary)):
-        parts = file.derived_from(number) & file.items.keys()
+        parts = sorted(file.derived_from(number) & file.items.keys())
+        names = {part: new for new, part in enumerate(parts, 1)}  # theirs may be too large
         # A reader shows no picture that says it is auxiliary.
         plain = tuple(p for p in file.items[number].properties if p.kind != b"auxC")
-        items = {part: file.items[part] for part in sorted(parts)}
-        alone = bmff.HeifFile(
-            file.ftyp,
-            number,
-            items | {number: replace(file.items[number], properties=plain, hidden=False)},
-            tuple(r for r in file.references if r.kind == b"dimg" and r.source in parts),
-            file.handler,
+        items = {names[part]: file.items[part] for part in parts}
+        items[names[number]] = replace(file.items[number], properties=plain, hidden=False)
+        made_of = [r for r in file.references if r.kind == b"dimg" and r.source in names]
+        references = tuple(
+            bmff.Reference(
+                r.kind, names[r.source], tuple(names[t] for t in r.targets if t in names)
+            )
+            for r in made_of
         )
+        alone = bmff.HeifFile(file.ftyp, names[number], items, references, file.handler)
         try:
             pixels = codecs.decode(bmff.build(alone), _MOST_PIXELS).pixels
-        except codecs.CodecError:
+        except (*DAMAGE, codecs.CodecError):
             continue
         yield from _large_enough(pixels, f"HEIF item {number}")
 

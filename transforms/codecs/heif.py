@@ -311,7 +311,8 @@ def _spliced(
             notes.append("thumbnail rebuilt")
             continue
         if item.kind not in (b"Exif", b"mime", b"uri "):
-            notes.append("thumbnail removed" if number in thumbnails else "auxiliary picture removed")
+            what = "thumbnail" if number in thumbnails else "auxiliary picture"
+            notes.append(f"{what} removed")
             continue
         if not old_made & set(described.get(number, (file.primary,))):
             continue  # it describes a picture that is removed

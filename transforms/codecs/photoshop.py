@@ -9,6 +9,8 @@ from PIL import Image
 
 from transforms.codecs import carve, exif, xmp
 
+REBUILT = "Photoshop thumbnail rebuilt"  # the note that says so
+
 _THUMBNAIL, _OLD_THUMBNAIL = 0x040C, 0x0409  # the old one has red and blue the other way round
 _THUMBNAIL_HEAD, _THUMBNAIL_SIZE = 28, 20  # bytes before its JPEG, and where its length stands
 _XMP = 0x0424
@@ -30,7 +32,7 @@ def without_pictures(
             new = (
                 cloaked and number == _THUMBNAIL and exif.fitting_thumbnail(old, cloaked, len(old))
             )
-            notes.append(f"Photoshop thumbnail {'rebuilt' if new else 'removed'}")
+            notes.append(REBUILT if new else "Photoshop thumbnail removed")
             if new:
                 size = len(new).to_bytes(4, "big")
                 start = body[:_THUMBNAIL_SIZE] + size + body[_THUMBNAIL_SIZE + 4 : _THUMBNAIL_HEAD]

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import imagecodecs
 import numpy as np
 import tifffile
+from PIL import Image
 
 from transforms.codecs import carve, photoshop, tiff_jpeg, tiff_layout, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
@@ -71,16 +72,15 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
         for page in photos:
             width, height = _upright_size(page)
             stored = as_stored(change[top : top + height, :width], _orientation(page))
-            _blank_metadata(page, notes)
             moved |= _rewrite(page, stored)
             top += height
         _remove_copies(file, buffer, photos, notes)
-    with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as file:
-        segments = [
-            span
-            for page in _photos(file)
-            for span in zip(page.dataoffsets, page.databytecounts, strict=True)
-        ]
+    buffer.seek(0)
+    segments: list[tuple[int, int]] = []
+    with _opened(data, NO_LIMIT, buffer) as file:
+        for page in _photos(file):
+            segments += zip(page.dataoffsets, page.databytecounts, strict=True)
+            segments += _clean_metadata(page, rebuild_thumbnails, notes)
     cleaned, found = _blanked_between(buffer.getvalue(), segments)
     notes += ["pictures in metadata removed"] if found else []
     if moved:
@@ -360,19 +360,31 @@ def _segments(page: tifffile.TiffPage) -> Iterator[tuple[slice, slice, slice]]:
                 yield plane, slice(top, top + tall), slice(left, left + wide)
 
 
-def _blank_metadata(page: tifffile.TiffPage, notes: list[str]) -> None:
-    """Pictures in the metadata of a page, emptied; no value moves."""
-    for code, clean, note in (
-        (_XMP, xmp.blank_pictures, "XMP thumbnail removed"),
-        (_PHOTOSHOP, photoshop.without_pictures, "Photoshop thumbnail removed"),
-    ):
-        tag = page.tags.get(code)
-        if tag is None or not isinstance(tag.value, bytes):
-            continue
-        cleaned, found = clean(tag.value)
+def _clean_metadata(
+    page: tifffile.TiffPage, rebuild_thumbnails: bool, notes: list[str]
+) -> list[tuple[int, int]]:
+    """Pictures in the metadata of a cloaked page, made anew or emptied; no value moves.
+
+    Returns:
+        Where metadata lies that holds a picture now, and how long it is.
+    """
+    tag = page.tags.get(_XMP)
+    if tag is not None and isinstance(tag.value, bytes):
+        packet, found = xmp.blank_pictures(tag.value)
         if found:
-            tag.overwrite(cleaned.ljust(len(tag.value), b"\0"))
-            notes.append(note)
+            tag.overwrite(packet)
+            notes.append("XMP thumbnail removed")
+    tag = page.tags.get(_PHOTOSHOP)
+    if tag is None or not isinstance(tag.value, bytes):
+        return []
+    resources, done = photoshop.without_pictures(tag.value)
+    if done and rebuild_thumbnails:
+        cloaked = Image.fromarray(as_stored(upright_rgb(page), _orientation(page)))
+        resources, done = photoshop.without_pictures(tag.value, cloaked)
+    if done:
+        tag.overwrite(resources.ljust(len(tag.value), b"\0"))
+        notes += done
+    return [(tag.valueoffset, tag.valuebytecount)] if photoshop.REBUILT in done else []
 
 
 def _remove_copies(
