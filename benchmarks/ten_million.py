@@ -32,7 +32,7 @@ from transforms.near_duplicates import as_array, near_any
 from transforms.storage import Entry
 
 _MANY = 10_000_000
-_STAMP = RunStamp("run", "mid", "0" * 16, "0" * 16, "1")
+_STAMP = RunStamp("run", "mid", "0" * 16, "0" * 16, "0" * 16, "1")
 _WAVE = 64  # photos
 _PER_PERSON = 20  # faces
 

@@ -92,17 +92,18 @@ def scan(
         | "Sound" >> beam.Filter(lambda item: not item[1].status)
         | "Detect" >> RunInference(KeyedModelHandler(detector))
         | "Align" >> beam.Map(_align, settings.detector.min_face)
+        | "Looked at" >> beam.Map(_looked_at, wave.progress)
         | "Embed" >> RunInference(Guarded(EmbedHandler(), "embedding faces"))
         | "Who" >> beam.Map(_embedded)
     )
+    lost = (
+        damaged
+        | "Unreadable" >> beam.MapTuple(lambda group, p: unreadable(p, group.copies))
+        | "Not looked at" >> beam.Map(_looked_at, wave.progress)
+    )
     _ = (
-        (
-            damaged | "Unreadable" >> beam.MapTuple(lambda group, p: unreadable(p, group.copies)),
-            found,
-        )
+        (lost, found)
         | beam.Flatten()
-        | "Found" >> beam.Map(lambda p: tick(p, "found", wave.progress, len(p.faces)))
-        | "Scanned" >> beam.Map(lambda p: tick(p, "scanned", wave.progress, 1 + len(p.copies)))
         | "Scan row" >> beam.Map(scans.to_row)
         | "Write scans" >> WriteTable(wave.scans, scans.SCHEMA)
     )
@@ -203,6 +204,11 @@ def _align(item: tuple[ContentGroup, PredictionResult], min_face: float) -> Scan
         except Exception as error:
             found = failure("aligning faces", error)
     return failed(unreadable(photo, group.copies), found)
+
+
+def _looked_at(photo: ScannedPhoto, progress: str | None) -> ScannedPhoto:
+    tick(photo, "found", progress, len(photo.faces))
+    return tick(photo, "scanned", progress, 1 + len(photo.copies))
 
 
 def _embedded(done: PredictionResult) -> ScannedPhoto:

@@ -17,12 +17,12 @@ from rich.console import Console
 
 from pipeline import runners, waves
 from pipeline.ahead import Ahead
-from pipeline.forecast import forecast
+from pipeline.forecast import Forecast, forecast
 from pipeline.library import Library, LibraryError
 from pipeline.people import People
 from pipeline.plan import Plan
 from pipeline.report import plan_summary
-from pipeline.screen import watched
+from pipeline.screen import Pace, watched
 from pipeline.settings import Settings, SettingsError
 from pipeline.waves import Outcome
 from transforms import assets, storage
@@ -35,7 +35,7 @@ def make_and_show_plan(
     recloak: bool,
     console: Console,
     since: float | None = None,
-) -> Plan:
+) -> tuple[Plan, Forecast]:
     """What a run would do, printed.
 
     Raises:
@@ -55,7 +55,7 @@ def make_and_show_plan(
     free = shutil.disk_usage(library.root).free if _is_folder(library.root) else None
     words = plan_summary(plan, coming, free)
     console.print(words, highlight=False, markup=False, soft_wrap=True)
-    return plan
+    return plan, coming
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ def run_job(
     """
     runners.check(settings.run, library.source, library.root, library.state)
     stamp = waves.new_stamp(settings)
-    plan = make_and_show_plan(library, settings, stamp, recloak, console, since)
+    plan, coming = make_and_show_plan(library, settings, stamp, recloak, console, since)
+    expected = coming.seconds / max(1, plan.files)
     if plan.todo:
         _fetch_models(settings, console)
     if ending.limit is not None:
@@ -125,7 +126,7 @@ def run_job(
     with (
         _progress_file(library) as file,
         stopped_by_ctrl_c(console) as pressed,
-        watched(file, plan.files, console),
+        watched(file, Pace(plan.files, expected=expected), console),
     ):
         asked = [time.time()]
 
@@ -158,7 +159,7 @@ def scan_job(
     with (
         _progress_file(library) as file,
         stopped_by_ctrl_c(console) as pressed,
-        watched(file, files, console, scan_only=True),
+        watched(file, Pace(files, scan_only=True), console),
     ):
         reported = runners.within_reach(file, settings.run)
         return waves.scan(

@@ -78,11 +78,16 @@ REMOVED = "removed"
 
 @dataclass(frozen=True)
 class RunStamp:
-    """What every row of a run says about the run."""
+    """What the rows of a run say about it.
+
+    settings_hash: of settings that decide how an output looks. tries_hash: of those that decide
+        whether there is one, too; in rows without an output.
+    """
 
     run_id: str
     mode: str
     settings_hash: str
+    tries_hash: str
     assets_hash: str
     version: str
 
@@ -127,7 +132,7 @@ def manifest_rows(
         "faces": faces,
         "notes": list(photo.notes),
         "mode": stamp.mode,
-        "settings_hash": stamp.settings_hash,
+        "settings_hash": stamp.tries_hash if photo.output is None else stamp.settings_hash,
         "assets_hash": stamp.assets_hash,
         "version": stamp.version,
         "run_id": stamp.run_id,

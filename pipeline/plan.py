@@ -231,7 +231,7 @@ def _differs(row: Row, stamp: RunStamp) -> str | None:
         return f"mode {row['mode']}"
     if row["assets_hash"] != stamp.assets_hash:
         return "other models"
-    if row["settings_hash"] != stamp.settings_hash:
+    if row["settings_hash"] != (stamp.tries_hash if row["output"] is None else stamp.settings_hash):
         return "other settings"
     if row["version"] != stamp.version:
         return f"version {row['version']}"

@@ -31,23 +31,29 @@ _LINE_EVERY = 15.0  # seconds between plain lines
 # How much of a photo's work is done once it is scanned and once its faces are cloaked: the shares
 # of the time that took on two cores.
 _SCANNED, _CLOAKED = 0.15, 0.9
+_TRUSTED = 8.0  # files that the pace expected counts as much as, against what is seen
 
 
 class Pace:
-    """How far a run is, from event counts.
+    """How far a run is, from event counts, and how long the rest will take.
+
+    Before the first file is done the models are loaded and compiled, which would make all others
+    look slow: what is seen counts from then on. Until then, and a little beyond, the pace expected
+    does.
 
     Args:
         total: files to work on. scan_only: none of them is cloaked.
+        expected: seconds a file; None where nothing is known.
     """
 
-    def __init__(self, total: int, scan_only: bool = False) -> None:
+    def __init__(self, total: int, scan_only: bool = False, expected: float | None = None) -> None:
         self.total = total
         self.what = "scanning" if scan_only else "cloaking"
-        self._scan_only = scan_only
+        self._scan_only, self._expected = scan_only, expected
         self.faces = 0
         self.photos = 0
         self.done = 0.0
-        self._started = time.monotonic()
+        self._warm: tuple[float, float] | None = None  # the time, and what was done by then
         self._before: Counter[str] = Counter()  # the counts when this wave began
 
     def update(self, counts: Counter[str]) -> None:
@@ -55,27 +61,32 @@ class Pace:
         if self._scan_only:
             self.photos, self.faces = counts["scanned"], counts["found"]
             self.done = self.photos
-            return
-        self.photos = counts["published"]
-        self.faces = counts["face"]
-        ahead = counts["scanned"] - counts["published"]
-        if ahead <= 0:
-            self._before = Counter(counts)
-        found, faces = (counts[event] - self._before[event] for event in ("found", "face"))
-        share = faces / found if found else 0.0
-        self.done = self.photos + ahead * (_SCANNED + (_CLOAKED - _SCANNED) * share)
+        else:
+            self.photos, self.faces = counts["published"], counts["face"]
+            ahead = counts["scanned"] - counts["published"]
+            if ahead <= 0:
+                self._before = Counter(counts)
+            found, faces = (counts[event] - self._before[event] for event in ("found", "face"))
+            share = faces / found if found else 0.0
+            self.done = self.photos + ahead * (_SCANNED + (_CLOAKED - _SCANNED) * share)
+        if self._warm is None and self.photos:
+            self._warm = time.monotonic(), self.done
 
     @property
-    def rate(self) -> float:
-        """Photos a second, 0 before anything is done."""
-        return self.done / max(1e-3, time.monotonic() - self._started)
+    def seconds(self) -> float | None:
+        """What a file takes; None while nothing is known."""
+        began, before = self._warm or (time.monotonic(), self.done)
+        spent, files = time.monotonic() - began, self.done - before
+        if self._expected is not None:
+            return (self._expected * _TRUSTED + spent) / (_TRUSTED + files)
+        return spent / files if files else None
 
     def __str__(self) -> str:
-        left = duration((self.total - self.done) / self.rate) if self.done else "…"
-        return (
-            f"{self.photos:,} of {self.total:,} photos, {self.faces:,} faces, "
-            f"{self.rate:.2g} photos/s, {left} left"
-        )
+        pace, left = self.seconds, "starting"
+        if pace is not None:
+            time_left = f"about {duration((self.total - self.done) * pace)}"
+            left = f"{time_left} left" if self._warm else f"starting, then {time_left}"
+        return f"{self.photos:,} of {self.total:,} photos, {self.faces:,} faces, {left}"
 
 
 class _PaceColumn(ProgressColumn):
@@ -88,10 +99,10 @@ class _PaceColumn(ProgressColumn):
 
 
 @contextlib.contextmanager
-def watched(file: Path, total: int, console: Console, scan_only: bool = False) -> Iterator[None]:
+def watched(file: Path, pace: Pace, console: Console) -> Iterator[None]:
     """Show, while the block runs, what workers report to `file` (see `pipeline.progress`)."""
     file.unlink(missing_ok=True)
-    reader, pace, stop = ProgressReader(file), Pace(total, scan_only), threading.Event()
+    reader, stop = ProgressReader(file), threading.Event()
     show = _bar if console.is_terminal else _lines
     thread = threading.Thread(target=show, args=(reader, pace, console, stop), daemon=True)
     thread.start()

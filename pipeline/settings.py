@@ -69,9 +69,18 @@ class Settings(BaseModel):
     @property
     def hash(self) -> str:
         """16 hex digits over all that decides how an output looks."""
-        parts = (self.detector, self.cloak, self.limits, self.near_duplicates, self.people)
-        decisive = [self.mode, *(asdict(part) for part in (*parts, self.metadata))]
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+        return _digest(self._looks)
+
+    @property
+    def tries_hash(self) -> str:
+        """The same over all that decides whether there is an output: the limits, too."""
+        return _digest([*self._looks, asdict(self.limits)])
+
+    @property
+    def _looks(self) -> list[Any]:
+        cloak = {name: value for name, value in asdict(self.cloak).items() if name != "batch_size"}
+        parts = (self.detector, self.near_duplicates, self.people, self.metadata)
+        return [self.mode, cloak, *(asdict(part) for part in parts)]
 
 
 def load_settings(config: Path | None = None, **flags: Any) -> Settings:
@@ -104,6 +113,10 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
         where = f" in {config}" if config else ""
         lines = [f"  {_key(item['loc'])}: {_problem(item)}" for item in error.errors()]
         raise SettingsError(f"settings not understood{where}:\n" + "\n".join(lines)) from error
+
+
+def _digest(values: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _preset(name: str) -> dict[str, Any]:

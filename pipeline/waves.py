@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -116,6 +116,7 @@ def new_stamp(settings: Settings) -> RunStamp:
         f"{now}-{secrets.token_hex(3)}",
         settings.mode,
         settings.hash,
+        settings.tries_hash,
         assets.assets_hash(models(settings)),
         version("photoveil"),
     )
@@ -312,8 +313,9 @@ def _run_wave(
     wave = _wave(library, folder, name, stamp, progress)
     found, rest = ahead.take(groups)
     if rest and tables.is_whole(wave.scans):  # from a run that was killed
-        found += read_scans(wave.scans)
-        rest = []
+        with contextlib.suppress(tables.DamagedTable):
+            found += read_scans(wave.scans)
+            rest = []
     for photo in found:
         tick(photo, "found", wave.progress, len(photo.faces))
         tick(photo, "scanned", wave.progress, 1 + len(photo.copies))
@@ -365,13 +367,14 @@ def _settle(people: People, library: Library) -> Change:
 
 def _wave_name(groups: Sequence[ContentGroup], stamp: RunStamp) -> str:
     """Of the private folder of a wave; one that was interrupted finds its own again."""
-    content = repr((stamp.settings_hash, stamp.assets_hash, stamp.version, *groups)).encode()
+    content = repr((stamp.tries_hash, stamp.assets_hash, stamp.version, *groups)).encode()
     return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _engine(settings: Settings, stamp: RunStamp) -> str:
     """Of what the cloak of a face hangs on, beside the face and the person."""
-    decisive = repr((settings.cloak, stamp.assets_hash, stamp.version))
+    cloak = replace(settings.cloak, batch_size=1)  # which changes nothing
+    decisive = repr((cloak, stamp.assets_hash, stamp.version))
     return hashlib.sha256(decisive.encode()).hexdigest()[:16]
 
 

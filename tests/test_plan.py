@@ -11,11 +11,14 @@ import pytest
 from pipeline.library import MOVING
 from pipeline.manifest import RunStamp, utc
 from pipeline.plan import Known, Plan, make_plan
+from pipeline.settings import Settings
+from transforms.apart import ReadLimits
+from transforms.cloak.parameters import CloakParameters
 from transforms.discover import PhotoRef
 from transforms.duplicates import ContentGroup
 from transforms.storage import Entry
 
-STAMP = RunStamp("run", "mid", "settings", "assets", "0.1.0")
+STAMP = RunStamp("run", "mid", "looks", "tries", "assets", "0.1.0")
 REF = PhotoRef("in", "a.jpg", 100, 1_000.25)
 OUTPUT = Entry("a.jpg", 90, 5.0)
 
@@ -32,7 +35,7 @@ def row(name: str = "a.jpg", **changes: Any) -> dict[str, Any]:
         "output_size": 90,
         "source_modified": utc(1_000.25),
         "mode": "mid",
-        "settings_hash": "settings",
+        "settings_hash": "looks",
         "assets_hash": "assets",
         "version": "0.1.0",
         "gone": None,
@@ -41,7 +44,8 @@ def row(name: str = "a.jpg", **changes: Any) -> dict[str, Any]:
 
 
 def no_output(status: str, **changes: Any) -> dict[str, Any]:
-    return row(status=status, output=None, output_sha256=None, output_size=None, **changes)
+    no_file = {"output": None, "output_sha256": None, "output_size": None}
+    return row(status=status, **{**no_file, "settings_hash": "tries", **changes})
 
 
 def plan(
@@ -121,6 +125,19 @@ def test_what_was_done_otherwise_is_stale_until_recloaked(
     assert (kept.refs, kept.unchanged, kept.stale) == ([], 0, {differs: 1})
     again = plan(rows=[row(**changes)], recloak=True)
     assert again.why == {f"done before with {differs}": 1}
+
+
+def test_a_limit_that_changed_is_a_new_try_for_what_failed_and_leaves_all_else() -> None:
+    other = {"source": "b.jpg", "source_sha256": "xyz", "settings_hash": "other limits"}
+    rows = [row(), no_output("failed", **other)]
+    found = plan([REF, named("b.jpg")], rows)
+    assert (found.unchanged, found.stale) == (1, {})
+    assert found.why == {"failed or left out before, with other settings": 1}
+
+    lax = Settings(limits=ReadLimits(max_seconds=900), cloak=CloakParameters(batch_size=2))
+    assert lax.hash == Settings().hash and lax.tries_hash != Settings().tries_hash
+    short = Settings(cloak=CloakParameters(steps=7))
+    assert short.hash != Settings().hash and short.tries_hash != Settings().tries_hash
 
 
 def test_recloaking_keeps_duplicates_together_without_reading_them() -> None:

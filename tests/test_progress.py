@@ -42,6 +42,30 @@ def test_progress_never_goes_back_and_ends_at_the_total() -> None:
     assert "4 of 4 photos, 4 faces" in str(pace)
 
 
+def test_the_time_left_is_about_right_from_the_first_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """10,000 photos at one a second, after half a minute of loading and a slow first wave."""
+    clock = [0.0]
+    monkeypatch.setattr("pipeline.screen.time.monotonic", lambda: clock[0])
+    for expected in (0.5, 2.0):
+        clock[0] = 0.0
+        pace, counts = Pace(10_000, expected=expected), Counter[str]()
+        pace.update(counts)
+        assert pace.seconds == expected
+        assert "0 faces, starting, then about " in str(pace)
+        clock[0] = 40.0
+        pace.update(Counter(scanned=8, found=8, face=8, published=8))
+        assert pace.seconds == expected
+        clock[0] = 60.0
+        pace.update(Counter(scanned=28, found=28, face=28, published=28))
+        assert pace.seconds == pytest.approx(1.0, rel=0.3)
+        clock[0] = 240.0
+        pace.update(Counter(scanned=208, found=208, face=208, published=208))
+        assert pace.seconds == pytest.approx(1.0, rel=0.05)
+        assert str(pace).startswith("208 of 10,000 photos, 208 faces, about 2 h ")
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(9.4, "9 s"), (200, "3 min 20 s"), (7_260, "2 h 01 min")]
 )
