@@ -19,6 +19,7 @@ from PIL import Image
 
 from transforms import codecs
 from transforms.codecs import bmff, exif, riff, segments
+from transforms.hidden import hidden
 
 NO_LIMIT = 10**9
 BOX = (slice(10, 60), slice(21, 70))
@@ -354,11 +355,39 @@ def test_jpeg_in_tiff_changes_in_its_blocks_alone(
     before, after = page_of(data), page_of(coded.data)
     assert after.jpegtables == before.jpegtables
     assert bool(before.jpegtables) == (layout == "shared tables")
+    assert hidden(coded.data) == []  # its strips or tiles are its own picture
     with Image.open(io.BytesIO(data)) as old, Image.open(io.BytesIO(coded.data)) as new:
         # Another reader, which goes on with the tables of the strip before.
         seen = np.asarray(new.convert("RGB")).astype(int) - np.asarray(old.convert("RGB"))
     assert not seen[~inside].any()
     assert seen[BOX].mean() == pytest.approx(LEVEL, abs=3)
+
+
+def jpeg_strips(strips: list[bytes], image: Image.Image, tables: bytes | None = None) -> bytes:
+    """A grey TIFF of these JPEGs, each as large as `image`."""
+    return tiff_of(
+        iter(strips),
+        shape=(len(strips) * image.height, image.width),
+        dtype=np.uint8,
+        rowsperstrip=image.height,
+        photometric="minisblack",
+        compression="jpeg",
+        jpegtables=tables,
+    )
+
+
+def test_pictures_hidden_in_strips_go(portrait: Image.Image, picture: bytes) -> None:
+    grey = portrait.convert("L").crop((0, 0, 96, 64))
+    parts = segments.split(saved(grey, "JPEG"))[0]
+    texts = [segments.Segment(segments.COM, text) for text in (picture, b"a plain comment")]
+    data = jpeg_strips([segments.join([*texts, *parts])] * 3, grey)
+    assert len(hidden(data)) == 1  # once, though it is there three times
+    coded = changed(data).data
+    assert hidden(coded) == []
+    assert coded.count(b"a plain comment") == 3
+    found = difference(data, coded)
+    assert found[BOX].mean() == pytest.approx(LEVEL, abs=2)
+    assert not found[64:].any()
 
 
 def test_shared_huffman_tables_that_lack_a_code(portrait: Image.Image) -> None:
@@ -367,19 +396,7 @@ def test_shared_huffman_tables_that_lack_a_code(portrait: Image.Image) -> None:
     parts = segments.split(saved(flat, "JPEG", optimize=True))[0]
     shared = [part for part in parts if part.marker in (0xDB, 0xC4)]
     rest = segments.join([p for p in parts if p not in shared and not p.is_metadata])
-    out = io.BytesIO()
-    tables = segments.join(shared)
-    with tifffile.TiffWriter(out) as writer:
-        writer.write(
-            iter([rest, rest]),
-            shape=(128, 64),
-            dtype=np.uint8,
-            rowsperstrip=64,
-            photometric="minisblack",
-            compression="jpeg",
-            jpegtables=tables,
-        )
-    data = out.getvalue()
+    data = jpeg_strips([rest, rest], flat, segments.join(shared))
     change = np.zeros((128, 64), np.float32)
     change[70:120, 8:50] = np.asarray(portrait.convert("L"))[:50, :42] / 4
     coded = codecs.encode(data, change).data
@@ -393,18 +410,9 @@ def test_shared_huffman_tables_that_lack_a_code(portrait: Image.Image) -> None:
 
 def test_progressive_jpegs_in_a_tiff_are_unsupported(portrait: Image.Image) -> None:
     grey = portrait.convert("L")
-    out = io.BytesIO()
-    with tifffile.TiffWriter(out) as writer:
-        writer.write(
-            iter([saved(grey, "JPEG", progressive=True)]),
-            shape=grey.size[::-1],
-            dtype=np.uint8,
-            rowsperstrip=grey.height,
-            photometric="minisblack",
-            compression="jpeg",
-        )
+    data = jpeg_strips([saved(grey, "JPEG", progressive=True)], grey)
     with pytest.raises(codecs.UnsupportedFormat, match="not baseline"):
-        changed(out.getvalue())
+        changed(data)
 
 
 @pytest.mark.parametrize("kind", ["raw", "tiff_lzw", "packbits", "grey of 4 bits"])

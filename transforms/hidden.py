@@ -66,8 +66,8 @@ def _digest(pixels: np.ndarray) -> bytes:
 
 def _hidden(data: bytes) -> Iterator[Hidden]:
     kind = codecs.sniff(data)
-    # The file's own picture begins at its first byte.
-    yield from _in_bytes(data, 1, "", 0)
+    # The file's own picture begins at its first byte, or as many strips or tiles.
+    yield from _in_bytes(_without_own(data) if kind == "TIFF" else data, 1, "", 0)
     yield from _in_directories(data, "", kind == "TIFF")
     if kind == "JPEG":
         yield from _in_segments(data)
@@ -76,6 +76,20 @@ def _hidden(data: bytes) -> Iterator[Hidden]:
     elif kind in ("HEIC", "AVIF"):
         yield from _in_items(data)
     yield from _in_frames(data, kind)
+
+
+def _without_own(data: bytes) -> bytes:
+    """A TIFF without the start markers of the JPEGs that are strips or tiles of its pages."""
+    block = bytearray(data)
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            for page in tiff_codec.directories(file):
+                if page.compression == tiff_codec.JPEG and not page.subfiletype & _REDUCED_OR_MASK:
+                    for start in page.dataoffsets:
+                        block[start : start + 2] = bytes(len(block[start : start + 2]))
+    except (*DAMAGE, RuntimeError):
+        pass  # what could be read of it is left out
+    return bytes(block)
 
 
 def _in_bytes(data: bytes, start: int, inside: str, depth: int) -> Iterator[Hidden]:

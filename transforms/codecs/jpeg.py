@@ -302,7 +302,7 @@ def _without_pictures(
             made anew; any other goes.
     """
     # A picture may go on over several segments of the same number.
-    pictured = {s.marker for s in metadata if not _is_understood(s) and _begins_picture(s.payload)}
+    pictured = {s.marker for s in metadata if not _is_understood(s) and begins_picture(s.payload)}
     kept: list[Segment] = []
     notes: list[str] = []
     for segment in metadata:
@@ -331,7 +331,7 @@ def _without_pictures(
     return kept, notes + in_xmp + in_photoshop
 
 
-def _begins_picture(payload: bytes) -> bool:
+def begins_picture(payload: bytes) -> bool:
     return MAGIC in payload or any(carve.pictures(payload))
 
 

@@ -35,7 +35,7 @@ _MOST_SAMPLES = 5  # CMYK and alpha; a guard against bombs of a thousand channel
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _RAW_PHOTOMETRICS = {32803, 34892}  # a colour filter array, linear raw
 _RAW_MAKES = {"NIKON": "NEF", "SONY": "ARW", "PENTAX": "PEF", "SAMSUNG": "SRW", "EPSON": "ERF"}
-_NONE, _LZW, _JPEG, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZMA, _ZSTD = (
+_NONE, _LZW, JPEG, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZMA, _ZSTD = (
     1, 5, 7, 8, 32946, 32773, 34925, 50000,
 )  # fmt: skip
 _PACKERS = {
@@ -202,7 +202,7 @@ def upright_rgb(page: tifffile.TiffPage) -> np.ndarray:
     elif kind == _CMYK:
         ink = 255 - pixels[..., :4].astype(np.uint16)
         rgb = (ink[..., :3] * ink[..., 3:] // 255).astype(np.uint8)
-    elif kind == _RGB or (kind == _YCBCR and page.compression == _JPEG):
+    elif kind == _RGB or (kind == _YCBCR and page.compression == JPEG):
         rgb = pixels[..., :3]  # JPEG's own colours are turned into RGB by its decoder
     else:
         raise UnsupportedFormat(f"TIFF in the colour space {page.photometric.name}")
@@ -238,7 +238,7 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
     spans = zip(page.dataoffsets, page.databytecounts, strict=True)
     if any(offset + count > stream.size for offset, count in spans):
         raise CodecError("damaged or cut off (pixels are missing)")
-    coded = _jpegs(page, change) if page.compression == _JPEG else _packed(page, change)
+    coded = _jpegs(page, change) if page.compression == JPEG else _packed(page, change)
     offsets, counts = list(page.dataoffsets), list(page.databytecounts)
     for index, packed in coded.items():
         stream.seek(offsets[index])

@@ -40,16 +40,16 @@ def changed(
     for body in bodies:
         if {s.marker for s in body} & _FRAMES - {_BASELINE, _EXTENDED}:
             raise UnsupportedFormat("TIFF of JPEGs that are not baseline")
-    if not all(any(s.marker == _DHT for s in body) for body in bodies if body):
-        try:
-            return {
-                n: _coded(shared, bodies[n], change, own_tables=False)
-                for n, change in changes.items()
-            }
-        except jpeg.NoCode:
-            everywhere = {n: changes.get(n, []) for n, body in enumerate(bodies) if body}
-            return {n: _coded(shared, bodies[n], c, True) for n, c in everywhere.items()}
-    return {n: _coded(shared, bodies[n], change, True) for n, change in changes.items()}
+    own_tables = all(any(s.marker == _DHT for s in body) for body in bodies if body)
+    try:
+        coded = {n: _coded(shared, bodies[n], one, own_tables) for n, one in changes.items()}
+    except jpeg.NoCode:
+        everywhere = {n: changes.get(n, []) for n, body in enumerate(bodies) if body}
+        coded = {n: _coded(shared, bodies[n], one, True) for n, one in everywhere.items()}
+    for n, body in enumerate(bodies):
+        if n not in coded and any(map(_may_show, body)):
+            coded[n] = segments.join([s for s in body if not _may_show(s)])
+    return coded
 
 
 def _coded(
@@ -62,11 +62,10 @@ def _coded(
         raise CodecError("damaged or cut off (a strip or tile is empty)")
     coded = segments.split(jpeg.with_changes(shared + body, change, own_tables))[0]
     new = {segments.SOS, _DHT} if own_tables else {segments.SOS}
-    gone = {segments.SOS, _DHT}
-    kept = [s for s in body if s.marker not in gone and not _may_show(s)]
+    kept = [s for s in body if s.marker not in new and not _may_show(s)]
     return segments.join(kept + [s for s in coded if s.marker in new])
 
 
 def _may_show(segment: segments.Segment) -> bool:
-    """Metadata, where a picture may hide; colours depend on none in a TIFF but on these two."""
-    return segment.is_metadata and segment.marker not in (segments.APP0, segments.APP14)
+    """Metadata in which a picture hides."""
+    return segment.is_metadata and jpeg.begins_picture(segment.payload)
