@@ -18,7 +18,7 @@ import tifffile
 from PIL import Image, ImageFile
 
 from transforms import codecs
-from transforms.codecs import bmff, carve, segments
+from transforms.codecs import bmff, carve, gif, segments
 from transforms.codecs import tiff as tiff_codec
 from transforms.codecs.errors import DAMAGE
 
@@ -73,6 +73,8 @@ def _hidden(data: bytes) -> Iterator[Hidden]:
         yield from _in_segments(data)
     elif kind == "PNG":
         yield from _in_text(data)
+    elif kind == "GIF":
+        yield from _in_extensions(data)
     elif kind in ("HEIC", "AVIF"):
         yield from _in_items(data)
     yield from _in_frames(data, kind)
@@ -197,6 +199,16 @@ def _in_text(data: bytes) -> Iterator[Hidden]:
                 block = bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
                 yield from _in_bytes(block, 0, where, 1)
                 yield from _in_directories(block, where, False)
+
+
+def _in_extensions(data: bytes) -> Iterator[Hidden]:
+    """What goes on over several sub-blocks of a GIF."""
+    try:
+        bodies = gif.extensions(data)
+    except (IndexError, codecs.CodecError):
+        return
+    for body in bodies:
+        yield from _in_bytes(body, 0, " of an extension", 1)
 
 
 def _in_items(data: bytes) -> Iterator[Hidden]:

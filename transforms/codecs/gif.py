@@ -61,6 +61,15 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(b"".join(kept), tuple(notes))
 
 
+def extensions(data: bytes) -> list[bytes]:
+    """What each extension says, its sub-blocks joined.
+
+    Raises:
+        CodecError: damaged or cut off.
+    """
+    return [_joined(block, 2) for block in _blocks(data)[0] if block[0] == _EXTENSION]
+
+
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
     image = open_image(data, _FORMATS, max_pixels)
     if getattr(image, "is_animated", False):
@@ -92,12 +101,13 @@ def _image_block(block: bytes, indices: np.ndarray, palette: bytes) -> bytes:
 
 
 def _without_pictures(block: bytes) -> tuple[bytes, bool]:
-    if block[3:14] == _XMP:  # the packet lies there in the clear, with no sub-blocks
-        return xmp.blank_pictures(block)
+    emptied = False
+    if block[3:14] == _XMP:  # the packet should lie there in the clear, with no sub-blocks
+        block, emptied = xmp.blank_pictures(block)
     body = _joined(block, 2)
     blanked, found = carve.blanked(body)
     if not found:
-        return block, False
+        return block, emptied
     parts = [blanked[at : at + 255] for at in range(0, len(blanked), 255)]
     return block[:2] + b"".join(bytes([len(p)]) + p for p in parts) + b"\0", True
 

@@ -78,7 +78,9 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     notes: list[str] = []
     shown = _shown(changed, depth)
     result = _spliced(file, new, shown if rebuild_thumbnails else None, notes)
-    if any(kind not in (b"ftyp", b"meta", b"mdat", b"free", b"uuid") for kind in _top(data)):
+    boxes = list(bmff.boxes(data))
+    others = {kind for kind, _, _ in boxes} - {b"ftyp", b"meta", b"mdat", b"free", b"uuid"}
+    if others or data[boxes[-1][2] :].strip(b"\0"):
         notes.append("data after the image removed")
     return EncodedPhoto(bmff.build(result), tuple(dict.fromkeys(notes)))
 
