@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.test_codecs_mpf import VGA, with_pictures
+from tests.test_companions import exif_with_names
 from transforms import codecs
 from transforms.codecs import segments
 from transforms.codecs.segments import APP1, APP13, Segment
@@ -52,6 +53,8 @@ def sound(kind: str) -> bytes:
             Segment(APP1, b"http://ns.adobe.com/xap/1.0/\0" + XMP),
             Segment(APP1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(40) + XMP),
             Segment(APP13, b"Photoshop 3.0\0" + resource),
+            Segment(APP13, b"\x1c\2\x19\0\1A\x1c\2\x19\0\1B"),
+            Segment(APP1, b"Exif\0\0" + exif_with_names()),
         ]
         movie = b"\0\0\0\x18ftypmp42" + bytes(30)
         still = segments.join([*parts[:1], *extra, *parts[1:]])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+import struct
+import subprocess
 import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Callable
@@ -172,6 +175,109 @@ def test_people_go_from_every_container(kind: str, rocket: Image.Image) -> None:
         assert len(after) == len(before)
     one, two = (codecs.decode(data, 10**9).pixels for data in (before, after))
     np.testing.assert_array_equal(one, two)
+
+
+def iim(*keywords: bytes) -> bytes:
+    sets = [(25, word) for word in keywords] + [(120, b"Ada Byron on the beach")]
+    return b"".join(b"\x1c\2" + struct.pack(">BH", kind, len(word)) + word for kind, word in sets)
+
+
+def panasonic(at: int, baby: bytes, *faces: bytes) -> bytes:
+    """A MakerNote that begins at byte `at` of its EXIF block. baby: of 64 bytes there."""
+    recognised = struct.pack("<HH", len(faces), 0)
+    recognised += b"".join(face.ljust(20, b"\0") + bytes(28) for face in faces)
+    data_at = at + 12 + 2 + 2 * 12 + 4
+    entries = ((0x61, 7, len(recognised), data_at), (0x66, 7, 64, data_at + len(recognised)))
+    directory = struct.pack("<H", 2) + b"".join(struct.pack("<HHII", *e) for e in entries)
+    return b"Panasonic\0\0\0" + directory + bytes(4) + recognised + baby.ljust(64, b"\0")
+
+
+def exif_with_names() -> bytes:
+    """EXIF of a Panasonic camera, as Windows' Explorer has added keywords to it."""
+    words = "beach;Ada Byron;People/Joan".encode("utf-16-le") + b"\0\0"
+    head_size = 8 + 2 + 3 * 12 + 4
+    exif_at = head_size + 10 + len(words)
+    note_at = exif_at + 2 + 12 + 4
+    note = panasonic(note_at, b"Minka", b"Byron", b"Zoe")
+    first = ((0x10F, 2, 10, head_size), (0x8769, 4, 1, exif_at), (0x9C9E, 1, len(words), 0))
+    first = (*first[:2], (*first[2][:3], head_size + 10))
+    return (
+        b"II*\0\x08\0\0\0"
+        + struct.pack("<H", 3)
+        + b"".join(struct.pack("<HHII", *entry) for entry in first)
+        + bytes(4)
+        + b"Panasonic\0"
+        + words
+        + struct.pack("<HHHII", 1, 0x927C, 7, len(note), note_at)
+        + bytes(4)
+        + note
+    )
+
+
+def test_names_go_from_keywords_of_iptc_and_exif_and_from_maker_notes(
+    rocket: Image.Image, tmp_path: Path
+) -> None:
+    blocks = iim(b"beach", b"Ada Byron", b"Byron Bay", b"People|Joan", b"Zoe")
+    resource = b"8BIM\4\4\0\0" + len(blocks).to_bytes(4, "big") + blocks
+    parts = segments.split(saved(rocket, "JPEG"))[0]
+    extra = [
+        Segment(APP1, b"Exif\0\0" + exif_with_names()),
+        Segment(APP1, XMP + packet(TAGS["Microsoft"])),
+        Segment(0xED, b"Photoshop 3.0\0" + resource + b"\0" * (len(blocks) % 2)),
+    ]
+    before = segments.join([parts[0], *extra, *parts[1:]])
+    after, count = codecs.without_names(before)
+    assert (count, len(after)) == (1 + 3 + 2 + 3, len(before))
+    assert codecs.without_names(after) == (after, 0)
+    for kept in (b"beach", b"Byron Bay", b"Ada Byron on the beach", "beach".encode("utf-16-le")):
+        assert kept in after  # captions are told of in docs/formats.md
+    for name in (b"Joan", b"Minka", b"Zoe", "Ada".encode("utf-16-le"), "Joan".encode("utf-16-le")):
+        assert name in before and name not in after
+    assert after.count(b"Byron") == 2
+    if shutil.which("exiftool") is None:
+        pytest.skip("no exiftool: apt install libimage-exiftool-perl")
+    said = []
+    for file, data in (("before.jpg", before), ("after.jpg", after)):
+        (tmp_path / file).write_bytes(data)
+        wanted = (
+            "Keywords",
+            "XPKeywords",
+            "BabyName",
+            "RecognizedFace*Name",
+            "Warning",
+            "Caption*",
+        )
+        command = ["exiftool", "-json", *(f"-{tag}" for tag in wanted), str(tmp_path / file)]
+        (tags,) = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        said.append({tag: value for tag, value in tags.items() if value and tag != "SourceFile"})
+    assert said[0] == {
+        "Keywords": ["beach", "Ada Byron", "Byron Bay", "People|Joan", "Zoe"],
+        "XPKeywords": "beach;Ada Byron;People/Joan",
+        "BabyName": "Minka",
+        "RecognizedFace1Name": "Byron",
+        "RecognizedFace2Name": "Zoe",
+        "Caption-Abstract": "Ada Byron on the beach",
+    }
+    assert said[1] == {
+        "Keywords": ["beach", "Byron Bay"],
+        "XPKeywords": "beach",
+        "Caption-Abstract": "Ada Byron on the beach",
+    }
+
+
+def test_names_go_from_keywords_of_a_tiff(rocket: Image.Image) -> None:
+    xmp, words = packet(TAGS["IPTC"]), "Ada Byron;beach".encode("utf-16-le") + b"\0\0"
+    blocks = iim(b"Ada Byron", b"beach")
+    tags = [(700, 1, len(xmp), xmp, True), (33723, 7, len(blocks), blocks, True)]
+    tags.append((0x9C9E, 1, len(words), words, True))
+    out = io.BytesIO()
+    tifffile.imwrite(out, np.asarray(rocket), photometric="rgb", extratags=tags)
+    after, count = codecs.without_names(out.getvalue())
+    assert (count, len(after)) == (3, len(out.getvalue()))
+    page = tifffile.TiffFile(io.BytesIO(after)).pages.first
+    assert bytes(page.tags[33723].value) == iim(b"beach").ljust(len(blocks), b"\0")
+    assert bytes(page.tags[0x9C9E].value).decode("utf-16-le").rstrip("\0") == "beach"
+    np.testing.assert_array_equal(page.asarray(), np.asarray(rocket))
 
 
 @pytest.fixture

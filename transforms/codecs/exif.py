@@ -108,7 +108,7 @@ def _patched(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, bytes | N
     return bytes(block), None, True
 
 
-def directory(tiff: bytes, offset: int, order: str) -> Directory:
+def directory(tiff: bytes | memoryview, offset: int, order: str) -> Directory:
     """The directory at `offset` of a TIFF block. order: "<" or ">".
 
     Raises:

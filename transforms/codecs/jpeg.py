@@ -140,7 +140,8 @@ def without_names(data: bytes) -> tuple[bytes, int]:
         at for at, s in enumerate(parts) if s.marker == APP1 and s.payload.startswith(_EXTENDED_XMP)
     ]
     whole = b"".join(parts[at].payload[_EXTENDED_XMP_HEAD:] for at in extended)
-    whole, count = names.without_names(whole)
+    known = names.people(whole).union(*(names.people(s.payload) for s in parts if s.is_metadata))
+    whole, count = names.without_names(whole, known)
     for at in extended:
         payload = parts[at].payload
         room = len(payload) - _EXTENDED_XMP_HEAD
@@ -148,7 +149,7 @@ def without_names(data: bytes) -> tuple[bytes, int]:
         whole = whole[room:]
     for at, segment in enumerate(parts):
         if segment.marker in (APP1, APP13) and not segment.payload.startswith(_EXTENDED_XMP):
-            payload, found = names.without_names(segment.payload)
+            payload, found = names.without_names(segment.payload, known)
             parts[at] = Segment(segment.marker, payload)
             count += found
     return (segments.join(parts) + data[end:], count) if count else (data, 0)
