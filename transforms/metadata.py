@@ -13,10 +13,11 @@ class MetadataParameters:
     """What becomes of thumbnails, people tags, and the files beside a photo."""
 
     thumbnails: Literal["rebuild", "remove"] = "rebuild"
-    """Thumbnails of EXIF, in JPEG those of Photoshop too, are made anew from the cloaked photo or
-    removed."""
+    """Thumbnails of EXIF, Photoshop and HEIF, and the large ones behind a JPEG, are made anew from
+    the cloaked photo or removed."""
     strip_names: bool = False
-    """Remove face regions and names of people from XMP and from Google Takeout's files."""
+    """Remove face regions and names of people from XMP, Panasonic's MakerNotes and Google
+    Takeout's files, and the keywords that repeat them."""
     sidecars: Literal["copy", "leave"] = "copy"
     """.xmp, .aae and Google Takeout's .json files."""
     videos: Literal["copy", "leave"] = "leave"

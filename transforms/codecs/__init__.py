@@ -64,7 +64,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
         data: the original file.
         change: float32 (H, W) in 8-bit levels, upright; the same is added to red, green and blue.
             Where it is 0 the picture stays as it is.
-        rebuild_thumbnails: make the EXIF thumbnail anew from the changed photo; else remove it.
+        rebuild_thumbnails: make thumbnails anew from the changed photo; else remove them.
 
     Raises:
         CodecError: the photo cannot be written in its own format.
@@ -73,7 +73,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
 
 
 def without_names(data: bytes) -> tuple[bytes, int]:
-    """The file without the people tags of its XMP, its pixels and all else untouched.
+    """The file without the people tags of its metadata, its pixels and all else untouched.
 
     Returns:
         The new file, and how many face regions and lists of names it had.
