@@ -55,7 +55,7 @@ HowMuch = Annotated[Mode | None, typer.Option(help="How much a face may change; 
 Config = Annotated[Path | None, typer.Option(help="YAML file with settings.")]
 State = Annotated[str | None, typer.Option(help="Private folder; by default in your state folder.")]
 StripNames = Annotated[
-    bool, typer.Option("--strip-names", help="Leave out who is in a photo, as its metadata says it.")
+    bool, typer.Option("--strip-names", help="Leave out who is in a photo, as metadata says it.")
 ]
 Only = Annotated[
     list[str] | None,
