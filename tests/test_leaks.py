@@ -384,9 +384,10 @@ def test_leak_is_found_and_the_codec_leaves_none(
     assert any("rebuilt" in note for note in coded.notes) == (kind in REBUILT)
     assert scan(coded.data, clean) == []
     assert bool(hidden(coded.data)) == (kind in REBUILT)
-    removed = codecs.encode(data, change, rebuild_thumbnails=False)
-    assert any("removed" in note for note in removed.notes)
-    assert hidden(removed.data) == []
+    if kind in REBUILT:
+        coded = codecs.encode(data, change, rebuild_thumbnails=False)
+        assert hidden(coded.data) == []
+    assert any("removed" in note for note in coded.notes)
 
 
 def test_stranger_in_a_hidden_picture_is_told(
