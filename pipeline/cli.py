@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -503,13 +504,29 @@ def demo(
 
 def main() -> None:
     """Entry point of the `photoveil` command."""
-    app()
+    try:
+        app()
+    except SystemExit as ending:
+        _end(ending.code if isinstance(ending.code, int) else 0 if ending.code is None else 1)
+    _end(0)
 
 
 def _status(outcome: Outcome) -> int:
     if outcome.stopped == "Ctrl-C":
         return INTERRUPTED
     return SOME_FAILED if outcome.statuses["failed"] else 0
+
+
+def _end(code: int) -> NoReturn:
+    """End the process without taking the libraries down one by one.
+
+    All is written by now. Threads of TensorFlow and Arrow that are still there while C++ destroys
+    what they use have ended a finished run by SIGABRT, with that as its exit code.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _stop(errors: Console, error: Exception, code: int) -> NoReturn:

@@ -191,6 +191,21 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
     assert not heavy & set(done.stdout.split())
 
 
+def test_what_libraries_do_as_the_process_ends_is_not_its_exit_code() -> None:
+    # As TensorFlow's or Arrow's threads did after a finished run: abort from C++'s last rites.
+    script = """
+import ctypes, sys
+from pipeline import cli
+libc = ctypes.CDLL(None)
+libc.__cxa_atexit(libc.abort, None, None)
+sys.argv = ["photoveil", "--version"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("photoveil ")
+
+
 def test_version() -> None:
     assert photoveil("--version").stdout == "photoveil 0.1.0\n"
 
