@@ -4,7 +4,7 @@ It lies in the private state, for it tells of faces. A target is the opposite of
 embedding: the likeness of no one, and as far away as can be.
 
 people/targets.parquet     the target of each person; once given it stays
-people/starts.parquet      the start of those of whom enough photos were cloaked; likewise
+people/starts.parquet      the start of those of whom a photo was cloaked; likewise
 people/changes/*.parquet   cloaks of people met first, a part for each wave, until they give one
 """
 
@@ -24,8 +24,9 @@ from transforms.faces.align import CROP_SIZE
 
 CHANGES = pa.schema([("face", pa.string()), ("change", pa.binary())])  # float16 (S, S)
 _KEPT = pa.schema([("person", pa.string()), ("value", pa.binary())])  # float16
-_ENOUGH = 3  # cloaks of a person; the mean of fewer is mostly what these photos alone show
-_MOST = 2_000  # cloaks kept for later, 25 kB each: most people of a large archive are met once
+# Most people of a large archive are met once or twice, and a start takes 25 kB. Beyond `_MOST`
+# starts only who was cloaked `_ENOUGH` times gets one; as many cloaks are kept to wait for that.
+_MOST, _ENOUGH = 2_000, 3
 
 
 def to_row(face: AlignedFace, cloak: Cloak) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class CloakMemory:
         return Known(self._starts.get(person) if with_start else None, target)
 
     def has_start(self, person: str) -> bool:
-        """Whether enough photos of the person were cloaked."""
+        """Whether the person's cloaks gave one."""
         return person in self._starts
 
     def keep(self, changes: pa.Table, part: str) -> None:
@@ -58,7 +59,7 @@ class CloakMemory:
             self._write(changes, f"changes/{part}.parquet")
 
     def learn(self, known: Mapping[str, str], means: Mapping[str, np.ndarray]) -> None:
-        """Give everyone a target, and a start to those of whom enough cloaks were kept.
+        """Give everyone a target, and a start to those of whom cloaks were kept.
 
         Args:
             known: the person of each face of the library, by its origin.
@@ -77,12 +78,14 @@ class CloakMemory:
         for face in sorted(kept):
             if face in known and known[face] not in self._starts:
                 faces[known[face]].append(face)
-        for person, theirs in faces.items():
-            if len(theirs) >= _ENOUGH:
-                changes = np.stack([_unpacked(kept[face]) for face in theirs])
-                self._starts[person] = changes.mean(axis=0, dtype=np.float32).astype(np.float16)
-        waiting = sorted((-len(faces[p]), p) for p in faces if p not in self._starts)
-        later = [face for _, person in waiting for face in faces[person]][:_MOST]
+        later: list[str] = []
+        for person, theirs in sorted(faces.items(), key=lambda item: (-len(item[1]), item[0])):
+            if len(theirs) < _ENOUGH and len(self._starts) >= _MOST:
+                later += theirs
+                continue
+            changes = np.stack([_unpacked(kept[face]) for face in theirs])
+            self._starts[person] = changes.mean(axis=0, dtype=np.float32).astype(np.float16)
+        later = later[:_MOST]
         rows = {"face": later, "change": [kept[face] for face in later]}
         for values, name in ((self._targets, "targets"), (self._starts, "starts")):
             pairs = {"person": list(values), "value": [v.tobytes() for v in values.values()]}
