@@ -4,6 +4,7 @@
     alike:  hashes -> bands -> buckets -> compare -> look -> pairs of near duplicates
     cloak:  scans -> faces -> batched optimiser, longer for people met first -> group by photo
             -> publish -> measure -> manifest
+                                  -> exact duplicates -> place -> manifest
 
 Only references, crops of 112 pixels and changes of that size cross a shuffle. Pixels of a whole
 photo live within one fused step.
@@ -21,7 +22,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, R
 
 from pipeline import cloak_memory, likes, manifest, scans
 from pipeline.handover import HandOver
-from pipeline.manifest import RunStamp, manifest_rows
+from pipeline.manifest import RunStamp, copy_row, manifest_row
 from pipeline.progress import tick
 from pipeline.settings import Settings
 from pipeline.table_sink import WriteTable
@@ -31,7 +32,7 @@ from transforms.cloak.handler import CloakHandler
 from transforms.cloak.measure import MeasureHandler
 from transforms.cloak.remember import Remembered
 from transforms.discover import PhotoRef
-from transforms.duplicates import ContentGroup
+from transforms.duplicates import ContentGroup, Placing
 from transforms.faces.embed import EmbedHandler
 from transforms.faces.handler import FaceDetectorHandler
 from transforms.fingerprint import ReadPhoto, read_photo
@@ -45,8 +46,10 @@ from transforms.near_duplicates import (
     glance,
     look_alike,
 )
-from transforms.publish import Destination, publish, retract
+from transforms.publish import Destination, place, publish, retract
 from transforms.scan import ScannedPhoto, aligned_faces, failed, scanned, unreadable
+
+Row = dict[str, Any]
 
 _GLANCES = 4096  # photos whose looks a worker remembers: 16 MB
 
@@ -158,7 +161,7 @@ def cloak(
         | "Keep" >> WriteTable(wave.changes, cloak_memory.CHANGES)
     )
     photo = by_photo | "Strip" >> beam.MapTuple(_without_crops)
-    _ = (
+    done = (
         {"photo": photo, "cloaks": cloaks}
         | "Gather" >> beam.CoGroupByKey()
         | "Publish"
@@ -166,20 +169,30 @@ def cloak(
             partial(
                 _publish,
                 wave.destination,
-                settings.run.duplicates,
                 settings.cloak.budget,
                 settings.metadata,
                 settings.limits,
             )
         )
-        | "Published" >> beam.Map(lambda p: tick(p, "published", wave.progress, 1 + len(p.copies)))
+        | "Published" >> beam.Map(tick, "published", wave.progress)
         | "Measure"
         >> RunInference(
             Guarded(
                 MeasureHandler(settings.cloak.recognisers, settings.cloak.batch_size), "measuring"
             )
         )
-        | "Rows" >> beam.FlatMap(_rows, wave.destination, wave.stamp)
+        | "Done" >> beam.Map(_done, wave.destination, wave.stamp)
+    )
+    placed = (
+        done
+        | "Copies" >> beam.FlatMapTuple(lambda row, path, refs: [(ref, path, row) for ref in refs])
+        | "Spread copies" >> beam.Reshuffle()  # a photo may have one or ten thousand
+        | "Place" >> beam.MapTuple(partial(_place, wave.destination, settings.run.duplicates))
+        | "Placed" >> beam.Map(tick, "published", wave.progress)
+    )
+    _ = (
+        (done | "Row" >> beam.MapTuple(lambda row, path, refs: row), placed)
+        | "All rows" >> beam.Flatten()
         | "Write rows" >> WriteTable(wave.manifest, manifest.SCHEMA)
     )
 
@@ -256,20 +269,28 @@ def _without_crops(key, photo):
     return key, replace(photo, crops=photo.crops[:0], embeddings=photo.embeddings[:0], known=())
 
 
-def _publish(destination, how, budget, metadata, limits, _key, grouped):
+def _publish(destination, budget, metadata, limits, _key, grouped):
     (photo,) = grouped["photo"]
     cloaks = dict(grouped["cloaks"])
     for cloak in cloaks.values():
         if isinstance(cloak, Failure):
             photo = failed(photo, cloak)
     with timed("publish"):
-        return publish(photo, cloaks, destination, how, budget, metadata, limits)
+        return publish(photo, cloaks, destination, budget, metadata, limits)
 
 
-def _rows(
-    done: PredictionResult, destination: Destination, stamp: RunStamp
-) -> Iterator[dict[str, Any]]:
-    photo, measured = done.example, done.inference
-    if isinstance(measured, Failure):
-        photo, measured = retract(photo, measured, destination), ()
-    return manifest_rows(photo, measured, stamp)
+def _done(
+    measured: PredictionResult, destination: Destination, stamp: RunStamp
+) -> tuple[Row, str | None, tuple[PhotoRef, ...]]:
+    """The row of a photo, the path of its output below the root, and its exact duplicates."""
+    photo, figures = measured.example, measured.inference
+    if isinstance(figures, Failure):
+        photo, figures = retract(photo, figures, destination), ()
+    return manifest_row(photo, figures, stamp), photo.output, photo.scan.copies
+
+
+def _place(
+    destination: Destination, how: Placing, ref: PhotoRef, path: str | None, row: Row
+) -> Row:
+    with timed("publish"):
+        return copy_row(row, place(ref, path, row["output_sha256"], destination, how))

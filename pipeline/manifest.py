@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,10 +92,8 @@ class RunStamp:
     version: str
 
 
-def manifest_rows(
-    photo: Written, measured: Sequence[Measured], stamp: RunStamp
-) -> Iterator[dict[str, Any]]:
-    """The rows of one photo and its exact duplicates, as dicts that fit `SCHEMA`."""
+def manifest_row(photo: Written, measured: Sequence[Measured], stamp: RunStamp) -> dict[str, Any]:
+    """The row of one photo, without its exact duplicates, as a dict that fits `SCHEMA`."""
     scan, ref = photo.scan, photo.ref
     faces = [
         {
@@ -112,7 +110,7 @@ def manifest_rows(
             photo.faces, measured, photo.seen, photo.steps, strict=True
         )
     ]
-    row = {
+    return {
         "source": ref.source,
         "output": None if photo.output is None else printable(photo.output),
         "status": photo.status,
@@ -139,9 +137,6 @@ def manifest_rows(
         "finished": utc(photo.finished),
         "gone": None,
     }
-    yield row
-    for copy in photo.copies:
-        yield copy_row(row, copy)
 
 
 def copy_row(row: Mapping[str, Any], copy: Copied) -> dict[str, Any]:

@@ -87,6 +87,13 @@ class Plan:
         return placed + sum(len(group.copies) for group in self.todo)
 
     @property
+    def widest(self) -> int:
+        """Files in the largest group of equal ones that are to be placed."""
+        beside = Counter(item.row for item in self.known if item.how == "duplicate")
+        groups = [1 + len(group.copies) for group in self.todo if group.copies]
+        return max([*groups, *(1 + count for count in beside.values())], default=0)
+
+    @property
     def moved(self) -> int:
         """Files that have a new name and keep their output."""
         return sum(item.how == "moved" for item in self.known)

@@ -34,7 +34,11 @@ def plan_summary(plan: Plan, forecast: Forecast, free: int | None) -> str:
     lines += [f"  {count:>6,}  to do: {why}" for why, count in plan.why.most_common()]
     restored = sum(item.how == "restored" for item in plan.known)
     lines += counted(
-        (plan.duplicates, "of them or beside them duplicates, cloaked once"),
+        (
+            plan.duplicates,
+            "of them or beside them duplicates, cloaked once; "
+            f"at most {plan.widest:,} files are the same",
+        ),
         (plan.moved, "moved or renamed: their cloaked photos move too"),
         (restored, "with a new date or a lost output: put right without cloaking"),
         (plan.unchanged, "done by an earlier run"),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from rich.console import Console
 
 from benchmarks.make_archive import make_archive
-from pipeline import history, manifest, waves
+from pipeline import graph, history, manifest, waves
 from pipeline.ahead import Ahead
 from pipeline.forecast import forecast
 from pipeline.job import Ending, next_time, point_in_time, run_job
@@ -24,6 +26,8 @@ from pipeline.waves import Outcome
 from pipeline.work import STAGES
 from tests.archives import QUICK, Archive, Base, opened_files, photos_of
 from tests.commands import hashes
+from transforms import publish
+from transforms.publish import Copied
 
 
 def cloaked(archive: Archive, count: int) -> list[str]:
@@ -50,6 +54,26 @@ def test_exact_duplicates_are_cloaked_once_and_say_what_their_twin_says(base: Ba
         assert rows[copy]["faces"] == rows[original]["faces"]
         assert (base.out / copy).read_bytes() == (base.out / original).read_bytes()
         assert (base.out / copy).stat().st_ino != (base.out / original).stat().st_ino
+
+
+def test_no_worker_has_to_place_all_duplicates_of_a_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunSettings(options={"direct_num_workers": 2, "direct_running_mode": "multi_threading"})
+    archive = Archive(tmp_path, QUICK.model_copy(update={"run": run}))
+    archive.photos.mkdir()
+    Image.new("RGB", (64, 64), "white").save(archive.photos / "0.jpg")
+    for number in range(1, 40):
+        shutil.copyfile(archive.photos / "0.jpg", archive.photos / f"{number}.jpg")
+    workers = set()
+
+    def place(*arguments: Any) -> Copied:
+        workers.add(threading.get_ident())
+        return publish.place(*arguments)
+
+    monkeypatch.setattr(graph, "place", place)
+    assert archive.run().statuses == {"no_face": 1, "duplicate": 39}
+    assert len(workers) == 2
 
 
 def test_an_unchanged_archive_is_done_without_opening_any_of_it(base: Base) -> None:

@@ -105,6 +105,6 @@ def test_a_file_that_cannot_keep_to_the_budget_says_so(
         (replace(BUDGET, dssim=1e-5), ("1 faces show more than the visibility budget",)),
         (Budget(flip=0.2, delta_e=5.0, dssim=0.08), ()),
     ):
-        row = publish(scan, {0: cloak}, place, "copy", budget, MetadataParameters(), ReadLimits())
+        row = publish(scan, {0: cloak}, place, budget, MetadataParameters(), ReadLimits())
         assert (row.status, row.notes) == ("cloaked", notes)
         assert (budget.spent(row.seen[0]) > 1 + TOLERANCE) == bool(notes)

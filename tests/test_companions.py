@@ -306,7 +306,6 @@ def published(
         scan,
         {},
         destination,
-        "copy",
         CloakParameters().budget,
         MetadataParameters(**metadata),
         ReadLimits(),

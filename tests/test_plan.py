@@ -152,6 +152,7 @@ def test_new_files_of_equal_size_are_one_photo_when_their_hashes_agree() -> None
     found = plan(refs, hashes={"a.jpg": "1", "b.jpg": "2", "c.jpg": "1"})
     assert found.todo == (ContentGroup(refs[0], (refs[2],)), ContentGroup(refs[1]))
     assert found.duplicates == 1
+    assert found.widest == 2
 
 
 def test_a_renamed_file_moves_and_a_second_one_is_its_duplicate() -> None:
@@ -162,6 +163,16 @@ def test_a_renamed_file_moves_and_a_second_one_is_its_duplicate() -> None:
         Known(refs[1], "a.jpg", "a.jpg", "duplicate"),
     )
     assert (found.gone, found.moved, found.duplicates) == ((), 1, 1)
+
+
+def test_the_widest_group_of_equal_files_is_told() -> None:
+    names = ["b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg"]
+    refs = [REF, *(PhotoRef("in", name, 100, 2_000.0) for name in names)]
+    hashes = dict.fromkeys(names[:3], "new") | dict.fromkeys(names[3:], "abc")
+    assert plan(refs, [row()], hashes=hashes).widest == 3
+    hashes = dict.fromkeys(names[:1], "new") | dict.fromkeys(names[1:], "abc")
+    assert plan(refs, [row()], hashes=hashes).widest == 5  # with the one that is there
+    assert plan(rows=[row()]).widest == 0
 
 
 def test_a_copy_of_a_file_that_is_there_is_its_duplicate() -> None:

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -52,7 +52,6 @@ class Written:
     """A photo and what became of it: its rows of the manifest in the making.
 
     retry: another try may fare better with the same file.
-    copies: its exact duplicates; where the photo has no output they have none either.
     clean, written: uint8 (n, 112, 112, 3) aligned crops of the faces in the original and in the
         written file, for the measurement that follows.
     steps: optimiser steps per face. seen: what the written file shows of each face's cloak.
@@ -63,7 +62,6 @@ class Written:
     scan: ScannedPhoto
     reason: str | None = None
     retry: bool = False
-    copies: tuple[Copied, ...] = ()
     output: str | None = None
     output_sha256: str | None = None
     output_size: int | None = None
@@ -80,47 +78,50 @@ def publish(
     photo: ScannedPhoto,
     cloaks: Mapping[int, Cloak],
     destination: Destination,
-    how: Placing,
     budget: Budget,
     metadata: MetadataParameters,
     limits: ReadLimits,
 ) -> Written:
-    """Write the photo and its exact duplicates; whatever goes wrong becomes status and reason.
+    """Write the photo, not its exact duplicates; whatever goes wrong becomes status and reason.
 
     Args:
-        cloaks: by index of the face in `photo.faces`. how: duplicates get their files.
+        cloaks: by index of the face in `photo.faces`.
         budget: how much may be seen of a cloak.
         metadata: what is carried over beside the pixels. limits: of each decoding and encoding.
     """
     if photo.status is None:
-        first = _guarded(
-            photo, lambda: _first(photo, cloaks, destination, budget, metadata, limits)
+        return _guarded(
+            photo, lambda: _cloaked(photo, cloaks, destination, budget, metadata, limits)
         )
-    elif photo.status in ("sidecar", "video"):
-        first = _guarded(photo, lambda: _companion(photo, destination, metadata))
-    else:
-        first = _row(photo, photo.status, reason=photo.reason, retry=photo.retry)
-    return replace(first, copies=tuple(_copy(ref, first, destination, how) for ref in photo.copies))
+    if photo.status in ("sidecar", "video"):
+        return _guarded(photo, lambda: _companion(photo, destination, metadata))
+    return _row(photo, photo.status, reason=photo.reason, retry=photo.retry)
 
 
 def retract(photo: Written, why: Failure, destination: Destination) -> Written:
     """The row of a photo with which something went wrong after it was written: no output stays.
 
     Raises:
-        OSError: an output cannot be deleted.
+        OSError: the output cannot be deleted.
     """
     if photo.output is not None:
-        refs = (photo.ref, *(copy.ref for copy in photo.copies if copy.reason is None))
-        storage.remove(storage.inside(destination.root, ref.relative) for ref in refs)
-    row = _row(photo.scan, "failed", **asdict(why))
-    return replace(row, copies=tuple(Copied(copy.ref) for copy in photo.copies))
+        storage.remove([storage.inside(destination.root, photo.output)])
+    return _row(photo.scan, "failed", **asdict(why))
 
 
-def _copy(ref: PhotoRef, first: Written, to: Destination, how: Placing) -> Copied:
-    if first.output is None or first.output_sha256 is None:
+def place(
+    ref: PhotoRef, output: str | None, sha256: str | None, to: Destination, how: Placing
+) -> Copied:
+    """Give an exact duplicate the output of its twin, once that is written.
+
+    Args:
+        output, sha256: the twin's, as in `Written`; where it has none the duplicate has none.
+        how: the duplicate gets that file.
+    """
+    if output is None or sha256 is None:
         return Copied(ref)
     try:
-        place_copy(first.output, first.output_sha256, ref, to.root, to.scratch, how)
+        place_copy(output, sha256, ref, to.root, to.scratch, how)
     except OSError as error:
         return Copied(ref, f"cannot be written: {storage.explain(error)}")
     except Exception as error:
@@ -161,7 +162,7 @@ def _companion(photo: ScannedPhoto, to: Destination, metadata: MetadataParameter
     return _placed(photo, "companion", data, to, notes=notes)
 
 
-def _first(
+def _cloaked(
     photo: ScannedPhoto,
     cloaks: Mapping[int, Cloak],
     destination: Destination,
