@@ -5,18 +5,30 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
+
+_hidden = False
+
+
+def is_hidden() -> bool:
+    """True once silence was asked for."""
+    return _hidden
 
 
 def hide() -> None:
     """Ask for silence, in this process and in those it starts. Call before TensorFlow is there."""
+    global _hidden
+    _hidden = True
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["PYTHONWARNINGS"] = "ignore"
     warnings.simplefilter("ignore")
     for name in ("apache_beam", "absl", "tensorflow", "root"):
         # Not ERROR: Beam logs each exception of a stage with its traceback, and then raises it.
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Threads of Beam's that talk to a worker that is gone; `pipeline.workers` says so itself.
+    threading.excepthook = lambda _: None
 
 
 def import_tensorflow() -> None:

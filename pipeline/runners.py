@@ -2,7 +2,8 @@
 
 local:    Beam's in-process portable runner, named outright: `DirectRunner` would first try to
           download another one. With one worker all runs in this process, models are loaded once
-          and TensorFlow uses every core; more workers are processes with a model each.
+          and TensorFlow uses every core; more workers are processes with a model each, which are
+          kept from pipeline to pipeline.
 prism:    Beam's Prism, a program of its own that hands the work back to this process.
 flink:    Apache Flink, through Beam's job server.
 dataflow: Google Cloud Dataflow.
@@ -16,6 +17,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -27,8 +29,9 @@ from apache_beam.runners.portability.flink_runner import FlinkJarJobServer, Flin
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.prism_runner import PrismJobServer, PrismRunner
 from apache_beam.runners.runner import PipelineResult
+from apache_beam.transforms.environments import ExternalEnvironment
 
-from pipeline import job_server
+from pipeline import job_server, workers
 from pipeline.settings import RunSettings, SettingsError
 from transforms import storage
 
@@ -54,6 +57,8 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], settings: RunSettings) 
         RuntimeError: a stage failed in a way that is no photo's fault.
     """
     options = _options(settings)
+    if settings.runner == "local" and settings.workers > 1:
+        return workers.see_through(partial(_run_on, build, options), settings.workers)
     server = _JOB_SERVERS.get(settings.runner)
     if server and "job_endpoint" not in options:
         options["job_endpoint"] = job_server.endpoint(server, tuple(_flags(options)))
@@ -66,6 +71,16 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], settings: RunSettings) 
         result.cancel()
         raise
     return result
+
+
+def _run_on(
+    build: Callable[[beam.Pipeline], None], options: Mapping[str, Any], pool: str
+) -> PipelineResult:
+    """Run a pipeline on the local runner, with the workers of a pool."""
+    runner = FnApiRunner(default_environment=ExternalEnvironment(pool))
+    pipeline = beam.Pipeline(runner=runner, options=_beam_options(options))
+    build(pipeline)
+    return pipeline.run()
 
 
 def check(settings: RunSettings, *folders: str) -> None:
@@ -112,12 +127,7 @@ def _options(settings: RunSettings) -> dict[str, Any]:
     """Beam's options for a runner: the user's, and what follows from the runner."""
     given = dict(settings.options)
     if settings.runner == "local":
-        several = settings.workers > 1
-        return {
-            "direct_num_workers": settings.workers,
-            "direct_running_mode": "multi_processing" if several else "in_memory",
-            **given,
-        }
+        return {"direct_num_workers": settings.workers, **given}
     if settings.runner == "dataflow":
         missing = [name for name in _DATAFLOW_NEEDS if name not in given]
         if missing:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
@@ -112,15 +113,25 @@ def test_a_flink_session_cluster_writes_the_same(base: Base, job_server: str) ->
         base.assert_same(base.run("session", "flink", f"  options: {{{options}}}\n"))
 
 
-@on("prism")
-def test_ctrl_c_ends_after_the_photos_in_hand_and_another_runner_goes_on(base: Base) -> None:
-    out, state = base.folder / "stopped", base.folder / "stopped-state"
-    config = base.folder / "stopped.yaml"
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(("--runner", "prism"), marks=on("prism")),
+        pytest.param(("--workers", "2"), marks=on("workers")),
+    ],
+    ids=" ".join,
+)
+def test_ctrl_c_ends_after_the_photos_in_hand_and_another_runner_goes_on(
+    base: Base, how: tuple[str, str]
+) -> None:
+    name = f"stopped-{how[1]}"
+    out, state = base.folder / name, base.folder / f"{name}-state"
+    config = base.folder / f"{name}.yaml"
     config.write_text(QUICK)
     run = subprocess.Popen(
         [
             *(Path(sys.executable).with_name("photoveil"), "run", base.photos, out),
-            *("--state", state, "--config", config, "--runner", "prism"),
+            *("--state", state, "--config", config, *how),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -133,7 +144,33 @@ def test_ctrl_c_ends_after_the_photos_in_hand_and_another_runner_goes_on(base: B
     assert run.returncode == 130, said
     assert "Stopped by Ctrl-C" in said
     assert 0 < len(rows_of(out)) < len(rows_of(base.reference))
-    base.assert_same(base.run("stopped"))
+    base.assert_same(base.run(name))
+
+
+def test_worker_processes_are_kept_from_pipeline_to_pipeline(tmp_path: Path) -> None:
+    def work(number: int, pipeline: int) -> None:
+        (tmp_path / f"{pipeline}-{number} {os.getpid()}").touch()
+
+    def build(number: int, pipeline: beam.Pipeline) -> None:
+        _ = pipeline | beam.Create(range(20)) | beam.Reshuffle() | beam.Map(work, number)
+
+    for number in range(2):
+        runners.run_pipeline(partial(build, number), RunSettings(workers=2))
+    done = [path.name.split() for path in tmp_path.iterdir()]
+    assert len(done) == 40
+    assert len({process for _, process in done}) == 2
+    assert str(os.getpid()) not in {process for _, process in done}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_end_of_a_worker_process_ends_the_run_and_the_next_has_new_ones() -> None:
+    def end(number: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    settings = RunSettings(workers=2)
+    with pytest.raises(OSError, match="a worker process ended with status -9"):
+        runners.run_pipeline(lambda pipeline: pipeline | beam.Create([1]) | beam.Map(end), settings)
+    runners.run_pipeline(lambda pipeline: pipeline | beam.Create([1]) | beam.Map(abs), settings)
 
 
 @on("prism")
