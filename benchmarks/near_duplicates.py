@@ -1,13 +1,14 @@
 """Near duplicates: are they found, are bursts left alone, and what does averaging copies give back?
 
-    python -m benchmarks.near_duplicates PHOTOS [--photos 40] [--average 6]
+    python -m benchmarks.near_duplicates PHOTOS [--photos 40] [--average 6] [--shots FOLDER ...]
 
 Copies are made of the first photos of a folder: resized, recompressed, tagged anew. Bursts are
 made by turning or shifting the frame a little, and by moving the middle of the picture within it,
-as a head moves between two shots. For averaging, copies of some photos are cloaked by the real
-pipeline, with the policy `mirror` and with `off`; the tracker resizes them to one size, takes the
-mean, and compares it with the clean photo by each surrogate and each judge (extra `evaluate`);
-no cloak is made against a judge.
+as a head moves between two shots. Real ones are in the folders of `--shots`, each the photos of one
+burst or the frames of a video, named in the order of time; neighbours are compared. For averaging,
+copies of some photos are cloaked by the real pipeline, with the policy `mirror` and with `off`; the
+tracker resizes them to one size, takes the mean, and compares it with the clean photo by each
+surrogate and each judge (extra `evaluate`); no cloak is made against a judge.
 """
 
 from __future__ import annotations
@@ -43,12 +44,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photos", type=int, default=40)
+    parser.add_argument("--shots", type=Path, nargs="*", default=[])
     parser.add_argument("--average", type=int, default=6, help="photos whose copies are averaged")
     parser.add_argument("--mode", default="mid")
     arguments = parser.parse_args()
     console = Console()
     images = list(itertools.islice(_images(arguments.folder), arguments.photos))
     _precision_and_recall(images, console)
+    for folder in arguments.shots:
+        shots = [np.asarray(image) for image in _images(folder)]
+        taken = sum(_found(one, other) for one, other in itertools.pairwise(shots))
+        console.print(f"{folder}: {taken} of {len(shots) - 1} neighbours taken for copies")
     large = [image for image in images if min(image.size) >= _LEAST_AVERAGED]
     _averages(large[: arguments.average], load_settings(mode=arguments.mode), console)
 
@@ -63,21 +69,12 @@ def _images(folder: Path) -> Iterator[Image.Image]:
 
 
 def _precision_and_recall(images: list[Image.Image], console: Console) -> None:
-    parameters = NearDuplicateParameters()
-
-    def found(one: np.ndarray, other: np.ndarray) -> bool:
-        hashes = pdq(one), pdq(other)
-        if hashes[0] is None or hashes[1] is None:
-            return False
-        near = distance(hashes[0], hashes[1]) <= parameters.max_distance
-        return near and look_alike(glance(one), glance(other), parameters.max_difference)
-
     copies = [
-        found(np.asarray(image), np.asarray(copy)) for image in images for copy in _copies(image)
+        _found(np.asarray(image), np.asarray(copy)) for image in images for copy in _copies(image)
     ]
-    bursts = [found(first, second) for image in images for first, second in _bursts(image)]
+    bursts = [_found(first, second) for image in images for first, second in _bursts(image)]
     others = [
-        found(np.asarray(one), np.asarray(two)) for one, two in itertools.combinations(images, 2)
+        _found(np.asarray(one), np.asarray(two)) for one, two in itertools.combinations(images, 2)
     ]
     wrong = sum(bursts) + sum(others)
     console.print(
@@ -85,6 +82,15 @@ def _precision_and_recall(images: list[Image.Image], console: Console) -> None:
         f"precision {sum(copies) / max(1, sum(copies) + wrong):.3f}: taken for copies are "
         f"{sum(bursts)} of {len(bursts)} burst shots, {sum(others)} of {len(others)} other pairs"
     )
+
+
+def _found(one: np.ndarray, other: np.ndarray) -> bool:
+    parameters = NearDuplicateParameters()
+    hashes = pdq(one), pdq(other)
+    if hashes[0] is None or hashes[1] is None:
+        return False
+    near = distance(hashes[0], hashes[1]) <= parameters.max_distance
+    return near and look_alike(glance(one), glance(other), parameters.max_difference)
 
 
 def _copies(image: Image.Image) -> Iterator[Image.Image]:
