@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import piexif
 import pytest
+from PIL import Image
 
 from benchmarks.make_archive import make_archive
 from pipeline import manifest, waves
@@ -23,13 +29,14 @@ from pipeline.settings import RunSettings
 from pipeline.waves import Outcome
 from tests import clouds
 from tests.archives import QUICK, Archive
-from tests.commands import photoveil
+from tests.commands import invoked, photoveil
 from transforms import objects, storage
 
 pytestmark = pytest.mark.skipif(
     not clouds.CLOUDS, reason="takes minutes and servers that are built with Go: make test-cloud"
 )
 SETTINGS = QUICK.model_copy(update={"run": RunSettings(wave_photos=4)})
+ODD = "100% [odd] é?*.jpg"
 
 
 class Cloud:
@@ -61,16 +68,26 @@ class Cloud:
     def plan(self) -> Plan:
         return waves.plan_run(self.library, SETTINGS, waves.new_stamp(SETTINGS))
 
-    def run(self, prune: bool = False) -> Outcome:
+    def run(self) -> Outcome:
         stamp = waves.new_stamp(SETTINGS)
         with locked(self.library):
             plan = waves.plan_run(self.library, SETTINGS, stamp)
-            return waves.run(self.library, plan, SETTINGS, stamp, prune=prune)
+            return waves.run(self.library, plan, SETTINGS, stamp)
 
     def rows(self) -> dict[str, dict[str, Any]]:
         rows = manifest.read(self.library.manifest).to_pylist()
         assert len({row["source"] for row in rows}) == len(rows)
         return {row["source"]: row for row in rows}
+
+    def cloaked(self, count: int) -> list[str]:
+        """Photos with faces that no other file is like."""
+        rows = self.rows()
+        twins = {row["duplicate_of"] for row in rows.values()}
+        return [
+            source
+            for source, row in rows.items()
+            if row["status"] == "cloaked" and source not in twins and row["distance"] is None
+        ][:count]
 
     def outputs(self) -> dict[str, bytes]:
         return {
@@ -93,7 +110,7 @@ def local(tmp_path_factory: pytest.TempPathFactory, demo_photo: Callable[[str], 
     """The same archive on a local disk, after its run."""
     archive = Archive(tmp_path_factory.mktemp("local"), SETTINGS)
     make_archive(archive.photos, 12, seed=7, side=200)
-    shutil.copyfile(demo_photo("biden.jpg"), archive.photos / "100% [odd] é?*.jpg")
+    shutil.copyfile(demo_photo("biden.jpg"), archive.photos / ODD)
     archive.run()
     return archive
 
@@ -136,6 +153,96 @@ def test_a_second_run_does_nothing(cloud: Cloud) -> None:
     assert {item.path: item.version for item in objects.find(f"{cloud.out}/")} == before
 
 
+def test_status_and_verify_read_what_lies_there(cloud: Cloud) -> None:
+    status = photoveil("status", cloud.out, "--state", cloud.state)
+    assert (status.returncode, status.stderr) == (0, "")
+    assert f"Originals:     {cloud.photos}\n" in status.stdout
+    assert f"Private state: {cloud.state} (" in status.stdout
+    assert "Last run:" in status.stdout
+    assert f"{len(cloud.rows())} originals in the manifest" in status.stdout
+    verify = photoveil("verify", cloud.out, "--state", cloud.state)
+    assert (verify.returncode, verify.stderr) == (0, "")
+    assert "All is in order." in verify.stdout
+    cloud.tidy()
+
+
+def test_verify_finds_what_is_wrong_and_what_it_offers_mends_it(cloud: Cloud) -> None:
+    before = cloud.outputs()
+    damaged, lost = cloud.cloaked(2)
+    path = storage.join(cloud.out, damaged)
+    data = bytearray(storage.read_bytes(path))
+    data[600:603] = b"\0\1\2"
+    objects.write(path, bytes(data))
+    objects.remove([storage.join(cloud.out, lost)])
+    stray = storage.join(cloud.out, "holiday.jpg")
+    objects.write(stray, bytes(data))
+    table = f"{cloud.state}-findings.csv"
+    verify = ["verify", cloud.out, "--state", cloud.state, "--csv", table]
+    done = photoveil(*verify)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert set(storage.read_bytes(table).decode().split("\r\n")) == {
+        *("kind,file,detail", f"damaged,{damaged},", f"lost,{lost},", "stray,holiday.jpg,", "")
+    }
+    offered = [shlex.split(line) for line in re.findall("    photoveil (.*)", done.stdout)]
+    assert [command[0] for command in offered] == ["verify", "run"]
+    assert photoveil(*offered[0]).returncode == 3
+    assert not storage.exists(path)
+    objects.remove([stray])
+    code, said = invoked(*offered[1], "--config", cloud.config)
+    assert code == 0, said
+    assert photoveil(*verify).returncode == 0
+    assert cloud.outputs().keys() == before.keys()
+
+
+def test_what_hides_in_a_file_there_is_found(cloud: Cloud) -> None:
+    leaks = ["verify", cloud.out, "--leaks", "--state", cloud.state]
+    code, said = invoked(*leaks)
+    assert (code, "No clean face hides in them." in said) == (0, True), said
+    path = storage.join(cloud.out, ODD)
+    cloaked = storage.read_bytes(path)
+    with Image.open(io.BytesIO(storage.read_bytes(storage.join(cloud.photos, ODD)))) as photo:
+        photo.thumbnail((320, 320))
+        small, whole = io.BytesIO(), io.BytesIO()
+        photo.save(small, "JPEG")
+    exif = {"0th": {}, "1st": {}, "thumbnail": small.getvalue()}
+    piexif.insert(piexif.dump(exif), cloaked, whole)
+    objects.write(path, whole.getvalue())
+    code, said = invoked(*leaks)
+    objects.write(path, cloaked)
+    assert code == 3, said
+    assert f"  {ODD}: an uncloaked face in the " in said
+
+
+def test_scanned_chosen_cloaked_and_evaluated(
+    cloud: Cloud, demo_photo: Callable[[str], Path]
+) -> None:
+    """A new person: found before the first cloak, left alone, then looked for."""
+    names = [f"them/{name}.jpg" for name in ("obama", "obama2")]
+    for name in names:
+        cloud.put(name, demo_photo(Path(name).name).read_bytes())
+    places = [cloud.photos, cloud.out, "--state", cloud.state]
+    code, said = invoked("scan", *places, "--config", cloud.config)
+    assert code == 0, said
+    assert "2 files scanned" in said
+    assert "nothing is cloaked yet" in said
+    code, said = invoked("plan", *places, "--config", cloud.config)
+    assert "as scanned before" in said
+    assert cloud.run().statuses == {"cloaked": 2}
+    table = f"{cloud.state}-labels.csv"
+    lines = ["file,person", *(f"{name},them" for name in names)]
+    objects.write(table, "\n".join(lines).encode())
+    report = f"{cloud.state}-report.json"
+    code, said = invoked(
+        *("evaluate", cloud.out, "--originals", cloud.photos, "--people", table, "--quick"),
+        *("--recogniser", "mobilefacenet", "--report", report, "--state", cloud.state),
+    )
+    assert code == 0, said
+    assert f"Contact sheet (it shows uncloaked faces): {cloud.state}/contact-sheet.png" in said
+    assert storage.read_bytes(f"{cloud.state}/contact-sheet.png").startswith(b"\x89PNG")
+    assert json.loads(storage.read_bytes(report))
+    cloud.tidy()
+
+
 def test_the_other_commands_find_it_there(cloud: Cloud) -> None:
     listed = photoveil("people", cloud.out, "--state", cloud.state)
     assert listed.returncode == 0, listed.stderr
@@ -150,13 +257,7 @@ def test_the_other_commands_find_it_there(cloud: Cloud) -> None:
 
 
 def test_moved_copied_changed_and_gone_photos(cloud: Cloud) -> None:
-    rows = cloud.rows()
-    twins = {row["duplicate_of"] for row in rows.values()}
-    moved, copied, changed, gone = [
-        source
-        for source, row in rows.items()
-        if row["status"] == "cloaked" and source not in twins and row["distance"] is None
-    ][:4]
+    moved, copied, changed, gone = cloud.cloaked(4)
     before = cloud.outputs()
     cloud.put("new/moved [1].jpg", cloud.take(moved))
     cloud.put("copy.jpg", storage.read_bytes(storage.join(cloud.photos, copied)))
@@ -172,10 +273,28 @@ def test_moved_copied_changed_and_gone_photos(cloud: Cloud) -> None:
     assert after["copy.jpg"] == after[copied] == before[copied]
     assert new["copy.jpg"]["duplicate_of"] == copied
     assert after[gone] == before[gone]
-    cloud.run(prune=True)
+    done = photoveil(*cloud.command("--prune"))
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert gone not in cloud.outputs()
     assert gone not in cloud.rows()
     assert cloud.plan().refs == []
+    cloud.tidy()
+
+
+def test_recloaking_does_them_all_anew(cloud: Cloud) -> None:
+    other = cloud.config.with_name("other.yaml")
+    settings = QUICK.model_copy(update={"cloak": replace(QUICK.cloak, steps=3)})
+    other.write_text(settings.model_dump_json())
+    before = cloud.rows()
+    places = [cloud.photos, cloud.out, "--state", cloud.state, "--config", other]
+    code, said = invoked("run", *places, "--recloak")
+    assert code == 0, said
+    after = cloud.rows()
+    assert after.keys() == before.keys()
+    assert {row["settings_hash"] for row in after.values()} == {settings.hash}
+    assert photoveil("verify", cloud.out, "--state", cloud.state).returncode == 0
+    code, said = invoked("run", *places, "--recloak")
+    assert (code, "Nothing new." in said) == (0, True), said
     cloud.tidy()
 
 
