@@ -59,6 +59,7 @@ class Base:
             **environment,
         )
         assert done.returncode == 3, done.stdout + done.stderr
+        assert runner != "local" or done.stderr == ""
         return out
 
     def assert_same(self, out: Path) -> None:
