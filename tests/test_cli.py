@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import metadata
 from pathlib import Path
 
 import duckdb
@@ -204,6 +206,13 @@ cli.main()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("photoveil ")
+
+
+def test_the_extras_that_users_are_told_of_are_there() -> None:
+    files = (Path("README.md"), *Path("docs").glob("*.md"))
+    told = set(re.findall(r"(?:photoveil|\.)\[([a-z-]+)\]", "".join(f.read_text() for f in files)))
+    assert told >= {"heif", "evaluate"}
+    assert told <= set(metadata("photoveil").get_all("Provides-Extra") or [])
 
 
 def test_version() -> None:
