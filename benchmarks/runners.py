@@ -113,7 +113,7 @@ def _run(
     """Seconds, seconds of CPU and most megabytes of one run and of the processes `beside` it."""
     config = base / f"{name}.yaml"
     config.write_text(yaml.safe_dump({"run": settings}))
-    before = sum(_cpu(process) for process in _trees(beside))
+    before = sum(processor_seconds(process) for process in _trees(beside))
     started, most, cpu = time.monotonic(), 0.0, dict[int, float]()
     command = [
         *(Path(sys.executable).with_name("photoveil"), "run", base / "in", base / name),
@@ -127,7 +127,9 @@ def _run(
         time.sleep(0.5)
         processes = _trees([run.pid, *beside])
         most = max(most, sum(map(_megabytes, processes)))
-        cpu |= {process: _cpu(process) or cpu.get(process, 0.0) for process in processes}
+        cpu |= {
+            process: processor_seconds(process) or cpu.get(process, 0.0) for process in processes
+        }
     if run.returncode not in (0, 3):
         raise SystemExit(f"{name}: exit status {run.returncode}")
     return time.monotonic() - started, sum(cpu.values()) - before, most
@@ -146,8 +148,8 @@ def _megabytes(process: int) -> float:
     return 0.0
 
 
-def _cpu(process: int) -> float:
-    """Seconds of CPU that a process has used; 0 once it is gone."""
+def processor_seconds(process: int) -> float:
+    """Seconds of a processor that a process has used; 0 once it is gone."""
     with contextlib.suppress(OSError):
         after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
         return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
