@@ -185,13 +185,13 @@ def cloak(
     )
     placed = (
         done
-        | "Copies" >> beam.FlatMapTuple(lambda row, path, refs: [(ref, path, row) for ref in refs])
+        | "Copies" >> beam.FlatMapTuple(lambda row, twin, refs: [(ref, twin, row) for ref in refs])
         | "Spread copies" >> beam.Reshuffle()  # a photo may have one or ten thousand
         | "Place" >> beam.MapTuple(partial(_place, wave.destination, settings.run.duplicates))
         | "Placed" >> beam.Map(tick, "published", wave.progress)
     )
     _ = (
-        (done | "Row" >> beam.MapTuple(lambda row, path, refs: row), placed)
+        (done | "Row" >> beam.MapTuple(lambda row, twin, refs: row), placed)
         | "All rows" >> beam.Flatten()
         | "Write rows" >> WriteTable(wave.manifest, manifest.SCHEMA)
     )
@@ -281,16 +281,21 @@ def _publish(destination, budget, metadata, limits, _key, grouped):
 
 def _done(
     measured: PredictionResult, destination: Destination, stamp: RunStamp
-) -> tuple[Row, str | None, tuple[PhotoRef, ...]]:
-    """The row of a photo, the path of its output below the root, and its exact duplicates."""
+) -> tuple[Row, PhotoRef | None, tuple[PhotoRef, ...]]:
+    """The row of a photo, the photo where it has an output, and its exact duplicates.
+
+    A path alone would not do: Beam writes text as UTF-8, which names of files need not be.
+    """
     photo, figures = measured.example, measured.inference
     if isinstance(figures, Failure):
         photo, figures = retract(photo, figures, destination), ()
-    return manifest_row(photo, figures, stamp), photo.output, photo.scan.copies
+    twin = None if photo.output is None else photo.ref
+    return manifest_row(photo, figures, stamp), twin, photo.scan.copies
 
 
 def _place(
-    destination: Destination, how: Placing, ref: PhotoRef, path: str | None, row: Row
+    destination: Destination, how: Placing, ref: PhotoRef, twin: PhotoRef | None, row: Row
 ) -> Row:
+    output = None if twin is None else twin.relative
     with timed("publish"):
-        return copy_row(row, place(ref, path, row["output_sha256"], destination, how))
+        return copy_row(row, place(ref, output, row["output_sha256"], destination, how))
