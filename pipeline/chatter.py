@@ -6,8 +6,10 @@ import contextlib
 import logging
 import os
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 _hidden = False
 
@@ -27,8 +29,15 @@ def hide() -> None:
     for name in ("apache_beam", "absl", "tensorflow", "root"):
         # Not ERROR: Beam logs each exception of a stage with its traceback, and then raises it.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # Threads of Beam's that talk to a worker that is gone; `pipeline.workers` says so itself.
-    threading.excepthook = lambda _: None
+    threading.excepthook = _told_but_beams
+
+
+def _told_but_beams(ending: threading.ExceptHookArgs) -> None:
+    """Tell what ended a thread, but for Beam's that talk to a worker which is gone:
+    `pipeline.workers` says that itself."""
+    frames = traceback.walk_tb(ending.exc_traceback)
+    if not any("apache_beam" in Path(frame.f_code.co_filename).parts for frame, _ in frames):
+        threading.__excepthook__(ending)
 
 
 def import_tensorflow() -> None:

@@ -208,6 +208,17 @@ cli.main()
     assert done.stdout.startswith("photoveil ")
 
 
+def test_what_ends_a_thread_of_ours_is_told() -> None:
+    script = """
+import threading
+from pipeline import chatter
+chatter.hide()
+threading.Thread(target=lambda: 1 / 0).start()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "ZeroDivisionError" in done.stderr
+
+
 def test_the_extras_that_users_are_told_of_are_there() -> None:
     files = (Path("README.md"), *Path("docs").glob("*.md"))
     told = set(re.findall(r"(?:photoveil|\.)\[([a-z-]+)\]", "".join(f.read_text() for f in files)))
