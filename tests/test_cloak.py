@@ -200,7 +200,26 @@ def test_one_shape_is_compiled_for_any_number_of_faces(
     for count in (3, 1, 2):
         optimizer.cloak(crops[:count], [1] * count)
         optimizer.cloak(crops[:count], [1] * count, starts[:count])
-    assert optimizer.traces == 2  # for people met first, and for people known
+    assert optimizer.traces == 1  # people met first and people known alike
+
+
+def test_low_frequencies_are_left_alone(crops: np.ndarray, optimizer: Optimizer) -> None:
+    free = load_optimizer(replace(PARAMETERS, high_pass=0.0))
+    shares = []
+    for made in (optimizer, free):
+        changes = np.stack([cloak.change for cloak in made.cloak(crops, [1, 2, 3])])
+        shadows = ndimage.gaussian_filter(changes, (0, 5, 5))
+        shares.append(np.square(shadows).sum() / np.square(changes).sum())
+    assert shares[0] < 0.4 * shares[1]
+
+
+def test_smooth_skin_changes_less_than_textured_parts(
+    crops: np.ndarray, optimizer: Optimizer
+) -> None:
+    contrast = texture(tf.constant(crops, tf.float32)).numpy()[:, 16:-16, 16:-16, 0]
+    changes = np.stack([cloak.change for cloak in optimizer.cloak(crops, [1, 2, 3])])
+    size = np.abs(changes[:, 16:-16, 16:-16])
+    assert size[contrast < 6].mean() < 0.4 * size[contrast > 20].mean()
 
 
 def test_a_start_is_worth_steps(crops: np.ndarray, optimizer: Optimizer) -> None:

@@ -55,13 +55,22 @@ def texture(crops: tf.Tensor, sigma: float = 2.0) -> tf.Tensor:
     Returns:
         float32 (N, H, W, 1) in levels.
     """
-    kernel = gaussian_kernel(sigma, int(np.ceil(3 * sigma)))
-    down, across = (_blur_matrix(side, kernel) for side in crops.shape[1:3])
     luminance = tf.reduce_sum(crops * [0.2126, 0.7152, 0.0722], axis=-1, keepdims=True)
-    weight = _blur(tf.ones_like(luminance[:1]), down, across)  # less than 1 near the edge
-    mean = _blur(luminance, down, across) / weight
-    variance = _blur(tf.square(luminance), down, across) / weight - tf.square(mean)
+    variance = low_pass(tf.square(luminance), sigma) - tf.square(low_pass(luminance, sigma))
     return tf.sqrt(tf.nn.relu(variance))
+
+
+def low_pass(images: tf.Tensor, sigma: float) -> tf.Tensor:
+    """Gaussian mean of what lies around each pixel, inside the image alone.
+
+    Args:
+        images: float32 (N, H, W, C).
+        sigma: in pixels.
+    """
+    kernel = gaussian_kernel(sigma, int(np.ceil(3 * sigma)))
+    down, across = (_blur_matrix(side, kernel) for side in images.shape[1:3])
+    weight = np.outer(down.sum(axis=1), across.sum(axis=1))  # less than 1 near the edge
+    return _blur(images, down, across) / weight[:, :, np.newaxis]
 
 
 def _blur_matrix(side: int, kernel: np.ndarray) -> np.ndarray:

@@ -5,8 +5,9 @@ similarity: every recogniser cuts faces out a little differently, and a cloak th
 only is worth little (expectation over transformation, Athalye et al., ICML 2018,
 arXiv:1707.07397). The step follows the accumulated gradient (momentum iterative method, Dong et
 al., CVPR 2018, arXiv:1710.06081) reshaped by what the eye forgives: most where the gradient is
-strong and the photo is textured. The change is then shrunk onto the DSSIM budget, as the objective
-of Fawkes (Shan et al., USENIX Security 2020) demands.
+strong and the photo is textured, less in low frequencies, which look like shadows. The change is
+then shrunk onto the DSSIM budget, as the objective of Fawkes (Shan et al., USENIX Security 2020)
+demands.
 
 The embedding moves away from where it was (evade), or to the target of its person (poison).
 
@@ -23,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from transforms.cloak.faces import Cloak
-from transforms.cloak.losses import cosine, dssim, texture
+from transforms.cloak.losses import cosine, dssim, low_pass, texture
 from transforms.cloak.parameters import CloakParameters
 from transforms.cloak.surrogates import WHO, WHO_SIZE, Surrogate
 from transforms.faces.align import feather
@@ -35,7 +36,8 @@ class Optimizer:
     """Cloaks batches of aligned faces against a set of surrogates.
 
     One compiled function holds the whole loop. Batches are filled up to `batch_size` by repeating
-    the last face, so that only one shape is ever compiled per crop size.
+    the last face, and the loop is told how many of its steps to take, so that it is compiled once
+    per crop size.
     """
 
     def __init__(self, surrogates: Sequence[Surrogate], parameters: CloakParameters) -> None:
@@ -78,14 +80,18 @@ class Optimizer:
         fill = [*range(count), *[count - 1] * (self._parameters.batch_size - count)]
         steps = self._parameters.steps if starts is None else self._parameters.known_steps
         starts = np.zeros((count, size, size), np.float32) if starts is None else starts
-        jitter = np.stack([jitter_matrices(seed, size, steps, self._parameters) for seed in seeds])
+        longest = max(self._parameters.steps, self._parameters.known_steps)
+        jitter = np.zeros((count, longest, 2, 3), np.float32)
+        for face, seed in enumerate(seeds):
+            jitter[face, :steps] = jitter_matrices(seed, size, steps, self._parameters)
         target = np.zeros((count, WHO_SIZE), np.float32)
         for face, where in enumerate(targets):
             if where is not None:
                 target[face] = where
         changes, scores = self._loop(
             tf.constant(crops[fill], tf.float32),
-            tf.constant(jitter[fill], tf.float32),
+            tf.constant(jitter[fill]),
+            tf.constant(steps),
             tf.constant(starts[fill][..., np.newaxis], tf.float32),
             tf.constant(target[fill]),
         )
@@ -146,14 +152,13 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
 
     @tf.function
     def loop(
-        crops: tf.Tensor, jitter: tf.Tensor, start: tf.Tensor, target: tf.Tensor
+        crops: tf.Tensor, jitter: tf.Tensor, steps: tf.Tensor, start: tf.Tensor, target: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        size, steps = crops.shape[1], jitter.shape[1]
-        turn = tf.constant(np.resize(turns, steps), tf.int32)
-        rates = parameters.learning_rate, parameters.final_learning_rate
-        rate = tf.constant(np.linspace(*rates, steps), tf.float32)
+        size = crops.shape[1]
+        turn = tf.constant(np.resize(turns, jitter.shape[1]), tf.int32)
+        rate = tf.linspace(parameters.learning_rate, parameters.final_learning_rate, steps)
         mask = tf.constant(feather(size)[:, :, np.newaxis])
-        forgiving = parameters.texture_floor + texture(crops)
+        forgiving = tf.pow(parameters.texture_floor + texture(crops), parameters.texture_power)
         clean = [surrogate.embed(crops) for surrogate in distinct]
 
         def gradient(which: int, raw: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
@@ -179,7 +184,9 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
             slope = tf.switch_case(turn[step], branches)
             direction = _unit(_unit(slope, parameters.gradient_power) * forgiving)
             momentum = _MOMENTUM * momentum + (1 - _MOMENTUM) * direction
-            raw = tf.clip_by_value(raw + rate[step] * momentum, -cap, cap)
+            raw += rate[step] * momentum
+            raw -= parameters.high_pass * low_pass(raw, parameters.high_pass_sigma)
+            raw = tf.clip_by_value(raw, -cap, cap)
             # DSSIM grows about with the square of a change's scale.
             excess = tf.maximum(_dssim(crops, mask * raw) / budget, 1.0)
             raw /= _per_face(tf.sqrt(excess))

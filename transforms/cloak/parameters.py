@@ -50,8 +50,14 @@ class CloakParameters:
     """Of the last step; those between fall evenly."""
     gradient_power: Annotated[float, Field(ge=0.5, le=4)] = 2.0
     """Sharpens where a change goes: 1 follows the gradient, more prefers its peaks."""
-    texture_floor: Annotated[float, Field(gt=0, le=100)] = 8.0
+    texture_floor: Annotated[float, Field(gt=0, le=100)] = 4.0
     """Levels; what smooth skin gets of a step, beside the contrast that textured parts add."""
+    texture_power: Annotated[float, Field(ge=0, le=4)] = 1.5
+    """Of that sum: the more, the less of a step falls on smooth skin."""
+    high_pass: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the change's low frequencies, which look like shadows, that each step takes off."""
+    high_pass_sigma: Annotated[float, Field(gt=0, le=20)] = 5.0
+    """Pixels; of the Gaussian that tells what is low."""
     jitter_rotation: Annotated[float, Field(ge=0, le=0.5)] = 0.04
     """Standard deviation in radians; with the next two, the spread of other recognisers' crops."""
     jitter_scale: Annotated[float, Field(ge=0, le=0.5)] = 0.03
