@@ -66,6 +66,9 @@ def low_pass(images: tf.Tensor, sigma: float) -> tf.Tensor:
     Args:
         images: float32 (N, H, W, C).
         sigma: in pixels.
+
+    Returns:
+        float32 (N, H, W, C), in the images' own units.
     """
     kernel = gaussian_kernel(sigma, int(np.ceil(3 * sigma)))
     down, across = (_blur_matrix(side, kernel) for side in images.shape[1:3])
