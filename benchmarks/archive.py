@@ -5,8 +5,9 @@
 Makes each archive, cloaks it, runs again on it unchanged, and verifies it. Everything is done by
 the `photoveil` command in a process of its own, with the cheapest cloak (2 steps, one surrogate)
 and one level of detection, so that what is measured is the pipeline around them. Beside the table
-on the screen it writes `figures.csv`, `memory.csv` (resident memory over the photos done) and
-`memory.png`, after each archive anew, so that one that takes hours can be looked at before. Linux.
+on the screen it writes `figures.csv`, `samples.csv` (seconds and resident memory over the photos
+done) and plots of both, `pace.png` and `memory.png`, after each archive anew, so that one that
+takes hours can be looked at before. Linux.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -33,6 +36,14 @@ detector: {long_sides: [256]}
 """
 _SPAN = 500  # photos, of which the peak is told
 _WARM = 0.1  # share of a run after which its memory should no longer grow
+
+
+class Sample(NamedTuple):
+    """A moment of a run: seconds since it began, photos done until then, memory in MB."""
+
+    seconds: float
+    done: int
+    memory: float
 
 
 @dataclass
@@ -50,8 +61,7 @@ class Figures:
     growth: float = 0.0
     second_run: float = 0.0
     verify: float = 0.0
-    samples: list[tuple[int, float]] = field(default_factory=list)
-    """(photos done, memory) as the run went on."""
+    samples: list[Sample] = field(default_factory=list)
 
 
 def main() -> None:
@@ -68,7 +78,7 @@ def main() -> None:
             found.append(measure(Path(folder), photos, arguments.side, console))
         write(found, arguments.out)
     console.print(_table(found))
-    console.print(f"Figures, memory and its plot: {arguments.out}", highlight=False)
+    console.print(f"Figures, samples and plots: {arguments.out}", highlight=False)
 
 
 def measure(base: Path, photos: int, side: int, console: Console) -> Figures:
@@ -79,7 +89,7 @@ def measure(base: Path, photos: int, side: int, console: Console) -> Figures:
     figures = Figures(photos)
     run = ["run", base / "in", base / "out", "--config", base / "quick.yaml"]
     figures.run = _watch(run, base, figures, console)
-    figures.peak = max(memory for _, memory in figures.samples)
+    figures.peak = max(sample.memory for sample in figures.samples)
     figures.growth = _growth(figures)
     figures.second_run = _watch(run, base)
     figures.verify = _watch(["verify", base / "out"], base)
@@ -108,14 +118,14 @@ def _watch(
                 continue
             if figures.first == float("inf") and any((base / "out").rglob("*.jpg")):
                 figures.first = time.monotonic() - started
-            before = figures.samples[-1][0] if figures.samples else 0
+            before = figures.samples[-1].done if figures.samples else 0
             done = max(_done(base / "state/progress"), before)
             memory = _megabytes(process.pid)
             if memory:
-                figures.samples.append((done, memory))
+                figures.samples.append(Sample(time.monotonic() - started, done, memory))
             if done >= told + _SPAN:
                 told += _SPAN
-                since = [memory for at, memory in figures.samples if at >= told - _SPAN]
+                since = [one.memory for one in figures.samples if one.done >= told - _SPAN]
                 console.print(
                     f"{told:,} done in {time.monotonic() - started:,.0f} s, memory at most "
                     f"{max(since):,.0f} MB since the last {_SPAN}",
@@ -130,11 +140,23 @@ def _growth(figures: Figures) -> float:
     """By the medians, so that no single moment counts."""
 
     def median(first: float, last: float) -> float:
-        most = figures.samples[-1][0]
-        span = [mb for done, mb in figures.samples if first * most <= done <= last * most]
+        most = figures.samples[-1].done
+        span = [one.memory for one in figures.samples if first * most <= one.done <= last * most]
         return sorted(span)[len(span) // 2]
 
     return median(1 - _WARM, 1) - median(_WARM, 2 * _WARM)
+
+
+def _pace(figures: Figures) -> list[tuple[float, float]]:
+    """Milliseconds a photo over the photos done, of each tenth of the run's photos."""
+    marks = [figures.samples[0]]
+    for sample in figures.samples:
+        if sample.done - marks[-1].done >= figures.photos / 10:
+            marks.append(sample)
+    return [
+        (last.done, 1000 * (last.seconds - first.seconds) / (last.done - first.done))
+        for first, last in pairwise(marks)
+    ]
 
 
 def _done(progress: Path) -> int:
@@ -155,17 +177,22 @@ def _megabytes(process: int) -> float:
 
 
 def write(found: Iterable[Figures], folder: Path) -> None:
-    """Write the two tables and the plot."""
+    """Write the two tables and the two plots."""
     found = list(found)
     names = [one.name for one in fields(Figures) if one.name != "samples"]
     with open(folder / "figures.csv", "w", newline="") as stream:
         rows = ([asdict(figures)[name] for name in names] for figures in found)
         csv.writer(stream).writerows([names, *rows])
-    with open(folder / "memory.csv", "w", newline="") as stream:
+    with open(folder / "samples.csv", "w", newline="") as stream:
         samples = [(figures.photos, *sample) for figures in found for sample in figures.samples]
-        csv.writer(stream).writerows([("photos", "done", "megabytes"), *samples])
-    lines = {f"{figures.photos:,} photos": figures.samples for figures in found}
-    line_plot(lines, "photos done", "memory, MB").save(folder / "memory.png")
+        csv.writer(stream).writerows([("photos", "seconds", "done", "megabytes"), *samples])
+    memory, pace = {}, {}
+    for figures in found:
+        name = f"{figures.photos:,} photos"
+        memory[name] = [(sample.done, sample.memory) for sample in figures.samples]
+        pace[name] = _pace(figures)
+    line_plot(memory, "photos done", "memory, MB").save(folder / "memory.png")
+    line_plot(pace, "photos done", "ms a photo").save(folder / "pace.png")
 
 
 def _table(found: Iterable[Figures]) -> Table:

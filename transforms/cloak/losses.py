@@ -43,6 +43,18 @@ def gaussian_kernel(sigma: float, radius: int) -> np.ndarray:
     return (weights / weights.sum()).astype(np.float32)
 
 
+def luminance(images: tf.Tensor) -> tf.Tensor:
+    """Luma of ITU-R BT.709, of the values as they are stored.
+
+    Args:
+        images: float32 (N, H, W, 3) RGB in 0..255.
+
+    Returns:
+        float32 (N, H, W, 1) in 0..255.
+    """
+    return tf.reduce_sum(images * [0.2126, 0.7152, 0.0722], axis=-1, keepdims=True)
+
+
 def texture(crops: tf.Tensor, sigma: float = 2.0) -> tf.Tensor:
     """Local standard deviation of luminance: how much of a change the eye does not notice there.
 
@@ -55,8 +67,8 @@ def texture(crops: tf.Tensor, sigma: float = 2.0) -> tf.Tensor:
     Returns:
         float32 (N, H, W, 1) in levels.
     """
-    luminance = tf.reduce_sum(crops * [0.2126, 0.7152, 0.0722], axis=-1, keepdims=True)
-    variance = low_pass(tf.square(luminance), sigma) - tf.square(low_pass(luminance, sigma))
+    grey = luminance(crops)
+    variance = low_pass(tf.square(grey), sigma) - tf.square(low_pass(grey, sigma))
     return tf.sqrt(tf.nn.relu(variance))
 
 

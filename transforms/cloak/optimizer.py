@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from transforms.cloak.faces import Cloak
-from transforms.cloak.losses import cosine, dssim, low_pass, texture
+from transforms.cloak.losses import cosine, dssim, low_pass, luminance, texture
 from transforms.cloak.parameters import CloakParameters
 from transforms.cloak.surrogates import WHO, WHO_SIZE, Surrogate
 from transforms.faces.align import feather
@@ -160,12 +160,15 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
         mask = tf.constant(feather(size)[:, :, np.newaxis])
         forgiving = tf.pow(parameters.texture_floor + texture(crops), parameters.texture_power)
         clean = [surrogate.embed(crops) for surrogate in distinct]
+        # The change is one of luminance: DSSIM of that alone is all but the one of the colours,
+        # at a third of the cost.
+        grey = luminance(crops)
 
         def gradient(which: int, raw: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+            jittered = warp(crops, matrices)
             with tf.GradientTape() as tape:
                 tape.watch(raw)
-                seen = warp(tf.concat([crops, mask * raw], axis=-1), matrices)
-                seen = tf.clip_by_value(seen[..., :3] + seen[..., 3:], 0.0, 255.0)
+                seen = tf.clip_by_value(jittered + warp(mask * raw, matrices), 0.0, 255.0)
                 found = distinct[which].embed(seen)
                 unlike = -cosine(found, clean[which])
                 if parameters.objective == "poison" and distinct[which].name == WHO:
@@ -174,7 +177,7 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
             return tape.gradient(unlike, raw)
 
         # The mean of many changes is a faint one.
-        gain = tf.sqrt(budget / (_dssim(crops, start) + 1e-6))
+        gain = tf.sqrt(budget / (_dssim(grey, start) + 1e-6))
         raw = tf.clip_by_value(start * _per_face(gain), -cap, cap)
         momentum = tf.zeros_like(raw)
         for step in tf.range(steps):
@@ -188,7 +191,7 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
             raw -= parameters.high_pass * low_pass(raw, parameters.high_pass_sigma)
             raw = tf.clip_by_value(raw, -cap, cap)
             # DSSIM grows about with the square of a change's scale.
-            excess = tf.maximum(_dssim(crops, mask * raw) / budget, 1.0)
+            excess = tf.maximum(_dssim(grey, mask * raw) / budget, 1.0)
             raw /= _per_face(tf.sqrt(excess))
         change = mask * raw
         return change, _dssim(crops, change)
