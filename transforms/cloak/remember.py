@@ -41,20 +41,23 @@ class Remembered(ModelHandler[Example, PredictionResult, Model]):
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[PredictionResult]:
         files = [self._file(example) for example in batch]
-        new = [number for number, file in enumerate(files) if not storage.exists(file)]
         results: dict[int, Any] = {}
+        for number, file in enumerate(files):
+            # A full disk or a damaged file costs the insurance, no photo; pickle raises anything.
+            with contextlib.suppress(Exception):
+                results[number] = pickle.loads(storage.read_bytes(file))
+        new = [number for number in range(len(batch)) if number not in results]
         if new:
             examples = [batch[number] for number in new]
             done = self._handler.run_inference(examples, model, inference_args)
-            results = {number: result.inference for number, result in zip(new, done, strict=True)}
-        for number, (example, file) in enumerate(zip(batch, files, strict=True)):
-            if number in results:
-                inference = results[number]
-                with contextlib.suppress(OSError):  # a full disk costs the insurance, no photo
-                    storage.write_atomic(file, pickle.dumps(inference), self._folder)
-            else:
-                inference = pickle.loads(storage.read_bytes(file))
-            yield PredictionResult(example, inference)
+            for number, result in zip(new, done, strict=True):
+                results[number] = result.inference
+                with contextlib.suppress(OSError):
+                    storage.write_atomic(
+                        files[number], pickle.dumps(result.inference), self._folder
+                    )
+        for number, example in enumerate(batch):
+            yield PredictionResult(example, results[number])
 
     def _file(self, example: Example) -> str:
         return storage.join(self._folder, hashlib.sha256(pickle.dumps(example)).hexdigest())
