@@ -10,6 +10,7 @@ import pytest
 from tests.archives import QUICK
 from transforms.cloak.faces import AlignedFace, Cloak
 from transforms.cloak.handler import CloakHandler
+from transforms.cloak.optimizer import Optimizer
 from transforms.cloak.remember import Remembered
 
 
@@ -34,7 +35,7 @@ def test_a_damaged_one_is_made_again(tmp_path: Path, damage: bytes) -> None:
 def cloak(folder: Path) -> Cloak:
     """Cloak one face, always the same, remembering it in the folder."""
     crop = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
-    handler = Remembered(CloakHandler(QUICK.cloak), str(folder))
+    handler: Remembered[AlignedFace, Optimizer] = Remembered(CloakHandler(QUICK.cloak), str(folder))
     (result,) = handler.run_inference([AlignedFace(0, crop, "a photo")], handler.load_model())
     found: Cloak = result.inference
     return found
