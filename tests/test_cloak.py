@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -177,15 +179,49 @@ def test_a_cloak_moves_every_surrogate_within_its_limits(
             assert 1 - clean @ moved > 0.15, surrogate.name
 
 
-def test_a_face_gets_the_same_cloak_in_any_batch(crops: np.ndarray) -> None:
-    # At the default batch size: what sums are split by is the shape.
-    optimizer = load_optimizer(CloakParameters(steps=10))
-    seeds = {0: 1, 1: 2, 2: 3}
-    alone = [optimizer.cloak(crops[[face]], [seeds[face]])[0] for face in seeds]
-    for batch in ([2, 1, 0], [0, 0, 1, 2, 1], [1, 2, 0, 1, 2, 0, 0, 2]):
-        together = optimizer.cloak(crops[batch], [seeds[face] for face in batch])
-        for face, cloak in zip(batch, together, strict=True):
+# How threads share a batch hangs on its size: what they halve may be rounded otherwise there.
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        CloakParameters(steps=4),
+        *(
+            CloakParameters(steps=2, batch_size=size, surrogates=("mobilefacenet",))
+            for size in (3, 4)
+        ),
+    ],
+    ids=lambda parameters: str(parameters.batch_size),
+)
+def test_a_face_gets_the_same_cloak_in_any_batch(
+    crops: np.ndarray, parameters: CloakParameters
+) -> None:
+    optimizer = load_optimizer(parameters)
+    alone = [optimizer.cloak(crops[[face]], [face])[0] for face in range(3)]
+    for batch in ([2, 1, 0], [0, 1, 2, 1], [1, 2, 0, 1, 2, 0, 0, 2]):
+        batch = batch[-parameters.batch_size :]
+        for face, cloak in zip(batch, optimizer.cloak(crops[batch], batch), strict=True):
             assert np.array_equal(cloak.change, alone[face].change), (face, batch)
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [{"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_NUM_INTRAOP_THREADS": "3"}],
+    ids=["without oneDNN", "of three cores"],
+)
+def test_it_does_so_on_another_machine(machine: dict[str, str]) -> None:
+    # What TensorFlow takes is decided once in a process.
+    test = f"{__file__}::{test_a_face_gets_the_same_cloak_in_any_batch.__name__}[4]"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", test],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **machine},
+        capture_output=True,
+        text=True,
+    )
+    assert "1 passed" in done.stdout, done.stdout
+
+
+def test_a_gpu_multiplies_in_full_precision(optimizer: Optimizer) -> None:
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_more_faces_than_a_batch_are_refused(crops: np.ndarray, optimizer: Optimizer) -> None:

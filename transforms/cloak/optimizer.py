@@ -16,7 +16,9 @@ docs/cloak.md tells what was tried and what it measured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import platform
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -129,9 +131,10 @@ def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
     """
     batch, size, channels = images.shape[0], images.shape[1], images.shape[3]
     axis = tf.range(size, dtype=tf.float32)
-    grid = tf.stack([*tf.meshgrid(axis, axis), tf.ones((size, size))], axis=-1)
-    points = tf.einsum("nij,pj->npi", matrices, tf.reshape(grid, (-1, 3)))
-    points = tf.clip_by_value(points, 0.0, size - 1.0)
+    grid_x, grid_y = (tf.reshape(part, (-1, 1)) for part in tf.meshgrid(axis, axis))
+    # No matrix product: one of a batch may be rounded otherwise where threads share it.
+    by_x, by_y, shift = tf.unstack(matrices[:, tf.newaxis], axis=-1)
+    points = tf.clip_by_value(by_x * grid_x + by_y * grid_y + shift, 0.0, size - 1.0)
     corner = tf.minimum(tf.floor(points), size - 2.0)
     weight_x, weight_y = tf.unstack(points - corner, axis=-1)
     x, y = tf.unstack(tf.cast(corner, tf.int32), axis=-1)
@@ -150,7 +153,6 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
     distinct = tuple(dict.fromkeys(surrogates))
     turns = [distinct.index(surrogate) for surrogate in surrogates]
 
-    @tf.function
     def loop(
         crops: tf.Tensor, jitter: tf.Tensor, steps: tf.Tensor, start: tf.Tensor, target: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -196,7 +198,43 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
         change = mask * raw
         return change, _dssim(crops, change)
 
-    return loop
+    return tf.function(loop if _place_is_nothing() else partial(_face_by_face, loop))
+
+
+def _place_is_nothing() -> bool:
+    """Whether a face gets the same bits wherever it stands in a batch.
+
+    So it is by the kernels of oneDNN. Eigen's, which are left where TensorFlow is built without
+    oneDNN (ARM) or told to do without, split the sums of a convolution by the rows of a batch. A
+    GPU would idle on one face, so there they stay together.
+    """
+    onednn = platform.machine().lower() in ("x86_64", "amd64") and (
+        os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
+    )
+    return onednn or bool(tf.config.list_physical_devices("GPU"))
+
+
+def _face_by_face(
+    loop: Callable[..., tuple[tf.Tensor, tf.Tensor]],
+    crops: tf.Tensor,
+    jitter: tf.Tensor,
+    steps: tf.Tensor,
+    start: tf.Tensor,
+    target: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The loop on batches of one face, side by side."""
+
+    def one(parts: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        face, moves, begin, aim = (part[tf.newaxis] for part in parts)
+        change, score = loop(face, moves, steps, begin, aim)
+        return change[0], score[0]
+
+    return tf.map_fn(
+        one,
+        (crops, jitter, start, target),
+        fn_output_signature=(tf.float32, tf.float32),
+        parallel_iterations=crops.shape[0],
+    )
 
 
 def _unit(direction: tf.Tensor, power: float = 1.0) -> tf.Tensor:
