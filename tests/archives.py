@@ -12,7 +12,7 @@ from benchmarks.make_archive import make_archive
 from pipeline import manifest, waves
 from pipeline.library import Library, open_library
 from pipeline.plan import Plan
-from pipeline.settings import Settings
+from pipeline.settings import RunSettings, Settings
 from pipeline.waves import Outcome
 from tests.commands import hashes
 from transforms.cloak.parameters import CloakParameters
@@ -21,6 +21,7 @@ from transforms.faces.parameters import DetectorParameters
 QUICK = Settings(
     cloak=CloakParameters(steps=2, known_steps=1, batch_size=4, surrogates=("mobilefacenet",)),
     detector=DetectorParameters(long_sides=(256,)),
+    run=RunSettings(first_wave=64),  # each pipeline takes a second to build
 )
 
 _opened: list[str] | None = None

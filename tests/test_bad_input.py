@@ -99,7 +99,9 @@ EXPECTED = {
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = tmp_path_factory.mktemp("config") / "quick.yaml"
-    config.write_text("cloak: {steps: 8, batch_size: 2, surrogates: [mobilefacenet]}\n")
+    config.write_text(
+        "cloak: {steps: 8, batch_size: 2, surrogates: [mobilefacenet]}\nrun: {first_wave: 64}\n"
+    )
     return config
 
 

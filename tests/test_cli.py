@@ -31,7 +31,9 @@ class Run:
     def __init__(self, base: Path) -> None:
         self.photos, self.out, self.state = base / "photos", base / "out", base / "state"
         self.config = base / "quick.yaml"
-        self.config.write_text("cloak: {steps: 8, batch_size: 2, surrogates: [mobilefacenet]}\n")
+        self.config.write_text(
+            "cloak: {steps: 8, batch_size: 2, surrogates: [mobilefacenet]}\nrun: {first_wave: 64}\n"
+        )
         build_archive(self.photos)
         os.utime(self.photos / "2013/rome.jpg", (1_367_409_600, 1_367_409_600))
         self.before = hashes(self.photos)

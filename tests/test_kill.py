@@ -37,6 +37,7 @@ from transforms.scan import ScannedPhoto
 
 KILLS = int(os.environ.get("PHOTOVEIL_KILLS", "1"))
 SETTINGS = QUICK.model_copy(update={"run": RunSettings(wave_photos=4)})
+GROWING = QUICK.model_copy(update={"run": RunSettings()})
 
 
 def start(archive: Archive) -> subprocess.Popen[bytes]:
@@ -92,7 +93,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 @pytest.fixture(scope="module")
 def growing(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """The same of an archive that takes waves of 8, 8, 16 and 16 photos or so."""
-    archive = Archive(tmp_path_factory.mktemp("growing"))
+    archive = Archive(tmp_path_factory.mktemp("growing"), GROWING)
     make_archive(archive.photos, 60, seed=3, side=140)
     archive.run()
     steps = {face["steps"] for row in archive.rows().values() for face in row["faces"]}
@@ -134,7 +135,7 @@ def test_a_killed_run_that_goes_on_ends_byte_for_byte_like_a_whole_one(
 def test_a_run_killed_while_its_waves_grow_goes_on_with_the_same_waves(
     growing: Archive, tmp_path: Path, seed: int
 ) -> None:
-    kill_and_go_on(growing, Archive(tmp_path), seed, events=220)
+    kill_and_go_on(growing, Archive(tmp_path, GROWING), seed, events=220)
 
 
 def test_the_waves_that_are_left_are_those_that_a_whole_run_would_take() -> None:
