@@ -215,7 +215,7 @@ def test_it_does_so_where_tensorflow_has_no_onednn() -> None:
     assert "1 passed" in done.stdout, done.stdout
 
 
-def test_a_gpu_multiplies_in_full_precision(optimizer: Optimizer) -> None:
+def test_a_gpu_multiplies_in_full_precision() -> None:
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 

@@ -198,15 +198,15 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
         change = mask * raw
         return change, _dssim(crops, change)
 
-    return tf.function(loop if _place_is_nothing() else partial(_face_by_face, loop))
+    return tf.function(loop if _together() else partial(_face_by_face, loop))
 
 
-def _place_is_nothing() -> bool:
-    """Whether a face gets the same bits wherever it stands in a batch.
+def _together() -> bool:
+    """Whether the faces of a batch are computed as one.
 
-    So it is by the kernels of oneDNN. Eigen's, which are left where TensorFlow is built without
-    oneDNN (ARM) or told to do without, split the sums of a convolution by the rows of a batch. A
-    GPU would idle on one face, so there they stay together.
+    By oneDNN's kernels a face gets the same bits wherever it stands in a batch. Eigen's, which are
+    left where TensorFlow is built without oneDNN (ARM) or told to do without, split the sums of a
+    convolution by the rows of a batch. A GPU would idle on one face, so there they stay together.
     """
     onednn = platform.machine().lower() in ("x86_64", "amd64") and (
         os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
