@@ -10,7 +10,7 @@ _SSIM_RADIUS, _SSIM_SIGMA = 5, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 # New GPUs would round to ten bits what they multiply. A variance, the small difference of large
-# squares, is lost in that: DSSIM comes out a sixth too large, and cloaks too weak.
+# squares, is lost in that: DSSIM comes out too large, and cloaks too weak.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
