@@ -69,8 +69,8 @@ class FawkesMode:
 
 FAWKES_MODES = {
     "low": FawkesMode(0.004, 40, 25, ("mobilefacenet",)),
-    "mid": FawkesMode(0.012, 75, 20, ("mobilefacenet", "faceres")),
-    "high": FawkesMode(0.017, 150, 15, ("mobilefacenet", "faceres")),
+    "mid": FawkesMode(0.012, 75, 20, ("mobilefacenet", "faceres", "sface")),
+    "high": FawkesMode(0.017, 150, 15, ("mobilefacenet", "faceres", "sface")),
 }
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
+import onnx
 import pytest
 import tensorflow as tf
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
+from onnx.reference import ReferenceEvaluator
 from PIL import Image
 from scipy import ndimage
 from skimage.metrics import structural_similarity
@@ -27,9 +29,10 @@ from transforms import assets
 from transforms.cloak.faces import AlignedFace, Cloak
 from transforms.cloak.handler import CloakHandler, load_optimizer
 from transforms.cloak.losses import dssim, texture
+from transforms.cloak.onnx_graph import load_onnx
 from transforms.cloak.optimizer import Optimizer, jitter_matrices, warp
 from transforms.cloak.parameters import CloakParameters
-from transforms.cloak.surrogates import Surrogate, load_surrogate
+from transforms.cloak.surrogates import SURROGATES, Surrogate, load_surrogate
 from transforms.cloak.tfjs_graph import load_tfjs
 from transforms.faces.align import crop_face, face_to_crop
 from transforms.faces.detect import detect_faces, load_retinaface
@@ -88,7 +91,42 @@ def test_faceres_agrees_with_tensorflow_js(crops: np.ndarray, tmp_path: Path) ->
     assert np.abs(network(tf.constant(bgr)).numpy()[0] - expected).max() < 1e-4
 
 
-@pytest.mark.parametrize("name", ["mobilefacenet", "faceres"])
+def test_sface_agrees_with_the_reference_of_onnx(crops: np.ndarray) -> None:
+    # In the file's own version 11 ONNX's reference mixes the image's own mean and variance in.
+    model = onnx.version_converter.convert_version(onnx.load(assets.fetch("sface.onnx")), 15)
+    images = crops[:2].astype(np.float32).transpose(0, 3, 1, 2)
+    run = ReferenceEvaluator(model).run
+    expected = np.concatenate([run(None, {"data": image[np.newaxis]})[0] for image in images])
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert np.abs(embeddings(load_surrogate("sface"), crops[:2]) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reason"),
+    [
+        ([("Sigmoid", "image", "out")], "operator Sigmoid of node 'out' is not known"),
+        ([("PRelu", "image", "a"), ("PRelu", "image", "out")], "PRelu 'out' is not next"),
+    ],
+)
+def test_onnx_that_it_does_not_know_is_refused(
+    nodes: list[tuple[str, str, str]], reason: str, tmp_path: Path
+) -> None:
+    made = [
+        onnx.helper.make_node(kind, [source, "slope"][: 1 + (kind == "PRelu")], [name], name)
+        for kind, source, name in nodes
+    ]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, 8, 8])
+        for name in ("image", "out")
+    ]
+    slope = onnx.numpy_helper.from_array(np.full((3, 1, 1), 0.1, np.float32), "slope")
+    graph = onnx.helper.make_graph(made, "two", ends[:1], ends[1:], [slope])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "made.onnx")
+    with pytest.raises(ValueError, match=reason):
+        load_onnx(str(tmp_path / "made.onnx"))
+
+
+@pytest.mark.parametrize("name", SURROGATES)
 def test_a_surrogate_tells_people_apart(name: str, crops: np.ndarray, demo_photo) -> None:
     detector = load_retinaface(str(assets.fetch("retinaface.pb")))
     pixels = np.asarray(Image.open(demo_photo("obama2.jpg")).convert("RGB"))
@@ -99,7 +137,7 @@ def test_a_surrogate_tells_people_apart(name: str, crops: np.ndarray, demo_photo
     assert likeness.argmax() == 0
 
 
-@pytest.mark.parametrize("name", ["mobilefacenet", "faceres"])
+@pytest.mark.parametrize("name", SURROGATES)
 def test_gradients_agree_with_finite_differences(name: str, crops: np.ndarray) -> None:
     surrogate = load_surrogate(name)
     clean = tf.constant(crops[:1], tf.float32)

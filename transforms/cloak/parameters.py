@@ -22,6 +22,8 @@ class CloakParameters:
     surrogates: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "mobilefacenet",
         "mobilefacenet",
+        "sface",
+        "mobilefacenet",
         "mobilefacenet",
         "faceres",
     )
@@ -34,7 +36,7 @@ class CloakParameters:
     """Most mean FLIP a face may show in the written file, at viewing size."""
     delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.15
     """Most mean CIEDE2000, likewise."""
-    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.018
+    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.016
     """Most structural dissimilarity of the aligned crop: about so while optimising, and when
     written."""
     max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
@@ -54,9 +56,9 @@ class CloakParameters:
     """Levels; what smooth skin gets of a step, beside the contrast that textured parts add."""
     texture_power: Annotated[float, Field(ge=0, le=4)] = 1.5
     """Of that sum: the more, the less of a step falls on smooth skin."""
-    high_pass: Annotated[float, Field(ge=0, le=1)] = 0.5
+    high_pass: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the change's low frequencies, which look like shadows, that each step takes off."""
-    high_pass_sigma: Annotated[float, Field(gt=0, le=20)] = 5.0
+    high_pass_sigma: Annotated[float, Field(gt=0, le=20)] = 4.0
     """Pixels; of the Gaussian that tells what is low."""
     jitter_rotation: Annotated[float, Field(ge=0, le=0.5)] = 0.04
     """Standard deviation in radians; with the next two, the spread of other recognisers' crops."""

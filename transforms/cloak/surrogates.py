@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from transforms import assets
+from transforms.cloak.onnx_graph import load_onnx
 from transforms.cloak.parameters import Precision
 from transforms.cloak.tfjs_graph import load_tfjs
 from transforms.cloak.tflite_graph import load_tflite
@@ -50,10 +51,21 @@ def load_faceres(json_path: str, bin_path: str, *, precision: Precision) -> Surr
     return Surrogate("faceres", embed)
 
 
+def load_sface(path: str, *, precision: Precision) -> Surrogate:
+    """SFace (Zhong et al. 2021, arXiv:2205.12010) of OpenCV's model zoo, a MobileNetV1; 128-d."""
+    network = load_onnx(path, precision)
+
+    def embed(crops: tf.Tensor) -> tf.Tensor:
+        return tf.math.l2_normalize(network(_resized(crops, 112)), axis=-1)
+
+    return Surrogate("sface", embed)
+
+
 # Name -> the assets a surrogate is made of, and what makes it of their local paths.
 SURROGATES: dict[str, tuple[tuple[str, ...], Callable[..., Surrogate]]] = {
     "mobilefacenet": (("mobilefacenet.tflite",), load_mobilefacenet),
     "faceres": (("faceres.json", "faceres.bin"), load_faceres),
+    "sface": (("sface.onnx",), load_sface),
 }
 
 WHO, WHO_SIZE = "mobilefacenet", 192

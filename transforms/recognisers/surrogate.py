@@ -13,6 +13,7 @@ from transforms.recognisers.recogniser import Recogniser, SeenPhoto, cosine_dist
 _PUBLISHED = {
     # A share of 0.8 of the thresholds 0.01 .. 4.00 above the squared distance: 0.8, cosine 0.4.
     "mobilefacenet": (0.4, "MobileFaceNet.java, in the repository the weights come from"),
+    "sface": (0.637, "sface.py, in the repository the weights come from"),
 }
 
 _BATCH = 16  # faces; one compiled shape
