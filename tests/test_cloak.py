@@ -221,7 +221,7 @@ def test_a_cloak_moves_every_surrogate_within_its_limits(
 @pytest.mark.parametrize(
     "parameters",
     [
-        CloakParameters(steps=4),
+        CloakParameters(steps=6),  # a turn of each surrogate
         *(
             CloakParameters(steps=2, batch_size=size, surrogates=("mobilefacenet",))
             for size in (3, 4)
@@ -274,12 +274,12 @@ def test_one_shape_is_compiled_for_any_number_of_faces(
 
 def test_low_frequencies_are_left_alone(crops: np.ndarray, optimizer: Optimizer) -> None:
     free = load_optimizer(replace(PARAMETERS, high_pass=0.0))
-    shares = []
+    largest = []
     for made in (optimizer, free):
         changes = np.stack([cloak.change for cloak in made.cloak(crops, [1, 2, 3])])
-        shadows = ndimage.gaussian_filter(changes, (0, 5, 5))
-        shares.append(np.square(shadows).sum() / np.square(changes).sum())
-    assert shares[0] < 0.4 * shares[1]
+        largest.append(np.abs(ndimage.gaussian_filter(changes, (0, 5, 5))).max())
+    assert largest[0] < 1  # of 255 levels: no shadow that could be seen
+    assert largest[1] > 3
 
 
 def test_smooth_skin_changes_less_than_textured_parts(

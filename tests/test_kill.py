@@ -27,7 +27,7 @@ from pipeline.job import stopped_by_ctrl_c
 from pipeline.runners import run_pipeline
 from pipeline.settings import RunSettings
 from pipeline.waves import new_stamp
-from tests.archives import QUICK, Archive
+from tests.archives import QUICK, Archive, photos_of
 from tests.commands import hashes
 from transforms import tables
 from transforms.discover import PhotoRef, discover
@@ -60,10 +60,6 @@ def wait_for_events(archive: Archive, run: subprocess.Popen[bytes], count: int) 
         if progress.exists() and progress.read_bytes().count(b"\n") >= count:
             return
         time.sleep(0.01)
-
-
-def photos_of(archive: Archive) -> dict[str, str]:
-    return {n: h for n, h in hashes(archive.out).items() if not n.startswith("_photoveil/")}
 
 
 def rows_of(archive: Archive) -> dict[str, dict[str, Any]]:
