@@ -21,10 +21,10 @@ class CloakParameters:
 
     surrogates: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "mobilefacenet",
-        "mobilefacenet",
         "sface",
         "mobilefacenet",
         "mobilefacenet",
+        "sface",
         "faceres",
     )
     """Recognisers to move away from, by their names in `transforms.cloak.surrogates`, in the order
@@ -36,7 +36,7 @@ class CloakParameters:
     """Most mean FLIP a face may show in the written file, at viewing size."""
     delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.15
     """Most mean CIEDE2000, likewise."""
-    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.016
+    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.017
     """Most structural dissimilarity of the aligned crop: about so while optimising, and when
     written."""
     max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
