@@ -36,12 +36,12 @@ class CloakParameters:
     """Most mean FLIP a face may show in the written file, at viewing size."""
     delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.15
     """Most mean CIEDE2000, likewise."""
-    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.017
+    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.018
     """Most structural dissimilarity of the aligned crop: about so while optimising, and when
     written."""
     max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
     """Most levels any pixel may change while optimising."""
-    steps: Annotated[int, Field(ge=1, le=1000)] = 32
+    steps: Annotated[int, Field(ge=1, le=1000)] = 36
     """Passes, forward and backward, through a surrogate, for a person met first; the surrogates
     take turns."""
     known_steps: Annotated[int, Field(ge=1, le=1000)] = 10
