@@ -105,16 +105,17 @@ def test_sface_agrees_with_the_reference_of_onnx(crops: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("nodes", "reason"),
     [
-        ([("Sigmoid", "image", "out")], "operator Sigmoid of node 'out' is not known"),
-        ([("PRelu", "image", "a"), ("PRelu", "image", "out")], "PRelu 'out' is not next"),
+        ([("Sigmoid", "image"), ("Relu", "a")], "operator Sigmoid of node 'a' is not known"),
+        ([("PRelu", "image slope"), ("PRelu", "image slope")], "PRelu 'out' is not next"),
+        ([("PRelu", "image slope"), ("Add", "a image")], "Add 'out' is not next"),
     ],
 )
 def test_onnx_that_it_does_not_know_is_refused(
-    nodes: list[tuple[str, str, str]], reason: str, tmp_path: Path
+    nodes: list[tuple[str, str]], reason: str, tmp_path: Path
 ) -> None:
     made = [
-        onnx.helper.make_node(kind, [source, "slope"][: 1 + (kind == "PRelu")], [name], name)
-        for kind, source, name in nodes
+        onnx.helper.make_node(kind, sources.split(), [name], name)
+        for (kind, sources), name in zip(nodes, ("a", "out"), strict=True)
     ]
     ends = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, 8, 8])

@@ -38,7 +38,7 @@ def load_onnx(path: str, precision: Precision = "float32") -> Layer:
     (value,) = (entry.name for entry in graph.input if entry.name not in constants)
     layers: list[_Scaling | _Convolution | _Prelu] = []
     for node in graph.node:
-        if node.input[0] != value:
+        if node.input[0] != value or any(name not in constants for name in node.input[1:]):
             raise ValueError(f"{node.op_type} {node.name!r} is not next in the chain")
         _append(layers, node, constants)
         value = node.output[0]
@@ -169,7 +169,8 @@ def _dense(
     if (attributes["alpha"], attributes["beta"]) != (1, 1) or not attributes["transB"]:
         raise ValueError("scaled and transposed matrix products are not known")
     weights, bias = (array.astype(np.float64) for array in given)
-    channels = next(len(layer.bias) for layer in reversed(layers) if hasattr(layer, "bias"))
+    last = next(layer for layer in reversed(layers) if isinstance(layer, _Convolution))
+    channels = len(last.bias)
     side = math.isqrt(weights.shape[1] // channels)
     kernel = weights.reshape(len(weights), channels, side, side).transpose(2, 3, 1, 0)
     return _Convolution(kernel, bias, False, (1, 1), ((0, 0), (0, 0)))
