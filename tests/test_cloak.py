@@ -108,6 +108,7 @@ def test_sface_agrees_with_the_reference_of_onnx(crops: np.ndarray) -> None:
         ([("Sigmoid", "image"), ("Relu", "a")], "operator Sigmoid of node 'a' is not known"),
         ([("PRelu", "image slope"), ("PRelu", "image slope")], "PRelu 'out' is not next"),
         ([("PRelu", "image slope"), ("Add", "a image")], "Add 'out' is not next"),
+        ([("PRelu", "image slope"), ("Conv", "a slope")], "Conv 'out' does not say its 'group'"),
     ],
 )
 def test_onnx_that_it_does_not_know_is_refused(

@@ -40,7 +40,10 @@ def load_onnx(path: str, precision: Precision = "float32") -> Layer:
     for node in graph.node:
         if node.input[0] != value or any(name not in constants for name in node.input[1:]):
             raise ValueError(f"{node.op_type} {node.name!r} is not next in the chain")
-        _append(layers, node, constants)
+        try:
+            _append(layers, node, constants)
+        except KeyError as missing:  # what ONNX would fill in
+            raise ValueError(f"{node.op_type} {node.name!r} does not say its {missing}") from missing
         value = node.output[0]
     compiled = [layer.compiled(precision) for layer in layers]
 
