@@ -43,7 +43,8 @@ def load_onnx(path: str, precision: Precision = "float32") -> Layer:
         try:
             _append(layers, node, constants)
         except KeyError as missing:  # what ONNX would fill in
-            raise ValueError(f"{node.op_type} {node.name!r} does not say its {missing}") from missing
+            reason = f"{node.op_type} {node.name!r} does not say its {missing}"
+            raise ValueError(reason) from missing
         value = node.output[0]
     compiled = [layer.compiled(precision) for layer in layers]
 
