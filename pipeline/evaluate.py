@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,14 @@ def evaluate_library(
         MissingPackage: a recogniser's package is not installed.
         transforms.assets.AssetError: a model cannot be had.
     """
+    rows = _rows(root, study)
+    # The manifest measures by the surrogates that each face was cloaked against.
+    used = {
+        of["surrogate"] for row, _ in rows for face in row["faces"] for of in face["cosine_shift"]
+    }
+    loaded = map(load_recogniser, recognisers)
     embedder = Embedder(
-        [load_recogniser(name) for name in recognisers],
+        [replace(each, white_box=each.white_box and each.name in used) for each in loaded],
         load_retinaface(str(assets.fetch("retinaface.pb"))),
         DetectorParameters(),
         tick,
@@ -102,7 +108,6 @@ def evaluate_library(
     if cache is not None:
         embedder.save(cache)
     faces, problems = [], dict(embedder.unreadable)
-    rows = _rows(root, study)
     for row, photo in rows:
         try:
             faces += list(_visible(row, photo))

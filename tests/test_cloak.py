@@ -204,6 +204,16 @@ def test_jitter_hangs_on_the_seed_alone() -> None:
     assert not np.array_equal(one, jitter_matrices(8, 112, 10, PARAMETERS))
 
 
+def test_jitter_mirrors_half_of_the_time_about_the_middle() -> None:
+    matrices = jitter_matrices(7, 112, 1000, PARAMETERS)
+    mirrored = np.linalg.det(matrices[:, :, :2]) < 0
+    assert 450 < mirrored.sum() < 550
+    middle = np.array([55.5, 55.5, 1])
+    assert np.abs((matrices @ middle).mean(axis=0) - 55.5).max() < 0.2
+    eye = np.array([38.0, 52.0, 1])
+    assert (matrices[mirrored] @ eye).mean(axis=0) == pytest.approx([73, 52], abs=0.5)
+
+
 def test_a_cloak_moves_every_surrogate_within_its_limits(
     crops: np.ndarray, optimizer: Optimizer
 ) -> None:
@@ -220,14 +230,15 @@ def test_a_cloak_moves_every_surrogate_within_its_limits(
             assert 1 - clean @ moved > 0.15, surrogate.name
 
 
-# What threads halve may be rounded otherwise there: two halve the middle one of three faces.
+# What threads halve may be rounded otherwise there: two halve the middle one of three faces. And
+# processors compute eight numbers at once, and otherwise the four that are left of twelve.
 @pytest.mark.parametrize(
     "parameters",
     [
         CloakParameters(steps=6),  # a turn of each surrogate
         *(
             CloakParameters(steps=2, batch_size=size, surrogates=("mobilefacenet",))
-            for size in (3, 4)
+            for size in (3, 4, 12)
         ),
     ],
     ids=lambda parameters: str(parameters.batch_size),
@@ -237,7 +248,7 @@ def test_a_face_gets_the_same_cloak_in_any_batch(
 ) -> None:
     optimizer = load_optimizer(parameters)
     alone = [optimizer.cloak(crops[[face]], [face])[0] for face in range(3)]
-    for batch in ([2, 1, 0], [0, 1, 2, 1], [1, 2, 0, 1, 2, 0, 0, 2]):
+    for batch in ([2, 1, 0], [0, 1, 2, 1], [1, 2, 0, 1, 2, 0, 0, 2, 1, 1, 2, 0]):
         batch = batch[-parameters.batch_size :]
         for face, cloak in zip(batch, optimizer.cloak(crops[batch], batch), strict=True):
             assert np.array_equal(cloak.change, alone[face].change), (face, batch)
@@ -282,7 +293,7 @@ def test_low_frequencies_are_left_alone(crops: np.ndarray, optimizer: Optimizer)
         changes = np.stack([cloak.change for cloak in made.cloak(crops, [1, 2, 3])])
         largest.append(np.abs(ndimage.gaussian_filter(changes, (0, 5, 5))).max())
     assert largest[0] < 1  # of 255 levels: no shadow that could be seen
-    assert largest[1] > 3
+    assert largest[1] > 2
 
 
 def test_smooth_skin_changes_less_than_textured_parts(
@@ -338,7 +349,10 @@ def test_poison_moves_a_face_to_its_target_and_others_away(crops: np.ndarray) ->
     moved = embeddings(surrogate, np.stack(changed)) @ target
     assert moved[0] > clean[0] @ target + 0.3
     assert moved[0] > moved[1] + 0.3
-    assert np.array_equal(poisoned[1].change, evading[1].change)
+    away = [crops[1] + cloak[1].change[..., np.newaxis] for cloak in (poisoned, evading)]
+    unlike = embeddings(surrogate, np.stack(away)) @ clean[1]
+    assert unlike[0] < 0
+    assert unlike[0] == pytest.approx(unlike[1], abs=0.1)  # compiled apart, so rounded otherwise
 
 
 def test_faces_of_many_photos_are_cloaked_through_run_inference(crops: np.ndarray) -> None:

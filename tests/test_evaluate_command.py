@@ -67,6 +67,14 @@ def test_it_says_how_well_people_are_found_and_what_that_does_not_show(library: 
     assert "Radiya-Dixit" in library.done.stdout
 
 
+def test_a_surrogate_that_no_cloak_was_made_against_judges(library: Library) -> None:
+    labels = read_labels(str(library.photos))
+    study = study_library(str(library.out), str(library.photos), labels)
+    found = evaluate_library(str(library.out), study, ["mobilefacenet", "sface"], [])
+    seen = {finding.recogniser: finding.white_box for finding in found.findings}
+    assert seen == {"mobilefacenet": True, "sface": False}
+
+
 def test_the_report_has_each_figure_beside_the_uncloaked_one(library: Library) -> None:
     report = json.loads(library.report.read_text())
     found = {

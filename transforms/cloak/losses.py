@@ -112,6 +112,21 @@ def _blur(images: tf.Tensor, down: np.ndarray, across: np.ndarray) -> tf.Tensor:
     return tf.transpose(lines, (0, 3, 1, 2))
 
 
+def unit_length(embeddings: tf.Tensor) -> tf.Tensor:
+    """float32 (N, D) at length 1 each, in proportion; 0 stays 0."""
+    return divided(embeddings, tf.reduce_sum(tf.square(embeddings), axis=-1, keepdims=True))
+
+
+def divided(values: tf.Tensor, squares: tf.Tensor) -> tf.Tensor:
+    """Values over the roots of squares; 0 where these are 0.
+
+    A plain division would be rewritten into a product with the reciprocal root. That one is
+    approximate, and in another way for the last few of a row of numbers than for those before: what
+    a face gets would hang by a rounding on how many there are.
+    """
+    return tf.math.divide_no_nan(values, tf.sqrt(tf.broadcast_to(squares, values.shape)))
+
+
 def cosine(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """Cosine similarity, float32 (N,) in -1..1, of unit-length embeddings (N, D)."""
     return tf.reduce_sum(first * second, axis=-1)

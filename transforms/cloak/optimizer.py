@@ -26,7 +26,15 @@ import numpy as np
 import tensorflow as tf
 
 from transforms.cloak.faces import Cloak
-from transforms.cloak.losses import cosine, dssim, low_pass, luminance, texture
+from transforms.cloak.losses import (
+    cosine,
+    divided,
+    dssim,
+    low_pass,
+    luminance,
+    texture,
+    unit_length,
+)
 from transforms.cloak.parameters import CloakParameters
 from transforms.cloak.surrogates import WHO, WHO_SIZE, Surrogate
 from transforms.faces.align import feather
@@ -106,13 +114,18 @@ class Optimizer:
 
 
 def jitter_matrices(seed: int, size: int, steps: int, parameters: CloakParameters) -> np.ndarray:
-    """Random similarities about the crop's centre: float64 (steps, 2, 3), output to input."""
-    draws = np.random.default_rng(seed).normal(size=(steps, 4))
+    """Random similarities about the crop's centre, every other one mirrored on average.
+
+    Returns:
+        float64 (steps, 2, 3), output to input.
+    """
+    draws = np.random.default_rng(seed).normal(size=(steps, 5))
     angle = draws[:, 0] * parameters.jitter_rotation
     scale = np.exp(draws[:, 1] * parameters.jitter_scale)
-    shift = draws[:, 2:] * parameters.jitter_shift * size / 112
+    shift = draws[:, 2:4] * parameters.jitter_shift * size / 112
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    linear[:, :, 0] *= np.sign(draws[:, 4:])
     centre = np.array([size - 1, size - 1]) / 2
     offset = centre - linear @ centre + shift
     return np.concatenate([linear, offset[..., np.newaxis]], axis=-1)
@@ -161,7 +174,11 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
         rate = tf.linspace(parameters.learning_rate, parameters.final_learning_rate, steps)
         mask = tf.constant(feather(size)[:, :, np.newaxis])
         forgiving = tf.pow(parameters.texture_floor + texture(crops), parameters.texture_power)
-        clean = [surrogate.embed(crops) for surrogate in distinct]
+        # A face is looked at in the mirror too, as trackers do who want to be sure.
+        clean = [
+            unit_length(surrogate.embed(crops) + surrogate.embed(crops[:, :, ::-1]))
+            for surrogate in distinct
+        ]
         # The change is one of luminance: DSSIM of that alone is all but the one of the colours,
         # at a third of the cost.
         grey = luminance(crops)
@@ -194,7 +211,7 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
             raw = tf.clip_by_value(raw, -cap, cap)
             # DSSIM grows about with the square of a change's scale.
             excess = tf.maximum(_dssim(grey, mask * raw) / budget, 1.0)
-            raw /= _per_face(tf.sqrt(excess))
+            raw = divided(raw, _per_face(excess))
         change = mask * raw
         return change, _dssim(crops, change)
 
@@ -241,7 +258,7 @@ def _unit(direction: tf.Tensor, power: float = 1.0) -> tf.Tensor:
     """A direction (N, H, W, 1) at root mean square 1, its peaks sharpened by a power before."""
     sharpened = tf.sign(direction) * tf.pow(tf.abs(direction), power)
     square = tf.reduce_mean(tf.square(sharpened), axis=(1, 2, 3), keepdims=True)
-    return sharpened * tf.math.rsqrt(square + 1e-24)
+    return divided(sharpened, square)
 
 
 def _per_face(values: tf.Tensor) -> tf.Tensor:

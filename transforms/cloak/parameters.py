@@ -36,7 +36,7 @@ class CloakParameters:
     """Most mean FLIP a face may show in the written file, at viewing size."""
     delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.15
     """Most mean CIEDE2000, likewise."""
-    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.018
+    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.017
     """Most structural dissimilarity of the aligned crop: about so while optimising, and when
     written."""
     max_change: Annotated[float, Field(gt=0, le=64)] = 25.0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from transforms import assets
+from transforms.cloak.losses import unit_length
 from transforms.cloak.onnx_graph import load_onnx
 from transforms.cloak.parameters import Precision
 from transforms.cloak.tfjs_graph import load_tfjs
@@ -35,7 +36,7 @@ def load_mobilefacenet(path: str, *, precision: Precision) -> Surrogate:
     network = load_tflite(path, precision)
 
     def embed(crops: tf.Tensor) -> tf.Tensor:
-        return tf.math.l2_normalize(network((_resized(crops, 112) - 127.5) / 128.0), axis=-1)
+        return unit_length(network((_resized(crops, 112) - 127.5) / 128.0))
 
     return Surrogate("mobilefacenet", embed)
 
@@ -46,7 +47,7 @@ def load_faceres(json_path: str, bin_path: str, *, precision: Precision) -> Surr
     mean_bgr = tf.constant([103.939, 116.779, 123.68])
 
     def embed(crops: tf.Tensor) -> tf.Tensor:
-        return tf.math.l2_normalize(network(_resized(crops, 224)[..., ::-1] - mean_bgr), axis=-1)
+        return unit_length(network(_resized(crops, 224)[..., ::-1] - mean_bgr))
 
     return Surrogate("faceres", embed)
 
@@ -56,7 +57,7 @@ def load_sface(path: str, *, precision: Precision) -> Surrogate:
     network = load_onnx(path, precision)
 
     def embed(crops: tf.Tensor) -> tf.Tensor:
-        return tf.math.l2_normalize(network(_resized(crops, 112)), axis=-1)
+        return unit_length(network(_resized(crops, 112)))
 
     return Surrogate("sface", embed)
 

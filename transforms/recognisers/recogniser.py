@@ -46,7 +46,7 @@ Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Recogniser:
     """A face recogniser with its own way of cutting faces out.
 
-    white_box: the optimiser used its gradients, so its figures flatter the cloak.
+    white_box: the optimiser may use its gradients, and then its figures flatter the cloak.
     dimension: length of an embedding.
     threshold: distance up to which its publisher calls two faces the same person, and
         threshold_source: where that was published; None where no threshold was.

@@ -41,7 +41,7 @@ def load(name: str) -> Recogniser:
     threshold, source = _PUBLISHED.get(name, (None, None))
     return Recogniser(
         name=name,
-        about="surrogate: the optimiser used its gradients",
+        about="surrogate: the optimiser may use its gradients",
         white_box=True,
         dimension=compiled.get_concrete_function(_CROPS).output_shapes[-1],
         threshold=threshold,
