@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import tensorflow as tf
 
+from transforms.cloak.layers import prelu
 from transforms.cloak.parameters import Precision
 
 Layer = Callable[[tf.Tensor], tf.Tensor]
@@ -106,13 +107,13 @@ class _Convolution:
 
 @dataclass(frozen=True)
 class _Prelu:
-    """slope: float32 (C,), of what is below 0 (He et al. 2015, arXiv:1502.01852)."""
+    """slope: float32 (C,), of what is below 0."""
 
     slope: np.ndarray
 
     def compiled(self, precision: Precision) -> Layer:
-        slope, rest = tf.constant(self.slope, precision), tf.constant(1 - self.slope, precision)
-        return lambda values: slope * values + rest * tf.nn.relu(values)
+        slope = tf.constant(self.slope, precision)
+        return lambda values: prelu(values, slope)
 
 
 def _append(layers: list[Any], node: Any, constants: Mapping[str, np.ndarray]) -> None:

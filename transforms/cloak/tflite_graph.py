@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
+from transforms.cloak.layers import prelu
 from transforms.cloak.parameters import Precision
 
 _DTYPES = {
@@ -44,7 +45,7 @@ def load_tflite(path: str, precision: Precision = "float32") -> Callable[[tf.Ten
         for index, tensor in enumerate(graph.tensors)
         if (values := _constant(model, tensor)) is not None
     }
-    steps = [_step(model, operator, constants) for operator in graph.operators]
+    steps = _fuse_prelu([_step(model, operator, constants) for operator in graph.operators])
     (entry,), (exit_,) = graph.inputs, graph.outputs
 
     def run(images: tf.Tensor) -> tf.Tensor:
@@ -66,9 +67,30 @@ def _constant(model: Any, tensor: Any) -> np.ndarray | None:
     return np.frombuffer(data.tobytes(), _DTYPES[tensor.type]).reshape(tensor.shape)
 
 
-def _step(
-    model: Any, operator: Any, constants: dict[int, tf.Tensor]
-) -> tuple[Callable[..., tf.Tensor], list[int], int]:
+_PRELU = [tf.nn.relu, tf.abs, tf.subtract, tf.multiply, tf.add]
+_Step = tuple[Callable[..., tf.Tensor], list[int], int]
+
+
+def _fuse_prelu(steps: list[_Step]) -> list[_Step]:
+    """Replace relu(x) + k * (x - |x|), as which Lite's converter spells it, by one PReLU."""
+    fused: list[_Step] = []
+    for step in steps:
+        fused.append(step)
+        if [apply for apply, _, _ in fused[-5:]] != _PRELU:
+            continue
+        inputs = [given for _, given, _ in fused[-5:]]
+        outputs = [made for _, _, made in fused[-5:]]
+        (x,), half = inputs[0], inputs[3][0]
+        if inputs == [[x], [x], [x, outputs[1]], [half, outputs[2]], [outputs[0], outputs[3]]]:
+            fused[-5:] = [(_prelu, [x, half], outputs[4])]
+    return fused
+
+
+def _prelu(values: tf.Tensor, half: tf.Tensor) -> tf.Tensor:
+    return prelu(values, 2 * half)
+
+
+def _step(model: Any, operator: Any, constants: dict[int, tf.Tensor]) -> _Step:
     code = model.operatorCodes[operator.opcodeIndex]
     kind = max(code.builtinCode, code.deprecatedBuiltinCode)
     options = operator.builtinOptions
