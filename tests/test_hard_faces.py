@@ -18,7 +18,7 @@ from transforms.faces.parameters import DetectorParameters
 Photo = Callable[[str], Path]
 SETTINGS = QUICK.model_copy(
     update={
-        "cloak": replace(QUICK.cloak, steps=4),
+        "cloak": replace(QUICK.cloak, steps=6),
         "detector": DetectorParameters(long_sides=(640,), min_face=24),
     }
 )
