@@ -349,6 +349,8 @@ def test_poison_moves_a_face_to_its_target_and_others_away(crops: np.ndarray) ->
     moved = embeddings(surrogate, np.stack(changed)) @ target
     assert moved[0] > clean[0] @ target + 0.3
     assert moved[0] > moved[1] + 0.3
+    alone = poison.cloak(crops[:2], [1, 2])
+    assert np.array_equal(poisoned[1].change, alone[1].change)
     away = [crops[1] + cloak[1].change[..., np.newaxis] for cloak in (poisoned, evading)]
     unlike = embeddings(surrogate, np.stack(away)) @ clean[1]
     assert unlike[0] < 0

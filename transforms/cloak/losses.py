@@ -113,18 +113,27 @@ def _blur(images: tf.Tensor, down: np.ndarray, across: np.ndarray) -> tf.Tensor:
 
 
 def unit_length(embeddings: tf.Tensor) -> tf.Tensor:
-    """float32 (N, D) at length 1 each, in proportion; 0 stays 0."""
-    return divided(embeddings, tf.reduce_sum(tf.square(embeddings), axis=-1, keepdims=True))
+    """float32 (N, D) embeddings at length 1 each; one of zeros stays so."""
+    squares = tf.reduce_sum(tf.square(embeddings), axis=-1, keepdims=True)
+    return divide_by_root(embeddings, squares)
 
 
-def divided(values: tf.Tensor, squares: tf.Tensor) -> tf.Tensor:
-    """Values over the roots of squares; 0 where these are 0.
+def divide_by_root(values: tf.Tensor, squares: tf.Tensor) -> tf.Tensor:
+    """Values over the square roots of one number a face.
 
     A plain division would be rewritten into a product with the reciprocal root. That one is
     approximate, and in another way for the last few of a row of numbers than for those before: what
-    a face gets would hang by a rounding on how many there are.
+    a face gets would hang by a rounding on its place in the batch.
+
+    Args:
+        values: float32 (N, ...).
+        squares: float32 of as many dimensions, broadcast to the values; 0 or more.
+
+    Returns:
+        float32 (N, ...); 0 where the square is 0.
     """
-    return tf.math.divide_no_nan(values, tf.sqrt(tf.broadcast_to(squares, values.shape)))
+    roots = tf.sqrt(tf.broadcast_to(squares, tf.shape(values)))
+    return tf.math.divide_no_nan(values, roots)
 
 
 def cosine(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:

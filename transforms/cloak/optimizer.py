@@ -28,7 +28,7 @@ import tensorflow as tf
 from transforms.cloak.faces import Cloak
 from transforms.cloak.losses import (
     cosine,
-    divided,
+    divide_by_root,
     dssim,
     low_pass,
     luminance,
@@ -114,7 +114,7 @@ class Optimizer:
 
 
 def jitter_matrices(seed: int, size: int, steps: int, parameters: CloakParameters) -> np.ndarray:
-    """Random similarities about the crop's centre, every other one mirrored on average.
+    """Random similarities about the crop's centre, half of them, by chance, mirrored.
 
     Returns:
         float64 (steps, 2, 3), output to input.
@@ -211,7 +211,7 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
             raw = tf.clip_by_value(raw, -cap, cap)
             # DSSIM grows about with the square of a change's scale.
             excess = tf.maximum(_dssim(grey, mask * raw) / budget, 1.0)
-            raw = divided(raw, _per_face(excess))
+            raw = divide_by_root(raw, _per_face(excess))
         change = mask * raw
         return change, _dssim(crops, change)
 
@@ -258,7 +258,7 @@ def _unit(direction: tf.Tensor, power: float = 1.0) -> tf.Tensor:
     """A direction (N, H, W, 1) at root mean square 1, its peaks sharpened by a power before."""
     sharpened = tf.sign(direction) * tf.pow(tf.abs(direction), power)
     square = tf.reduce_mean(tf.square(sharpened), axis=(1, 2, 3), keepdims=True)
-    return divided(sharpened, square)
+    return divide_by_root(sharpened, square)
 
 
 def _per_face(values: tf.Tensor) -> tf.Tensor:
