@@ -68,12 +68,14 @@ def test_a_box_beyond_the_frame_shows_nothing(portrait: np.ndarray, face: Face) 
         BUDGET,
     ],
 )
+@pytest.mark.parametrize("strength", [1.0, 0.6, 0.4])
 def test_a_scaled_cloak_spends_its_budget_and_no_more(
-    portrait: np.ndarray, face: Face, cloak: Cloak, budget: Budget
+    portrait: np.ndarray, face: Face, cloak: Cloak, budget: Budget, strength: float
 ) -> None:
-    scale = scale_to_budget(portrait, cloak, face, budget)
-    seen = look(portrait, changed(portrait, cloak, face, scale), face)
-    assert 0.9 < budget.spent(seen) <= 1 + TOLERANCE
+    made = replace(cloak, change=strength * cloak.change)
+    scale = scale_to_budget(portrait, made, face, budget)
+    seen = look(portrait, changed(portrait, made, face, scale), face)
+    assert 0.97 < budget.spent(seen) <= 1.03
 
 
 def test_a_face_at_the_edge_is_scaled_too(portrait: np.ndarray, face: Face, cloak: Cloak) -> None:

@@ -18,6 +18,8 @@ from transforms.cloak.losses import cosine
 from transforms.cloak.surrogates import Surrogate, load_surrogate
 from transforms.publish import Written
 
+_PHOTOS = 32  # measured together: the last of their batches of faces is seldom full
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -97,7 +99,7 @@ class MeasureHandler(ModelHandler[Written, PredictionResult, Measure]):
             yield PredictionResult(photo, [next(remaining) for _ in photo.faces])
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        return {"min_batch_size": 1, "max_batch_size": self._faces}
+        return {"min_batch_size": _PHOTOS, "max_batch_size": _PHOTOS}
 
     def get_metrics_namespace(self) -> str:
         return "photoveil.measure"

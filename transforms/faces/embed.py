@@ -14,6 +14,7 @@ from transforms.cloak.surrogates import WHO, load_surrogate
 from transforms.scan import ScannedPhoto
 
 _BATCH = 8  # faces; one shape is compiled
+_PHOTOS = 32  # embedded together: the last of their batches of faces is seldom full
 
 # From uint8 (n, 112, 112, 3) RGB aligned crops, any n, to float32 (n, 192) of unit length.
 Embedder = Callable[[np.ndarray], np.ndarray]
@@ -60,7 +61,7 @@ class EmbedHandler(ModelHandler[ScannedPhoto, PredictionResult, Embedder]):
             yield PredictionResult(photo, np.stack(own) if own else np.zeros((0, 0), np.float32))
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        return {"min_batch_size": 1, "max_batch_size": _BATCH}
+        return {"min_batch_size": _PHOTOS, "max_batch_size": _PHOTOS}
 
     def get_metrics_namespace(self) -> str:
         return "photoveil.embed"
