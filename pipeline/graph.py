@@ -12,7 +12,7 @@ photo live within one fused step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -25,6 +25,7 @@ from pipeline.handover import HandOver
 from pipeline.manifest import RunStamp, copy_row, manifest_row
 from pipeline.progress import tick
 from pipeline.settings import Settings
+from pipeline.side_by_side import SideBySide
 from pipeline.table_sink import WriteTable
 from pipeline.work import bucket, timed
 from transforms.apart import ReadLimits
@@ -46,11 +47,13 @@ from transforms.near_duplicates import (
     glance,
     look_alike,
 )
-from transforms.publish import Destination, place, publish, retract
+from transforms.publish import Destination, Written, place, publish, retract
 from transforms.scan import ScannedPhoto, aligned_faces, failed, scanned, unreadable
 
 Row = dict[str, Any]
 
+_AHEAD = 2  # photos: one is looked at, the next is read
+_PIXELS = 50_000_000  # of photos written at once: 2 GB, where the cores suffice for them
 _GLANCES = 4096  # photos whose looks a worker remembers: 16 MB
 
 
@@ -86,7 +89,7 @@ def scan(
     photos = (
         pipeline
         | "References" >> HandOver(groups, f"{wave.handed}/scan")
-        | "Read" >> beam.Map(_read, settings.limits)
+        | "Read" >> beam.ParDo(SideBySide("read", partial(_read, settings.limits), _one, _AHEAD))
     )
     damaged = photos | "Damaged" >> beam.Filter(lambda item: item[1].status)
     detector: Guarded = Guarded(FaceDetectorHandler(settings.detector), "finding faces")
@@ -165,14 +168,8 @@ def cloak(
         {"photo": photo, "cloaks": cloaks}
         | "Gather" >> beam.CoGroupByKey()
         | "Publish"
-        >> beam.MapTuple(
-            partial(
-                _publish,
-                wave.destination,
-                settings.cloak.budget,
-                settings.metadata,
-                settings.limits,
-            )
+        >> beam.ParDo(
+            SideBySide("publish", partial(_publish, settings, wave.destination), _pixels, _PIXELS)
         )
         | "Published" >> beam.Map(tick, "published", wave.progress)
         | "Measure"
@@ -202,9 +199,12 @@ def _hints(settings: Settings) -> dict[str, str]:
     return {"accelerator": accelerator} if accelerator else {}
 
 
-def _read(group: ContentGroup, limits: ReadLimits) -> tuple[ContentGroup, ReadPhoto]:
-    with timed("read"):
-        return group, read_photo(group.ref, limits)
+def _read(limits: ReadLimits, group: ContentGroup) -> tuple[ContentGroup, ReadPhoto]:
+    return group, read_photo(group.ref, limits)
+
+
+def _one(group: ContentGroup) -> float:
+    return 1  # how many pixels a file has is not known before it is read
 
 
 def _align(item: tuple[ContentGroup, PredictionResult], min_face: float) -> ScannedPhoto:
@@ -269,14 +269,22 @@ def _without_crops(key, photo):
     return key, replace(photo, crops=photo.crops[:0], embeddings=photo.embeddings[:0], known=())
 
 
-def _publish(destination, budget, metadata, limits, _key, grouped):
+def _pixels(item: tuple[str, Mapping[str, Any]]) -> float:
+    (photo,) = item[1]["photo"]
+    return photo.width * photo.height
+
+
+def _publish(
+    settings: Settings, destination: Destination, item: tuple[str, Mapping[str, Any]]
+) -> Written:
+    _, grouped = item
     (photo,) = grouped["photo"]
     cloaks = dict(grouped["cloaks"])
     for cloak in cloaks.values():
         if isinstance(cloak, Failure):
             photo = failed(photo, cloak)
-    with timed("publish"):
-        return publish(photo, cloaks, destination, budget, metadata, limits)
+    budget = settings.cloak.budget
+    return publish(photo, cloaks, destination, budget, settings.metadata, settings.limits)
 
 
 def _done(

@@ -1,7 +1,7 @@
 """What workers did and how long each stage took them, told by Beam's metrics on any runner.
 
 A stage is a namespace, `photoveil.STAGE`. Beam's RunInference reports its batches there; stages
-without a model are measured by `timed`.
+without a model are measured by `timed` and `spent`.
 """
 
 from __future__ import annotations
@@ -36,12 +36,16 @@ _BUCKET = "bucket_photos"
 @contextlib.contextmanager
 def timed(stage: str) -> Iterator[None]:
     """Count the time that the block takes as that of a stage; within a worker."""
-    started = time.perf_counter_ns()
+    started = time.perf_counter()
     try:
         yield
     finally:
-        spent = (time.perf_counter_ns() - started) // 1000
-        Metrics.distribution(f"{NAMESPACE}.{stage}", _SPANS[0]).update(spent)
+        spent(stage, time.perf_counter() - started)
+
+
+def spent(stage: str, seconds: float) -> None:
+    """Count time as that of a stage."""
+    Metrics.distribution(f"{NAMESPACE}.{stage}", _SPANS[0]).update(int(seconds * 1e6))
 
 
 def bucket(photos: int) -> None:
