@@ -2,8 +2,8 @@
 
     python -m benchmarks.scale [--photos 60] [--side 640] [--mode mid]
 
-Makes a small archive and a larger one and cloaks each with one worker and with two, each worker
-with one core. What the larger run took more than the smaller one is a photo's cost; loading
+Makes a small archive and a larger one and cloaks each with one worker and with two, on as many
+cores. Linux. What the larger run took more than the smaller one is a photo's cost; loading
 and compiling models drop out. The model fitted to it is Amdahl's (1967):
 
     seconds a photo = launcher + stages / workers
@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -155,7 +156,13 @@ def _run(base: Path, archive: str, workers: int, mode: str, console: Console) ->
     }
     with open(base / "log", "w+b") as log:
         command = [str(word) for word in words]
-        run = subprocess.Popen(command, env=os.environ | one_core, stdout=log, stderr=log)
+        run = subprocess.Popen(
+            command,
+            env=os.environ | one_core,
+            stdout=log,
+            stderr=log,
+            preexec_fn=partial(os.sched_setaffinity, 0, range(workers)),
+        )
         spent: dict[int, float] = {}
         while run.poll() is None:
             time.sleep(0.2)

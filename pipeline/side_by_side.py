@@ -40,7 +40,7 @@ class SideBySide(beam.DoFn):
         self._stage, self._work, self._weigh, self._room = stage, work, weigh, room
 
     def setup(self) -> None:
-        threads = os.cpu_count() or 1
+        threads = _cores()
         self._pool = ThreadPoolExecutor(threads)
         self._most = 2 * threads  # a slow one keeps no thread from the next
         self._in_hand: deque[tuple[float, Future[tuple[Any, float]]]] = deque()
@@ -71,3 +71,10 @@ class SideBySide(beam.DoFn):
         result, seconds = done.result()
         spent(self._stage, seconds)  # Beam counts what the thread of the bundle reports, no other
         return result
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # no Linux
+        return os.cpu_count() or 1
