@@ -40,7 +40,7 @@ class SideBySide(beam.DoFn):
         self._stage, self._work, self._weigh, self._room = stage, work, weigh, room
 
     def setup(self) -> None:
-        threads = _cores()
+        threads = cores()
         self._pool = ThreadPoolExecutor(threads)
         self._most = 2 * threads  # a slow one keeps no thread from the next
         self._in_hand: deque[tuple[float, Future[tuple[Any, float]]]] = deque()
@@ -73,7 +73,8 @@ class SideBySide(beam.DoFn):
         return result
 
 
-def _cores() -> int:
+def cores() -> int:
+    """That the process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # no Linux
