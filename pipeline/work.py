@@ -58,9 +58,9 @@ class Work:
     """Of all pipelines of a run.
 
     photos: files, as manifest rows count them. faces: cloaked or tried. seconds: by stage, of all
-    workers together, loading of models left out. batches: of faces, for the optimiser.
-    widest_bucket: photos in the largest bucket of near duplicates, the most that any worker gets
-    at once.
+    workers and their threads together, loading of models left out. batches: of faces, for
+    the optimiser. widest_bucket: photos in the largest bucket of near duplicates, the most that
+    any worker gets at once.
     """
 
     photos: int = 0
