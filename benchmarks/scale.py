@@ -3,7 +3,7 @@
     python -m benchmarks.scale [--photos 60] [--side 640] [--mode mid]
 
 Makes a small archive and a larger one and cloaks each with one worker and with two, on as many
-cores. Linux. What the larger run took more than the smaller one is a photo's cost; loading
+cores. What the larger run took more than the smaller one is a photo's cost; loading
 and compiling models drop out. The model fitted to it is Amdahl's (1967):
 
     seconds a photo = launcher + stages / workers
@@ -14,7 +14,7 @@ worker. The start of two (processes, TensorFlow, models, compiling) is taken fro
 two; with that the model foretells the large run with two, which is what it is checked against.
 
 Other jobs slow all parts of a run alike, so processor seconds are shared out as the clock's were.
-On an idle machine the two are the same.
+On an idle machine the two are the same. Linux.
 """
 
 from __future__ import annotations
