@@ -26,6 +26,11 @@ Runner = Literal["local", "prism", "flink", "dataflow"]
 Option = str | int | float | bool
 
 
+# Options that came after the first libraries, as they were before there was a choice: one that is
+# left alone makes no photo stale.
+_NEW_OPTIONS = {"perturbation": "luminance", "preconditioner": "texture", "projection": "dssim"}
+
+
 class SettingsError(ValueError):
     """Settings that cannot be used; the message names each key and what is wrong with it."""
 
@@ -78,7 +83,11 @@ class Settings(BaseModel):
 
     @property
     def _looks(self) -> list[Any]:
-        cloak = {name: value for name, value in asdict(self.cloak).items() if name != "batch_size"}
+        cloak = {
+            name: value
+            for name, value in asdict(self.cloak).items()
+            if name != "batch_size" and _NEW_OPTIONS.get(name) != value
+        }
         parts = (self.detector, self.near_duplicates, self.people, self.metadata)
         return [self.mode, cloak, *(asdict(part) for part in parts)]
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import apache_beam as beam
 import numpy as np
@@ -26,12 +27,18 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 from transforms import assets
+from transforms.cloak.dssim import dssim
 from transforms.cloak.faces import AlignedFace, Cloak
+from transforms.cloak.filters import texture
 from transforms.cloak.handler import CloakHandler, load_optimizer
-from transforms.cloak.losses import dssim, texture
+from transforms.cloak.jitter import jitter_matrices, warp
+from transforms.cloak.objective import OBJECTIVES
 from transforms.cloak.onnx_graph import load_onnx
-from transforms.cloak.optimizer import Optimizer, jitter_matrices, warp
+from transforms.cloak.optimizer import Optimizer
 from transforms.cloak.parameters import CloakParameters
+from transforms.cloak.precondition import PRECONDITIONERS
+from transforms.cloak.project import PROJECTIONS
+from transforms.cloak.space import SPACES
 from transforms.cloak.surrogates import SURROGATES, Surrogate, load_surrogate
 from transforms.cloak.tfjs_graph import load_tfjs
 from transforms.faces.align import crop_face, face_to_crop
@@ -303,6 +310,32 @@ def test_smooth_skin_changes_less_than_textured_parts(
     changes = np.stack([cloak.change for cloak in optimizer.cloak(crops, [1, 2, 3])])
     size = np.abs(changes[:, 16:-16, 16:-16])
     assert size[contrast < 6].mean() < 0.4 * size[contrast > 20].mean()
+
+
+def test_every_name_that_the_settings_take_is_there() -> None:
+    hints = get_type_hints(CloakParameters)
+    assert set(get_args(hints["perturbation"])) == SPACES.keys()
+    assert set(get_args(hints["objective"])) == OBJECTIVES.keys()
+    assert set(get_args(hints["preconditioner"])) == PRECONDITIONERS.keys()
+    assert set(get_args(hints["projection"])) == PROJECTIONS.keys()
+
+
+def test_parts_of_the_optimiser_are_swapped_by_name(crops: np.ndarray) -> None:
+    plain = CloakParameters(
+        steps=3, batch_size=3, surrogates=("mobilefacenet",), dssim_budget=0.002
+    )
+    usual = load_optimizer(plain).cloak(crops, [1, 2, 3])
+    unmasked = load_optimizer(replace(plain, preconditioner="none")).cloak(crops, [1, 2, 3])
+    capped = load_optimizer(replace(plain, projection="cap")).cloak(crops, [1, 2, 3])
+    smooth = texture(tf.constant(crops, tf.float32)).numpy()[..., 0] < 6
+    for cloak, other, where in zip(usual, unmasked, smooth, strict=True):
+        on_skin, on_skin_unmasked = (
+            np.abs(one.change)[where].mean() / np.abs(one.change).mean() for one in (cloak, other)
+        )
+        assert on_skin_unmasked > 1.5 * on_skin
+    for cloak, other in zip(usual, capped, strict=True):
+        assert cloak.dssim < 1.1 * plain.dssim_budget < other.dssim
+        assert np.abs(other.change).max() <= plain.max_change
 
 
 def test_a_start_is_worth_steps(crops: np.ndarray, optimizer: Optimizer) -> None:

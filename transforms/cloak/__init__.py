@@ -1,1 +1,1 @@
-"""The cloak: surrogates, losses, the optimiser and the Beam model handler around them."""
+"""The cloak: surrogates, perturbations, the optimiser and the Beam model handler around them."""

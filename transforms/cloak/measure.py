@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from transforms.cloak.losses import cosine
 from transforms.cloak.surrogates import Surrogate, load_surrogate
+from transforms.embedding.normalize import cosine
 from transforms.publish import Written
 
 _PHOTOS = 32  # measured together: the last of their batches of faces is seldom full

@@ -29,6 +29,12 @@ class CloakParameters:
     )
     """Recognisers to move away from, by their names in `transforms.cloak.surrogates`, in the order
     of their turns: one that transfers well gets more of them."""
+    perturbation: Literal["luminance"] = "luminance"
+    """The kind of change, by its name in `transforms.cloak.space`."""
+    preconditioner: Literal["texture", "none"] = "texture"
+    """How a gradient becomes a step, by its name in `transforms.cloak.precondition`."""
+    projection: Literal["dssim", "cap"] = "dssim"
+    """What a change may be while optimising, by its name in `transforms.cloak.project`."""
     objective: Literal["evade", "poison"] = "evade"
     """evade: away from what the face is taken for. poison: towards the person's own target, the
     same in all photos; a person met first evades."""

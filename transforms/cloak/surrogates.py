@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from transforms import assets
-from transforms.cloak.losses import unit_length
 from transforms.cloak.onnx_graph import load_onnx
 from transforms.cloak.parameters import Precision
 from transforms.cloak.tfjs_graph import load_tfjs
 from transforms.cloak.tflite_graph import load_tflite
+from transforms.embedding.normalize import unit_length
 
 
 @dataclass(frozen=True)

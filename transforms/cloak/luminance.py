@@ -1,0 +1,39 @@
+"""Perturbations of luminance alone: the same change in R, G and B, so that no colour appears."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from transforms.cloak.filters import luminance
+from transforms.cloak.jitter import warp
+from transforms.cloak.parameters import CloakParameters
+from transforms.cloak.precondition import PRECONDITIONERS
+from transforms.cloak.project import PROJECTIONS, dssim_of_change, per_face
+from transforms.faces.align import feather
+
+
+class Luminance:
+    """A `PerturbationSpace` whose variable is the change in levels, float32 (N, S, S, 1)."""
+
+    def __init__(self, crops: tf.Tensor, parameters: CloakParameters) -> None:
+        self._crops, self._parameters = crops, parameters
+        self._mask = tf.constant(feather(crops.shape[1])[:, :, tf.newaxis])
+        self.precondition = PRECONDITIONERS[parameters.preconditioner](crops, parameters)
+        self.project = PROJECTIONS[parameters.projection](crops, self._mask, parameters)
+
+    def start(self, change: tf.Tensor) -> tf.Tensor:
+        """The change at the DSSIM budget: the mean of many changes is a faint one."""
+        budget, cap = self._parameters.dssim_budget, self._parameters.max_change
+        gain = tf.sqrt(budget / (dssim_of_change(luminance(self._crops), change) + 1e-6))
+        return tf.clip_by_value(change * per_face(gain), -cap, cap)
+
+    def apply(self, variable: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+        """The changed crops, float32 (N, S, S, 3) in 0..255, through similarities (N, 2, 3)."""
+        # In this order: how TensorFlow rounds a sum depends on how the graph was built.
+        crops = warp(self._crops, matrices)
+        return tf.clip_by_value(crops + warp(self._mask * variable, matrices), 0.0, 255.0)
+
+    def finish(self, variable: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The change to lay on the photo, (N, S, S, 1), and its DSSIM, (N,)."""
+        change = self._mask * variable
+        return change, dssim_of_change(self._crops, change)

@@ -1,0 +1,44 @@
+"""What a step minimises: how alike an embedding is to what it should not be taken for.
+
+A new objective is a function here and its name in `OBJECTIVES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from transforms.cloak.surrogates import WHO, Surrogate
+from transforms.embedding.normalize import cosine
+
+Objective = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+"""From embeddings of the changed crops, embeddings of the clean crops (both float32 (N, D), of unit
+length) and targets (float32 (N, 192), zeros where a person has none) to a float32 (N,) gain, which
+the optimiser ascends."""
+
+
+def evade(found: tf.Tensor, clean: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Move away from what the clean crop is taken for."""
+    return -cosine(found, clean)
+
+
+def poison(found: tf.Tensor, clean: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Move to the target of the person; evade where there is none."""
+    has_target = tf.reduce_any(target != 0, axis=-1)
+    return tf.where(has_target, cosine(found, target), evade(found, clean, target))
+
+
+OBJECTIVES: dict[str, Objective] = {"evade": evade, "poison": poison}
+
+
+def objective(name: str, surrogate: Surrogate) -> Objective:
+    """The objective of that name, as it holds for a surrogate.
+
+    Targets are embeddings of the surrogate `WHO`. The others evade.
+
+    Raises:
+        KeyError: no objective has that name.
+    """
+    wanted = OBJECTIVES[name]
+    return wanted if surrogate.name == WHO else evade

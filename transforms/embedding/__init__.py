@@ -1,0 +1,1 @@
+"""Face embeddings: recognition networks as differentiable TensorFlow functions."""
