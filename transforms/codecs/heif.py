@@ -17,10 +17,11 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import bmff, carve, exif, rate, xmp
+from transforms.codecs import bmff, carve, exif, loss, orientation, rate, xmp
 from transforms.codecs.bmff import HeifFile, Item, Property, Reference
 from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
-from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
+from transforms.codecs.orientation import Orientation, as_stored
+from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, with_change
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"}
@@ -28,6 +29,7 @@ _HEVC, _AV1 = b"hvc1", b"av01"
 # Properties of a picture that say how it is shown, not how it is coded; they are carried over.
 _SHOWN = {b"pasp", b"clli", b"mdcv", b"cclv", b"amve", b"udes", b"taic", b"itai", b"irot", b"imir"}
 _TURNED = {b"irot", b"imir"}
+_QUARTERS = {0: 1, 1: 8, 2: 3, 3: 6}  # of a turn, anticlockwise: as an orientation
 _CHROMA = {0: "400", 1: "420", 2: "422", 3: "444"}
 _CICP_DEFAULT = (1, 13, 6, 1)  # sRGB, as libheif takes a picture that does not say
 _CICP_BY_PROFILE = (2, 2, 6, 1)  # the ICC profile says primaries and transfer
@@ -59,23 +61,23 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     if depth > 8:
         rgb = (rgb >> (depth - 8)).astype(np.uint8)
     name = "AVIF" if _coding(file) == _AV1 else "HEIC"
-    return DecodedPhoto(name, np.ascontiguousarray(_turned(rgb, file)), 1)
+    return decoded(name, rgb, _orientation(file))
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
     """See `transforms.codecs.encode`.
 
-    Encoded with its depth and chroma sampling, in about as many bytes as it had. The tiles of a
-    grid share one decoder configuration, which another encoder's would not fit, so no tile can be
-    left as it is.
+    Encoded with its depth and chroma sampling, in about as many bytes as it had, or in more where
+    it would lose too much. The tiles of a grid share one decoder configuration, which another
+    encoder's would not fit, so no tile can be left as it is.
     """
     file = _opened(data, NO_LIMIT)
     pixels, depth = _decoded(data, file)
-    stored_change = _turned_back(change, file)
+    stored_change = as_stored(change, _orientation(file).shown)
     colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
     changed = with_change(pixels, stored_change, colours, depth)
-    new = _as_large(changed, depth, file, _tile_size(file), _picture_size(file))
     notes: list[str] = []
+    new = _encoded(changed, depth, file, stored_change != 0, notes)
     shown = _shown(changed, depth)
     result = _spliced(file, new, shown if rebuild_thumbnails else None, notes)
     boxes = list(bmff.boxes(data))
@@ -85,15 +87,35 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(bmff.build(result), tuple(dict.fromkeys(notes)))
 
 
-def _as_large(
-    pixels: np.ndarray, depth: int, file: HeifFile, tile_size: int, size: int
+def _encoded(
+    pixels: np.ndarray, depth: int, file: HeifFile, changed: np.ndarray, notes: list[str]
 ) -> HeifFile:
-    """The pixels in the coding of a file, in about `size` bytes."""
+    """The pixels in the coding of a file. changed: bool (H, W), where the cloak lies."""
+    write = _avif if _coding(file) == _AV1 else _heic
+    size = _picture_size(file)
+
+    def error(data: bytes) -> float:
+        return loss.error(pixels, _decoded(data, bmff.parse(data))[0], changed, depth)
+
+    data, lost = rate.bounded(
+        lambda quality: write(pixels, depth, quality, file, _tile_size(file)),
+        lambda data: _picture_size(bmff.parse(data)),
+        size,
+        error,
+    )
+    new = bmff.parse(data)
+    if lost > 1:
+        notes.append(loss.LOST)
+    elif _picture_size(new) > loss.WORTH_A_NOTE * size:
+        notes.append(loss.GREW)
+    return new
+
+
+def _as_large(pixels: np.ndarray, file: HeifFile, size: int) -> HeifFile:
+    """8-bit pixels in the coding of a file, in about `size` bytes."""
     write = _avif if _coding(file) == _AV1 else _heic
     return rate.matched(
-        lambda quality: bmff.parse(write(pixels, depth, quality, file, tile_size)),
-        _picture_size,
-        size,
+        lambda quality: bmff.parse(write(pixels, 8, quality, file, 0)), _picture_size, size
     )
 
 
@@ -160,7 +182,7 @@ def _decoded(data: bytes, file: HeifFile) -> tuple[np.ndarray, int]:
         image = _pillow_heif().open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
         pixels = np.asarray(image)
         depth = 8 if pixels.dtype == np.uint8 else 16
-        return np.ascontiguousarray(_turned_back(pixels, file)), depth
+        return np.ascontiguousarray(as_stored(pixels, _orientation(file).shown)), depth
     except CodecError:
         raise
     except (*DAMAGE, RuntimeError) as error:
@@ -349,7 +371,7 @@ def _thumbnail(file: HeifFile, old: Item, shown: Image.Image) -> Item | None:
         return None
     small = shown.resize((width, height), Image.Resampling.LANCZOS, None, 3.0)
     pixels = np.asarray(small.convert("L") if _chroma(file) == "400" else small)
-    new = _as_large(pixels, 8, file, 0, len(old.data))
+    new = _as_large(pixels, file, len(old.data))
     turned = [p for p in old.properties if p.kind in _TURNED]
     coded = [p for p in new.items[new.primary].properties if p.kind not in _TURNED]
     profile = [p for p in _colours(file) if p.box[8:12] != b"nclx"]
@@ -387,25 +409,35 @@ def _rgb(pixels: np.ndarray) -> np.ndarray:
     return np.repeat(pixels[..., :1], 3, axis=2) if pixels.shape[2] < 3 else pixels[..., :3]
 
 
-def _turns(file: HeifFile) -> list[Property]:
-    return [p for p in file.items[file.primary].properties if p.kind in _TURNED]
-
-
-def _turned(stored: np.ndarray, file: HeifFile) -> np.ndarray:
-    """As seen: `irot` turns anticlockwise by quarters, `imir` swaps top and bottom (0) or left
-    and right (1), in the order in which they are given."""
-    for one in _turns(file):
+def _orientation(file: HeifFile) -> Orientation:
+    """By `irot` and `imir`, in the order in which they are given, and by nothing else in most
+    programs; Apple's go by EXIF or XMP where there is neither, and some read an AVIF by none."""
+    shown = 1
+    for one in file.items[file.primary].properties:
         if one.kind == b"irot":
-            stored = np.rot90(stored, one.box[8] & 3)
-        else:
-            stored = stored[:, ::-1] if one.box[8] & 1 else stored[::-1]
-    return stored
+            shown = orientation.combined(shown, _QUARTERS[one.box[8] & 3])
+        elif one.kind == b"imir":
+            shown = orientation.combined(shown, 2 if one.box[8] & 1 else 4)
+    others = [1 if _coding(file) == _AV1 else None]
+    for number, item in file.items.items():
+        if not _describes(file, number):
+            continue
+        if item.kind == b"Exif":
+            tiff = item.data[4 + int.from_bytes(item.data[:4], "big") :]
+            others.append(_turning(orientation.in_exif(tiff)[1]))
+        elif _XMP_TYPE in item.entry:
+            others.append(_turning(orientation.in_xmp(item.data)))
+    return orientation.chosen(shown, others)
 
 
-def _turned_back(seen: np.ndarray, file: HeifFile) -> np.ndarray:
-    for one in reversed(_turns(file)):
-        if one.kind == b"irot":
-            seen = np.rot90(seen, -(one.box[8] & 3))
-        else:
-            seen = seen[:, ::-1] if one.box[8] & 1 else seen[::-1]
-    return seen
+def _turning(value: int | None) -> int | None:
+    """None for 1: converters write it beside `irot`, for pixels that they take as turned."""
+    return None if value == 1 else value
+
+
+def _describes(file: HeifFile, number: int) -> bool:
+    """True for metadata of the main picture, and for that of no named one."""
+    targets = [
+        t for r in file.references if r.kind == b"cdsc" and r.source == number for t in r.targets
+    ]
+    return not targets or bool(file.derived_from(file.primary) & {*targets})
