@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.library import MOVING
 from pipeline.manifest import RunStamp, utc
-from pipeline.plan import Known, Plan, make_plan
+from pipeline.plan import Known, Plan, Selection, make_plan
 from pipeline.settings import Settings
 from transforms.apart import ReadLimits
 from transforms.cloak.parameters import CloakParameters
@@ -61,7 +61,8 @@ def plan(
     def read(refs: Sequence[PhotoRef]) -> dict[PhotoRef, str]:
         return {ref: (hashes or {})[ref.relative] for ref in refs}
 
-    return make_plan(refs, rows, outputs, STAMP, recloak, read, since)
+    selection = Selection(recloak, since=since)
+    return make_plan(refs, rows, outputs, STAMP, selection, read)
 
 
 def named(name: str, **changes: Any) -> PhotoRef:
@@ -198,7 +199,8 @@ def test_what_a_crash_left_on_its_way_is_found() -> None:
 
 def test_gone_files_are_marked_once_and_those_without_an_output_dropped() -> None:
     rows = [row(), row("b.jpg", gone=utc(1.0)), no_output("failed") | {"source": "c.jpg"}]
-    found = plan([], rows)
+    rows.append(row("there.jpg"))
+    found = plan([named("there.jpg")], rows, [OUTPUT, replace(OUTPUT, relative="there.jpg")])
     assert (found.gone, found.newly_gone) == (("a.jpg", "b.jpg"), ("a.jpg",))
     assert found.dropped == ("c.jpg",)
 
