@@ -100,7 +100,7 @@ class Plan:
     @property
     def is_away(self) -> bool:
         """True when nothing of what was cloaked is there: another folder, or no disk."""
-        return bool(self.gone) and not self.present
+        return bool(self.gone and self.photos) and not self.present
 
     @property
     def refs(self) -> list[PhotoRef]:
@@ -183,7 +183,7 @@ def make_plan(
     gone = [source for source in away if by_source[source]["output"] is not None]
     photos = {source for source, row in by_source.items() if _is_photo(row)}
     present = photos & _as_they_were(refs, by_source, known)
-    lost = gone if present else []  # nothing is known of an archive that is not there
+    is_there = bool(present) or not photos  # else nothing is known of the archive
     return Plan(
         tuple(todo),
         Counter(reason for ref, reason in why.items() if ref not in placed),
@@ -194,9 +194,9 @@ def make_plan(
         plan.stale,
         plan.older,
         tuple(gone),
-        tuple(source for source in lost if by_source[source]["gone"] is None),
+        tuple(source for source in gone if is_there and by_source[source]["gone"] is None),
         tuple(s for s in settled if s in by_source and by_source[s]["gone"] is not None),
-        tuple(source for source in away if by_source[source]["output"] is None),
+        tuple(source for source in away if is_there and by_source[source]["output"] is None),
         hashes,
         len(photos),
         len(present),

@@ -92,9 +92,10 @@ def check_room(library: Library, needed: int) -> None:
     Raises:
         LibraryError: it has not.
     """
-    if not (storage.is_local(library.root) and storage.is_local(library.state)):
+    if not storage.is_local(library.state):
         return
-    if os.stat(library.root).st_dev == os.stat(library.state).st_dev:
+    here = storage.is_local(library.root)
+    if here and os.stat(library.root).st_dev == os.stat(library.state).st_dev:
         return  # a second name takes no room
     free = shutil.disk_usage(library.state).free
     if needed > free:

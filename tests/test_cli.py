@@ -181,6 +181,17 @@ def test_a_second_run_does_only_what_is_new(run: Run) -> None:
     assert len(list((run.out / "_photoveil/manifest").iterdir())) == 1
 
 
+def test_what_failed_is_tried_again_when_told(run: Run) -> None:
+    done = run.again("--retry")
+    assert done.returncode == 3
+    assert "1  to do: failed before, tried again" in done.stdout
+    assert "Failed:\n  2013/damaged.jpg:" in done.stdout
+    assert "not tried again" not in done.stdout
+    done = photoveil("status", run.out, "--state", run.state)
+    assert done.returncode == 3
+    assert "Failed when they were last tried:\n  2013/damaged.jpg:" in done.stdout
+
+
 def test_other_settings_leave_what_is_done_unless_told(run: Run) -> None:
     done = run.again("--mode", "low")
     assert "10  done with mode mid: left so (--recloak does them anew)" in done.stdout
