@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from rich.console import Console
 
-from pipeline import waves
+from pipeline import planning, waves
 from pipeline.library import open_library
 from pipeline.settings import Settings, load_settings
 from transforms import assets
@@ -149,8 +149,8 @@ def _cloaked(images: list[Image.Image], settings: Settings, folder: str) -> list
         for index, copy in enumerate([image, *_copies(image)]):
             (photos / f"{number:03}_{index}.jpg").write_bytes(_jpeg(copy, 92))
     library = open_library(str(photos), str(Path(folder, "out")), str(Path(folder, "state")))
-    stamp = waves.new_stamp(settings)
-    waves.run(library, waves.plan_run(library, settings, stamp), settings, stamp)
+    stamp = planning.new_stamp(settings)
+    waves.run(library, planning.plan_run(library, settings, stamp), settings, stamp)
     cloaked = []
     for number, image in enumerate(images):
         copies = []

@@ -24,9 +24,10 @@ from sklearn.metrics.cluster import pair_confusion_matrix
 
 from transforms import assets
 from transforms.faces.align import crop_face, face_to_crop
+from transforms.faces.clustering import cluster
 from transforms.faces.detect import detect_faces, load_retinaface
 from transforms.faces.embed import load_embedder
-from transforms.faces.identity import cluster, name_people
+from transforms.faces.identity import name_people
 from transforms.faces.parameters import DetectorParameters
 
 _DIMENSIONS, _OF_PEOPLE = 192, 48

@@ -98,7 +98,7 @@ def main() -> None:
 
         def cloak() -> tuple[Library, int]:
             library = open_library(str(base / "in"), str(base / "out"), str(base / "state"))
-            return library, run_job(library, settings, False, Console(stderr=True)).faces
+            return library, run_job(library, settings, Console(stderr=True)).faces
 
         if given.known:
             for _, path in probes:

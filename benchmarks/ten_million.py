@@ -25,9 +25,9 @@ from rich.table import Table
 
 from pipeline import manifest
 from pipeline.manifest import RunStamp, utc
-from pipeline.plan import COLUMNS, make_plan
+from pipeline.plan import COLUMNS, WHAT_IS_NEW, make_plan
 from transforms.discover import PhotoRef
-from transforms.faces.identity import cluster
+from transforms.faces.clustering import cluster
 from transforms.near_duplicates import as_array, near_any
 from transforms.storage import Entry
 
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def plan_new(count: int) -> Any:
-    return make_plan(_refs(count), [], [], _STAMP, False, lambda refs: {})
+    return make_plan(_refs(count), [], [], _STAMP, WHAT_IS_NEW, lambda refs: {})
 
 
 def plan_done(count: int) -> Any:
@@ -71,7 +71,7 @@ def plan_done(count: int) -> Any:
         _write_manifest(count, folder)
         _started()
         rows = manifest.read(folder, COLUMNS).to_pylist()
-    return make_plan(refs, rows, entries, _STAMP, False, lambda refs: {})
+    return make_plan(refs, rows, entries, _STAMP, WHAT_IS_NEW, lambda refs: {})
 
 
 def read_manifest(count: int) -> Any:

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import private, scans
+from pipeline import private, scan_table, sequence
 from pipeline.manifest import RunStamp
 from pipeline.settings import Settings
 from transforms import storage, tables
 from transforms.discover import PhotoRef
-from transforms.duplicates import ContentGroup
-from transforms.scan import ScannedPhoto
 
 _FOLDER = "scans"
-_INDEX = pa.schema([scans.SCHEMA.field(name) for name in ("ref", "sha256", "boxes")])
-_LOST = "the photos in it are scanned again"
+_INDEX = pa.schema([scan_table.SCHEMA.field(name) for name in ("ref", "sha256", "boxes")])
+LOST = "the photos in it are scanned again"
 
 
 @dataclass(frozen=True)
@@ -42,31 +40,18 @@ class Ahead:
         self._root = storage.join(state, _FOLDER)
         name = hashlib.sha256(decisive.encode()).hexdigest()[:16]
         self._folder = storage.join(self._root, name)
-        self._index = dict(_index(tables.parts(self._folder)))
+        self._index = dict(_index(sequence.oldest_first(tables.parts(self._folder))))
 
     def find(self, ref: PhotoRef) -> Scanned | None:
         """What is known of a file as it lies now."""
         return self._index.get(ref)
 
     def add(self, table: pa.Table, name: str) -> None:
-        """Keep the scans of one wave, rows of `scans.SCHEMA`; not those to be tried again."""
+        """Keep the scans of one wave, rows of `scan_table.SCHEMA`; not those to be tried again."""
         table = table.filter(pc.invert(table["retry"]))
         path = storage.join(self._folder, f"{name}.parquet")
         tables.write(table, path, storage.join(self._root, "unfinished"))
         self._index.update(_index([path]))
-
-    def take(self, groups: Iterable[ContentGroup]) -> tuple[list[ScannedPhoto], list[ContentGroup]]:
-        """The scans of these photos that are kept, and the photos that have to be scanned."""
-        wanted = {group.ref: group for group in groups}
-        parts = {found.part for found in map(self.find, wanted) if found is not None}
-        ready = [
-            replace(photo, copies=wanted[photo.ref].copies)
-            for part in sorted(parts)
-            for photo in map(scans.from_row, private.read(part, scans.SCHEMA, _LOST).to_pylist())
-            if photo.ref in wanted
-        ]
-        there = {photo.ref for photo in ready}
-        return ready, [group for ref, group in wanted.items() if ref not in there]
 
     def drop(self, done: Collection[str]) -> None:
         """Delete the scans of which a run has done all, or whose files are gone.
@@ -88,8 +73,8 @@ def sources(state: str) -> dict[str, str]:
 
 def _index(parts: Iterable[str]) -> Iterator[tuple[PhotoRef, Scanned]]:
     for part in parts:
-        table = private.read(part, _INDEX, _LOST)
+        table = private.read(part, _INDEX, LOST)
         faces = pc.list_value_length(table["boxes"]).to_pylist()
         rows = zip(table["ref"].to_pylist(), table["sha256"].to_pylist(), faces, strict=True)
         for ref, sha256, count in rows:
-            yield scans.ref_from_row(ref), Scanned(sha256, count, part)
+            yield scan_table.ref_from_row(ref), Scanned(sha256, count, part)

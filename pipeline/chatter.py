@@ -10,6 +10,10 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _hidden = False
 
@@ -38,6 +42,13 @@ def _told_but_beams(ending: threading.ExceptHookArgs) -> None:
     frames = traceback.walk_tb(ending.exc_traceback)
     if not any("apache_beam" in Path(frame.f_code.co_filename).parts for frame, _ in frames):
         threading.__excepthook__(ending)
+
+
+def load_tensorflow(console: Console) -> None:
+    """Import TensorFlow and say so; quietly, if silence was asked for."""
+    if _hidden:
+        with console.status("loading TensorFlow"):
+            import_tensorflow()
 
 
 def import_tensorflow() -> None:

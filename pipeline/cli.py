@@ -17,7 +17,9 @@ from pipeline import chatter
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.waves import Outcome
+    from pipeline.outcome import Outcome
+    from pipeline.plan import Selection
+    from pipeline.pruning import Consent
 
 STOPPED, BAD_INPUT, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 _KEPT = "Stopped. What is done is kept; the same command goes on from there."
@@ -68,6 +70,9 @@ Spare = Annotated[
 Recloak = Annotated[
     bool, typer.Option("--recloak", help="Do photos anew that were done with other settings.")
 ]
+Retry = Annotated[
+    bool, typer.Option("--retry", help="Try photos again that failed, though nothing changed.")
+]
 Since = Annotated[
     str | None,
     typer.Option(metavar="DATE", help="Leave files alone that were modified before 2026-11-01."),
@@ -109,9 +114,17 @@ def run(
     only: Only = None,
     spare: Spare = None,
     recloak: Recloak = False,
+    retry: Retry = False,
     since: Since = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete cloaked photos whose originals are gone.")
+    ] = False,
+    max_delete: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Prune without a question, but no more than this."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Prune any number without a question.")
     ] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Cloak no more photos than this.")
@@ -125,11 +138,13 @@ def run(
 
     Ctrl-C ends it after the photos in hand; the same command goes on from there.
 
-    Exit status: 0 all done; 1 stopped by an error; 2 wrong usage or input; 3 some photos failed;
-    130 stopped by Ctrl-C.
+    Exit status: 0 all done; 1 stopped by an error; 2 wrong usage or input; 3 some photos failed,
+    in this run or an earlier one; 130 stopped by Ctrl-C.
     """
     _set_logs(verbose)
+    from pipeline.job import Ending, check_job, next_time, run_job
     from pipeline.library import LibraryError, locked, open_library
+    from pipeline.report import summary
     from pipeline.settings import SettingsError, load_settings
     from transforms.assets import AssetError
 
@@ -144,15 +159,13 @@ def run(
             only=only or None,
             spare=spare or None,
         )
+        ends = Ending(limit, None if deadline is None else next_time(deadline))
+        selection = _selection(recloak, retry, since)
+        consent = _consent(prune, max_delete, yes)
+        check_job(open_library(source, output, state, make=False), settings)
         library = open_library(source, output, state)
         with locked(library):
-            _load_tensorflow(verbose, console)
-            from pipeline.job import Ending, next_time, point_in_time, run_job
-            from pipeline.report import summary
-
-            ends = Ending(limit, None if deadline is None else next_time(deadline))
-            newer = None if since is None else point_in_time(since)
-            outcome = run_job(library, settings, recloak, console, prune, ends, newer)
+            outcome = run_job(library, settings, console, selection, consent, ends)
     except (LibraryError, SettingsError) as error:
         _stop(errors, error, BAD_INPUT)
     except (AssetError, OSError) as error:
@@ -174,12 +187,15 @@ def plan(
     only: Only = None,
     spare: Spare = None,
     recloak: Recloak = False,
+    retry: Retry = False,
     since: Since = None,
     verbose: Verbose = False,
 ) -> None:
     """Say what `run` would do and why. Nothing is written."""
     _set_logs(verbose)
+    from pipeline.job import check_job, make_and_show_plan
     from pipeline.library import LibraryError, open_library
+    from pipeline.planning import new_stamp
     from pipeline.settings import SettingsError, load_settings
 
     console, errors = _consoles()
@@ -191,13 +207,10 @@ def plan(
             only=only or None,
             spare=spare or None,
         )
+        selection = _selection(recloak, retry, since)
         library = open_library(source, output, state, make=False)
-        _load_tensorflow(verbose, console)
-        from pipeline.job import make_and_show_plan, point_in_time
-        from pipeline.waves import new_stamp
-
-        newer = None if since is None else point_in_time(since)
-        make_and_show_plan(library, settings, new_stamp(settings), recloak, console, newer)
+        check_job(library, settings)
+        make_and_show_plan(library, settings, new_stamp(settings), console, selection)
     except (LibraryError, SettingsError) as error:
         _stop(errors, error, BAD_INPUT)
     except OSError as error:
@@ -219,30 +232,29 @@ def scan(
     the same command goes on from there. Exit status: as of `run`.
     """
     _set_logs(verbose)
+    from pipeline.job import check_job, scan_job
+    from pipeline.known_people import known
     from pipeline.library import LibraryError, locked, open_library
+    from pipeline.report import scan_summary
     from pipeline.settings import SettingsError, load_settings
     from transforms.assets import AssetError
 
     console, errors = _consoles()
     try:
         settings = load_settings(config)
+        selection = _selection(False, False, since)
+        check_job(open_library(source, output, state, make=False), settings)
         library = open_library(source, output, state)
         with locked(library):
-            _load_tensorflow(verbose, console)
-            from pipeline.job import point_in_time, scan_job
-            from pipeline.people import People
-            from pipeline.report import scan_summary
-
-            newer = None if since is None else point_in_time(since)
-            outcome = scan_job(library, settings, console, newer)
+            outcome = scan_job(library, settings, console, selection)
     except (LibraryError, SettingsError) as error:
         _stop(errors, error, BAD_INPUT)
     except (AssetError, OSError) as error:
         _stop(errors, error, STOPPED)
     except KeyboardInterrupt:
         _stop_at_once(errors, _KEPT)
-    known = len(set(People(library.state).known().values()))
-    words = scan_summary(outcome, known, library)
+    people = len(set(known(library.state).values()))
+    words = scan_summary(outcome, people, library)
     console.print(words, highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(INTERRUPTED if outcome.stopped else 0)
 
@@ -293,7 +305,7 @@ def evaluate(
     """
     _set_logs(verbose)
     console, errors = _consoles()
-    _load_tensorflow(verbose, console)
+    chatter.load_tensorflow(console)
     from pipeline.evaluation_job import Request, evaluate_job
     from pipeline.library import LibraryError
     from transforms.assets import AssetError
@@ -327,7 +339,7 @@ def status(output: Root, state: State = None, verbose: Verbose = False) -> None:
     """Say what a library holds, how its last run ended and whether one is going on.
 
     Exit status: 0 nothing was left undone, or a run is at it; 1 stopped by an error; 2 no library;
-    3 the last run was cut short, or left photos to try again.
+    3 the last run was cut short, or photos fail.
     """
     _set_logs(verbose)
     console, errors = _consoles()
@@ -342,6 +354,25 @@ def status(output: Root, state: State = None, verbose: Verbose = False) -> None:
         _stop(errors, error, STOPPED)
     console.print(words(found), highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(0 if found.is_well else SOME_FAILED)
+
+
+@app.command()
+def restore(output: Root, state: State = None, verbose: Verbose = False) -> None:
+    """Put back the cloaked photos that the last `run --prune` deleted.
+
+    Exit status: 0 done; 1 stopped by an error; 2 wrong usage or input.
+    """
+    _set_logs(verbose)
+    console, errors = _consoles()
+    from pipeline.library import LibraryError
+    from pipeline.restore_job import restore_job
+
+    try:
+        restore_job(output, state, console)
+    except LibraryError as error:
+        _stop(errors, error, BAD_INPUT)
+    except OSError as error:
+        _stop(errors, error, STOPPED)
 
 
 @app.command()
@@ -381,7 +412,7 @@ def verify(
     try:
         library = reopen_library(output, state, originals)
         if leaks:
-            _load_tensorflow(verbose, console)
+            chatter.load_tensorflow(console)
             from pipeline.leak_job import leak_job
 
             wrong = not leak_job(output, library.source, console).is_well
@@ -491,7 +522,7 @@ def demo(
     """Build a small archive of public photos, cloak it, and show what came out."""
     _set_logs(verbose)
     console, errors = _consoles()
-    _load_tensorflow(verbose, console)
+    chatter.load_tensorflow(console)
     from pipeline.demo import run_demo
     from pipeline.library import LibraryError
     from transforms.assets import AssetError
@@ -514,7 +545,29 @@ def main() -> None:
 def _status(outcome: Outcome) -> int:
     if outcome.stopped == "Ctrl-C":
         return INTERRUPTED
-    return SOME_FAILED if outcome.statuses["failed"] else 0
+    return SOME_FAILED if outcome.failed or outcome.still_failed else 0
+
+
+def _selection(recloak: bool, retry: bool, since: str | None) -> Selection:
+    from pipeline.job import point_in_time
+    from pipeline.plan import Selection
+
+    return Selection(recloak, retry, None if since is None else point_in_time(since))
+
+
+def _consent(prune: bool, most: int | None, yes: bool) -> Consent | None:
+    """What a person agrees to have deleted; None where nothing is to be pruned."""
+    from pipeline.pruning import Consent
+    from pipeline.settings import SettingsError
+
+    if not prune:
+        if most is not None or yes:
+            raise SettingsError("--max-delete and --yes are about what --prune deletes; add it")
+        return None
+    if most is not None and yes:
+        raise SettingsError("--max-delete sets a bound and --yes none; choose one of them")
+    answers = sys.stdin.isatty() and sys.stdout.isatty()
+    return Consent(yes, most, typer.confirm if answers else None)
 
 
 def _end(code: int) -> NoReturn:
@@ -551,9 +604,3 @@ def _set_logs(verbose: bool) -> None:
         logging.basicConfig(level=logging.INFO)
     else:
         chatter.hide()
-
-
-def _load_tensorflow(verbose: bool, console: Console) -> None:
-    if not verbose:
-        with console.status("loading TensorFlow"):
-            chatter.import_tensorflow()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline import private
+from pipeline import private, sequence
 from transforms import storage, tables
 from transforms.cloak.faces import AlignedFace, Cloak, Known
 from transforms.faces.align import CROP_SIZE
@@ -69,7 +69,7 @@ class CloakMemory:
             away = -means[person] / np.linalg.norm(means[person])
             self._targets[person] = away.astype(np.float16)
         folder = storage.join(self._folder, "changes")
-        parts = tables.parts(folder)
+        parts = sequence.oldest_first(tables.parts(folder))
         kept: dict[str, bytes] = {}
         for part in parts:
             table = private.read(part, CHANGES, "the people in it take as long as people met first")

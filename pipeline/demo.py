@@ -44,7 +44,7 @@ def run_demo(folder: Path, mode: str, console: Console) -> Path:
         build_archive(photos)
     library = open_library(str(photos), str(folder / "cloaked"), str(folder / "state"))
     with locked(library):
-        outcome = run_job(library, load_settings(mode=mode), False, console)
+        outcome = run_job(library, load_settings(mode=mode), console)
     console.print(_table(library))
     console.print(summary(outcome, library), highlight=False, markup=False, soft_wrap=True)
     picture = folder / "before-after.png"

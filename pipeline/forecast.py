@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from pipeline import history, manifest
 from pipeline.ahead import Ahead
+from pipeline.known_people import known as known_people
 from pipeline.library import Library
 from pipeline.manifest import RunStamp
-from pipeline.people import People
 from pipeline.plan import Plan
 
 # Seconds that a photo takes on two cores in mode mid, before any run here has been timed.
@@ -46,7 +46,7 @@ def forecast(library: Library, plan: Plan, ahead: Ahead, stamp: RunStamp) -> For
     seconds, measured = _seconds(plan, history.read(library), stamp)
     if not plan.todo:
         return Forecast(0, 0, 0, 0, None, 0, seconds, measured)
-    everyone = People(library.state).known()
+    everyone = known_people(library.state)
     persons: dict[str, list[str]] = {}
     for face, person in everyone.items():
         persons.setdefault(face.split()[0], []).append(person)

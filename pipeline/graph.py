@@ -23,11 +23,10 @@ from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, R
 from pipeline import cloak_memory, likes, manifest, scans
 from pipeline.handover import HandOver
 from pipeline.manifest import RunStamp, copy_row, manifest_row
-from pipeline.progress import tick
+from pipeline.meters import bucket, tick, timed
 from pipeline.settings import Settings
 from pipeline.side_by_side import SideBySide
 from pipeline.table_sink import WriteTable
-from pipeline.work import bucket, timed
 from transforms.apart import ReadLimits
 from transforms.cloak.handler import CloakHandler
 from transforms.cloak.measure import MeasureHandler
@@ -37,7 +36,8 @@ from transforms.duplicates import ContentGroup, Placing
 from transforms.faces.embed import EmbedHandler
 from transforms.faces.handler import FaceDetectorHandler
 from transforms.fingerprint import ReadPhoto, read_photo
-from transforms.guarded import Failure, Guarded, failure
+from transforms.guarded import Failure, failure
+from transforms.guarded_handler import Guarded
 from transforms.near_duplicates import (
     Glance,
     Hashed,

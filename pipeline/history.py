@@ -4,41 +4,49 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipeline import sequence
 from pipeline.library import Library
 from pipeline.manifest import RunStamp
 from transforms import storage
 
 
-def record(
-    library: Library,
-    stamp: RunStamp,
-    started: float,
-    ended: float | None = None,
-    statuses: Mapping[str, int] | None = None,
-    seconds: float = 0.0,
-    stopped: str | None = None,
-    work: Mapping[str, Any] | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Record:
+    """What is kept of a run.
+
+    started, ended: seconds since the epoch, as the clock said; a run that was killed has no end.
+    statuses: rows by status. seconds: that it took, by a clock that nobody sets.
+    stopped: why before everything was done. work: of its workers, see `pipeline.work`.
+    """
+
+    stamp: RunStamp
+    started: float
+    ended: float | None = None
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    stopped: str | None = None
+    work: Mapping[str, Any] | None = None
+
+
+def write(library: Library, name: str, record: Record) -> None:
     """Write the record of a run, at its beginning and again at its end.
 
     Args:
-        started, ended: seconds since the epoch; a run that was killed has no end.
-        statuses: rows by status. seconds: of cloaking. stopped: why before everything was done.
-        work: of its workers, see `pipeline.work`.
+        name: of the run; see `pipeline.sequence`.
     """
     found = {
-        **asdict(stamp),
-        "started": started,
-        "ended": ended,
-        "statuses": dict(statuses or {}),
-        "seconds": round(seconds, 1),
-        "stopped": stopped,
-        "work": work,
+        **asdict(record.stamp),
+        "started": record.started,
+        "ended": record.ended,
+        "statuses": dict(record.statuses),
+        "seconds": round(record.seconds, 1),
+        "stopped": record.stopped,
+        "work": record.work,
     }
-    path = storage.join(library.runs, f"{stamp.run_id}.json")
+    path = storage.join(library.runs, f"{name}.json")
     storage.write_atomic(path, json.dumps(found, indent=1).encode(), library.scratch)
 
 
@@ -46,5 +54,6 @@ def read(library: Library) -> list[dict[str, Any]]:
     """All records, oldest first."""
     if not storage.exists(library.runs):
         return []
-    names = sorted(e.relative for e in storage.walk(library.runs) if e.relative.endswith(".json"))
-    return [json.loads(storage.read_bytes(storage.join(library.runs, name))) for name in names]
+    names = (e.relative for e in storage.walk(library.runs) if e.relative.endswith(".json"))
+    paths = [storage.join(library.runs, name) for name in sequence.oldest_first(names)]
+    return [json.loads(storage.read_bytes(path)) for path in paths]

@@ -1,4 +1,7 @@
-"""The main job: plan, say so, carry it out under a person's eyes."""
+"""The main job: plan, say so, carry it out under a person's eyes.
+
+TensorFlow and Beam take seconds to load: what needs them is imported once there is work for it.
+"""
 
 from __future__ import annotations
 
@@ -15,45 +18,66 @@ from types import FrameType
 
 from rich.console import Console
 
-from pipeline import runners, waves
+from pipeline import chatter, manifest, planning, pruning, upkeep
 from pipeline.ahead import Ahead
 from pipeline.forecast import Forecast, forecast
+from pipeline.known_people import known
 from pipeline.library import Library, LibraryError
-from pipeline.people import People
-from pipeline.plan import Plan
+from pipeline.manifest import RunStamp
+from pipeline.outcome import Outcome, Scan
+from pipeline.plan import WHAT_IS_NEW, Plan, Selection
+from pipeline.pruning import Consent
 from pipeline.report import plan_summary
 from pipeline.screen import Pace, watched
 from pipeline.settings import Settings, SettingsError
-from pipeline.waves import Outcome
 from transforms import assets, storage
+from transforms.discover import holds_photo
 
 
-def make_and_show_plan(
-    library: Library,
-    settings: Settings,
-    stamp: waves.RunStamp,
-    recloak: bool,
-    console: Console,
-    since: float | None = None,
-) -> tuple[Plan, Forecast]:
-    """What a run would do, printed.
+def check_job(library: Library, settings: Settings) -> None:
+    """Find what would keep a run from doing anything, before a folder of it is made.
 
     Raises:
-        LibraryError: the settings name people that are not known.
-        OSError: the archive or the library cannot be listed.
+        LibraryError: there is no photo, or the settings name people that are not known.
+        SettingsError: the runner's options are wrong.
+        OSError: the archive or the private state cannot be read.
     """
+    if not holds_photo(library.source):
+        raise LibraryError(
+            f"no photo was found in {library.source}: no JPEG, MPO, PNG, WebP, TIFF, BMP, GIF, "
+            "AVIF or HEIC file lies there or in a folder below it. Is the disk there, and is it "
+            "the right folder? Nothing was done"
+        )
     named = {*settings.people.only, *settings.people.spare}
-    unknown = named - set(People(library.state).known().values())
+    unknown = named - set(known(library.state).values()) if named else ()
     if unknown:
         raise LibraryError(
             f"nobody is called {', '.join(sorted(unknown))}; `photoveil people {library.root}` "
             "lists who is known, and `photoveil scan` finds people before the first run"
         )
+    if settings.run.options or settings.run.runner != "local":
+        from pipeline import runners  # Beam, which knows its options
+
+        runners.check(settings.run, library.source, library.root, library.state)
+
+
+def make_and_show_plan(
+    library: Library,
+    settings: Settings,
+    stamp: RunStamp,
+    console: Console,
+    selection: Selection = WHAT_IS_NEW,
+) -> tuple[Plan, Forecast]:
+    """What a run would do, printed.
+
+    Raises:
+        OSError: the archive or the library cannot be listed.
+    """
     with console.status("looking at the archive"):
-        plan = waves.plan_run(library, settings, stamp, recloak, since)
+        plan = planning.plan_run(library, settings, stamp, selection)
     coming = forecast(library, plan, Ahead(library.state, settings, stamp), stamp)
     free = shutil.disk_usage(library.root).free if _is_folder(library.root) else None
-    words = plan_summary(plan, coming, free)
+    words = plan_summary(plan, coming, free, library.source)
     console.print(words, highlight=False, markup=False, soft_wrap=True)
     return plan, coming
 
@@ -77,6 +101,8 @@ def next_time(clock: str) -> float:
     """
     try:
         wanted = dt.time.fromisoformat(clock)
+        if wanted.tzinfo is not None:
+            raise ValueError("a time of another clock")
     except ValueError as error:
         raise SettingsError(f"{clock} is no time of day; write it as 06:00") from error
     now = dt.datetime.now()
@@ -100,60 +126,83 @@ def point_in_time(text: str) -> float:
 def run_job(
     library: Library,
     settings: Settings,
-    recloak: bool,
     console: Console,
-    prune: bool = False,
+    selection: Selection = WHAT_IS_NEW,
+    prune: Consent | None = None,
     ending: Ending = ALL_DONE,
-    since: float | None = None,
 ) -> Outcome:
     """Cloak what is new in an archive. The caller holds the library's lock.
 
-    A first Ctrl-C ends the run after the photos in hand, a second one at once.
+    A first Ctrl-C ends the run after the photos in hand, a second one at once. TensorFlow and Beam
+    are loaded once there is something to do.
+
+    Args:
+        prune: delete the outputs of sources that are gone, as far as this agrees to it.
 
     Raises:
-        SettingsError: the runner's options are wrong.
+        LibraryError: `prune` would delete what it may not. Nothing was done.
         transforms.assets.AssetError: a model cannot be had.
         OSError: the archive cannot be listed, or the library or state not written.
     """
-    runners.check(settings.run, library.source, library.root, library.state)
-    stamp = waves.new_stamp(settings)
-    plan, coming = make_and_show_plan(library, settings, stamp, recloak, console, since)
+    stamp = planning.new_stamp(settings)
+    plan, coming = make_and_show_plan(library, settings, stamp, console, selection)
+    if prune is not None:
+        pruning.check(library, plan, prune)
     expected = coming.seconds / max(1, plan.files)
-    if plan.todo:
-        _fetch_models(settings, console)
     if ending.limit is not None:
         plan = replace(plan, todo=plan.todo[: ending.limit])
-    with (
-        _progress_file(library) as file,
-        stopped_by_ctrl_c(console) as pressed,
-        watched(file, Pace(plan.files, expected=expected), console),
-    ):
-        asked = [time.time()]
+    outcome = Outcome(plan)
+    if upkeep.is_idle(library, plan, prune is not None):
+        upkeep.sweep_unfinished(library)
+    else:
+        chatter.load_tensorflow(console)
+        from pipeline import runners, waves
 
-        def stop() -> str | None:
-            asked.append(time.time())
-            next_wave_ends = asked[-1] + asked[-1] - asked[-2]
-            late = ending.deadline is not None and next_wave_ends > ending.deadline
-            return "Ctrl-C" if pressed() else "the deadline" if late else None
+        if plan.todo:
+            _fetch_models(settings, console)
+        with (
+            _progress_file(library) as file,
+            stopped_by_ctrl_c(console) as pressed,
+            watched(file, Pace(plan.files, expected=expected), console),
+        ):
+            reported = runners.within_reach(file, settings.run)
+            stop = _stopper(pressed, ending)
+            outcome = waves.run(library, plan, settings, stamp, reported, prune is not None, stop)
+    tried = {source for source, _ in outcome.failed}
+    failures = manifest.failures(library.manifest)
+    outcome.still_failed = [pair for pair in failures if pair[0] not in tried]
+    return outcome
 
-        reported = runners.within_reach(file, settings.run)
-        return waves.run(library, plan, settings, stamp, reported, prune, stop)
+
+def _stopper(pressed: Callable[[], bool], ending: Ending) -> Callable[[], str | None]:
+    """What says before each wave why a run ends there, if it does."""
+    asked = [time.monotonic()]
+
+    def stop() -> str | None:
+        asked.append(time.monotonic())
+        next_wave_ends = time.time() + asked[-1] - asked[-2]
+        late = ending.deadline is not None and next_wave_ends > ending.deadline
+        return "Ctrl-C" if pressed() else "the deadline" if late else None
+
+    return stop
 
 
 def scan_job(
-    library: Library, settings: Settings, console: Console, since: float | None = None
-) -> waves.Scan:
+    library: Library, settings: Settings, console: Console, selection: Selection = WHAT_IS_NEW
+) -> Scan:
     """Find the faces and people in what is new in an archive. The caller holds the lock.
 
     Ctrl-C ends it as it does a run.
 
     Raises:
-        SettingsError, transforms.assets.AssetError, OSError: as `run_job`.
+        transforms.assets.AssetError, OSError: as `run_job`.
     """
-    runners.check(settings.run, library.source, library.root, library.state)
-    stamp = waves.new_stamp(settings)
+    stamp = planning.new_stamp(settings)
     with console.status("looking at the archive"):
-        todo = waves.plan_scan(library, settings, stamp, since)
+        todo = planning.plan_scan(library, settings, stamp, selection)
+    chatter.load_tensorflow(console)
+    from pipeline import runners, waves
+
     _fetch_models(settings, console)
     files = sum(1 + len(group.copies) for group in todo)
     with (
@@ -168,7 +217,7 @@ def scan_job(
 
 
 def _fetch_models(settings: Settings, console: Console) -> None:
-    for name in waves.models(settings):
+    for name in planning.models(settings):
         with console.status(f"fetching {name}"):
             assets.fetch(name)
 

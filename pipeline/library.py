@@ -13,7 +13,7 @@ import platformdirs
 
 from pipeline.lease import LeaseError, lease
 from transforms import storage
-from transforms.publish import Destination
+from transforms.destination import Destination
 
 FOLDER = "_photoveil"
 MOVING = f"{FOLDER}/moving"

@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import sequence
 from transforms import storage, tables
 from transforms.discover import PhotoRef, printable
-from transforms.publish import Copied, Written
+from transforms.duplicates import Copied
 
-if TYPE_CHECKING:  # it loads TensorFlow, which most that read a manifest do not need
+if TYPE_CHECKING:  # they load TensorFlow and codecs, which most that read a manifest do not need
     from transforms.cloak.measure import Measured
+    from transforms.publish import Written
 
 _POINT = pa.struct([("x", pa.float32()), ("y", pa.float32())])
 _FACE = pa.struct(
@@ -74,6 +76,8 @@ _YEAR_9999 = 253_370_764_800.0
 # A row with this status says that its source has no row any more. It lives until the next
 # compaction; until then its output, if no other row names it, still has to be deleted.
 REMOVED = "removed"
+
+_WHOLE = "-whole"  # ends the name of a part that holds all rows of those before it
 
 
 @dataclass(frozen=True)
@@ -190,22 +194,40 @@ def read(folder: str, columns: Sequence[str] = tuple(SCHEMA.names)) -> pa.Table:
     return table.filter(pc.not_equal(table["status"], REMOVED)).select(columns)
 
 
-def abandoned(folder: str) -> list[str]:
-    """Outputs that a row named before the last compaction and that none names now. Those of photos
-    that are tried again count as named: they are about to be written over."""
+def abandoned(folder: str) -> list[dict[str, Any]]:
+    """The last row of each output that no row names now, and that one did since the compaction.
+
+    Outputs of photos that are tried again count as named: they are about to be written over.
+    """
     schema = pa.schema([SCHEMA.field("output")])
-    parts = (read_part(path, schema)["output"] for path in tables.parts(folder))
-    before = {name for part in parts for name in part.to_pylist()}
+    before = {
+        name for path in _parts(folder) for name in read_part(path, schema)["output"].to_pylist()
+    }
     rows = read(folder, ["source", "output", "retry"]).to_pylist()
     now = {row["output"] for row in rows} | {row["source"] for row in rows if row["retry"]}
-    return sorted(before - now - {None})
+    lost = pa.array(sorted(before - now - {None}), pa.string())
+    found: dict[str, dict[str, Any]] = {}
+    for path in _parts(folder) if len(lost) else ():
+        table = read_part(path)
+        for row in table.filter(pc.is_in(table["output"], lost)).to_pylist():
+            # A row that removes its source no longer says what its status was.
+            if row["status"] != REMOVED or row["output"] not in found:
+                found[row["output"]] = row
+    return list(found.values())
+
+
+def failures(folder: str) -> list[tuple[str, str]]:
+    """The sources that failed when they were last tried, and why."""
+    table = read(folder, ["source", "reason", "status"])
+    failed = table.filter(pc.equal(table["status"], "failed"))
+    return list(zip(failed["source"].to_pylist(), failed["reason"].to_pylist(), strict=True))
 
 
 def _latest(folder: str, columns: Sequence[str]) -> pa.Table:
-    """The latest row of each source. Parts are named by the time of their run and wave."""
+    """The latest row of each source, by the numbers of the parts."""
     wanted = list(dict.fromkeys((*columns, "source", "status")))
     schema = pa.schema([SCHEMA.field(name) for name in wanted])
-    parts = [read_part(path, schema) for path in tables.parts(folder)]
+    parts = [read_part(path, schema) for path in _parts(folder)]
     table = pa.concat_tables([schema.empty_table(), *parts])
     numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     keyed = table.append_column("_part", pa.array(numbers, pa.int64()))
@@ -214,6 +236,13 @@ def _latest(folder: str, columns: Sequence[str]) -> pa.Table:
     sources = table["source"].to_pylist()
     first = [index == 0 or sources[index - 1] != name for index, name in enumerate(sources)]
     return table.filter(pa.array(first, pa.bool_()))
+
+
+def _parts(folder: str) -> list[str]:
+    """The parts that count, oldest first: those from the last compaction on."""
+    paths = sequence.oldest_first(tables.parts(folder))
+    wholes = [place for place, path in enumerate(paths) if path.endswith(f"{_WHOLE}.parquet")]
+    return paths[wholes[-1] if wholes else 0 :]
 
 
 def read_part(path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
@@ -234,14 +263,16 @@ def write_part(rows: Sequence[Mapping[str, Any]], folder: str, scratch: str, nam
 
 
 def compact(folder: str, scratch: str, name: str) -> None:
-    """Put all parts of the dataset into one, named `name`.
+    """Put all parts of the dataset into one.
 
-    A crash on the way leaves rows twice at worst, which `read` and the next compaction mend.
+    A crash on the way leaves parts that no longer count, and that the next compaction deletes.
+
+    Args:
+        name: of a part that would come after all others.
     """
     old = tables.parts(folder)
-    _write(read(folder), folder, scratch, name)
-    target = storage.join(folder, f"{name}.parquet")
-    storage.remove([path for path in old if path != target])
+    _write(read(folder), folder, scratch, f"{name}{_WHOLE}")
+    storage.remove(old)
 
 
 def is_compact(folder: str) -> bool:

@@ -20,16 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import private
+from pipeline import known_people, private, sequence
 from pipeline.cloak_memory import CloakMemory
 from transforms import storage, tables
-from transforms.faces.identity import (
-    LIKENESS,
-    Change,
-    PeopleParameters,
-    cluster,
-    name_people,
-)
+from transforms.faces.clustering import LIKENESS, cluster
+from transforms.faces.identity import Change, name_people
+from transforms.faces.parameters import PeopleParameters
 from transforms.scan import ScannedPhoto, face_key, origin, spare
 
 FACES = pa.schema(
@@ -53,7 +49,6 @@ _LOST_FACES = (
     "the people in the photos that it was about are only found again in those of later runs, and "
     "these photos, if they are done anew, get other cloaks"
 )
-_PEOPLE = pa.schema([("face", pa.string()), ("person", pa.string())])
 _SIZE = b"sources"  # of the library when people were settled, in the metadata of that file
 
 
@@ -89,7 +84,8 @@ class People:
     """The people of a library, in its private state folder."""
 
     def __init__(self, state: str) -> None:
-        self._folder = storage.join(state, "people")
+        self._state = state
+        self._folder = storage.join(state, known_people.FOLDER)
         self._memory = CloakMemory(state)
         self._recogniser: Recogniser | None = None
         self._settled_at: int | None = None
@@ -172,7 +168,7 @@ class People:
     def due(self, sources: int) -> bool:
         """Whether the library, of so many sources, has doubled since people were settled."""
         if self._settled_at is None:
-            metadata = self._people().schema.metadata or {}
+            metadata = known_people.read(self._state).schema.metadata or {}
             self._settled_at = int(metadata.get(_SIZE, 0))
         return sources >= 2 * max(self._settled_at, 1)
 
@@ -197,15 +193,15 @@ class People:
         persons = {origins[face]: person for face, person in people.items()}
         self._memory.learn(persons, dict(zip(*_means(table, people), strict=True)))
         self._log(change)
-        schema = _PEOPLE.with_metadata({_SIZE: str(sources)})
-        self._write(pa.table(rows, schema), "people.parquet")
+        schema = known_people.SCHEMA.with_metadata({_SIZE: str(sources)})
+        self._write(pa.table(rows, schema), known_people.FILE)
         self._compact(table)
         self._recogniser, self._cloaked = None, None
         return change
 
     def known(self) -> dict[str, str]:
         """The person of each face, as of the last `settle`."""
-        return dict(zip(*(column.to_pylist() for column in self._people()), strict=True))
+        return known_people.known(self._state)
 
     def everyone(self) -> list[Person]:
         """The people, those with most photos first."""
@@ -253,14 +249,7 @@ class People:
 
     def _oldest_first(self) -> list[str]:
         """The parts of the table of faces."""
-        paths = tables.parts(self._faces_folder)
-        return sorted(paths, key=lambda path: not path.endswith("/all.parquet"))
-
-    def _people(self) -> pa.Table:
-        file = storage.join(self._folder, "people.parquet")
-        if not storage.exists(file):
-            return _PEOPLE.empty_table()
-        return private.read(file, _PEOPLE, "people are told apart anew and may get other names")
+        return sequence.oldest_first(tables.parts(self._faces_folder))
 
     def _faces(self) -> pa.Table:
         """One row a face, what was added last, in the order of their keys."""

@@ -11,6 +11,7 @@ from pipeline.library import MOVING
 from pipeline.manifest import RunStamp, utc
 from transforms.discover import PhotoRef, printable
 from transforms.duplicates import ContentGroup, group_by_content
+from transforms.junk import is_junk
 from transforms.storage import Entry
 
 # Columns of the manifest that `make_plan` looks at.
@@ -22,6 +23,25 @@ COLUMNS = (
 
 Row = Mapping[str, Any]
 Hasher = Callable[[Sequence[PhotoRef]], Mapping[PhotoRef, str]]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which photos a run takes on beside what is new or changed, and which it leaves.
+
+    recloak: do anew what was done with another mode, settings, models or version.
+    retry: try photos again that failed, though nothing about them changed.
+    since: leave files alone that were modified before, in seconds since the epoch. A file keeps its
+        time when it is moved, so sources that are older than that and are no longer there may lie
+        elsewhere, unread: they do not count as gone.
+    """
+
+    recloak: bool = False
+    retry: bool = False
+    since: float | None = None
+
+
+WHAT_IS_NEW = Selection()
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,10 @@ class Plan:
     gone: sources that are no longer there; their outputs are kept. newly_gone, back: those whose
         mark in the manifest has to change. dropped: gone, and never had an output.
     hashes: sha256 of those files to work on for which it had to be known.
+    photos: cloaked photos in the library, without sidecars. present: those whose originals are in
+        the archive as they were, by name, size and date or by their bytes.
+    gone_photos: those in `gone`. bare: folders of the archive in which there were photos and are
+        no files now, the topmost ones.
     """
 
     todo: tuple[ContentGroup, ...] = ()
@@ -68,6 +92,15 @@ class Plan:
     back: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     hashes: Mapping[PhotoRef, str] = field(default_factory=dict)
+    photos: int = 0
+    present: int = 0
+    gone_photos: int = 0
+    bare: tuple[str, ...] = ()
+
+    @property
+    def is_away(self) -> bool:
+        """True when nothing of what was cloaked is there: another folder, or no disk."""
+        return bool(self.gone and self.photos) and not self.present
 
     @property
     def refs(self) -> list[PhotoRef]:
@@ -110,9 +143,8 @@ def make_plan(
     rows: Iterable[Row],
     outputs: Iterable[Entry],
     stamp: RunStamp,
-    recloak: bool,
+    selection: Selection,
     hash_files: Hasher,
-    since: float | None = None,
 ) -> Plan:
     """Compare the archive with the library.
 
@@ -122,19 +154,15 @@ def make_plan(
 
     Args:
         refs: the archive. rows: the manifest's, with `COLUMNS`. outputs: files below the library's
-            root. recloak: do anew what was done with another mode, settings, models or version.
-        hash_files: sha256 of those files that are photos and can be read.
-        since: leave files alone that were modified before, in seconds since the epoch. A file
-            keeps its time when it is moved, so sources that are older than that and are no longer
-            there may lie elsewhere, unread: they do not count as gone.
+            root. hash_files: sha256 of those files that are photos and can be read.
     """
-    refs = list(refs)
+    refs, since = list(refs), selection.since
     by_source = {row["source"]: row for row in rows}
     held = _Held(outputs)
     why: dict[PhotoRef, str] = {}
     plan = _Counts()
     for ref in refs:
-        reason = _why(ref, by_source.get(ref.source), held, stamp, recloak, plan)
+        reason = _why(ref, by_source.get(ref.source), held, stamp, selection, plan)
         if reason is None:
             continue
         if since is not None and ref.mtime < since:
@@ -143,7 +171,7 @@ def make_plan(
             why[ref] = reason
     hashes = _hashes(why, by_source, hash_files)
     settled = {ref.source for ref in refs} - {ref.source for ref in why}
-    cloaked = _by_content(by_source.values(), held, stamp, recloak, settled)
+    cloaked = _by_content(by_source.values(), held, stamp, selection.recloak, settled)
     known, moved = _known(why, hashes, by_source, cloaked)
     placed = {item.ref for item in known}
     todo = group_by_content((ref for ref in why if ref not in placed), hashes)
@@ -153,6 +181,9 @@ def make_plan(
         if since is None or by_source[source]["source_modified"] >= utc(since)
     ]
     gone = [source for source in away if by_source[source]["output"] is not None]
+    photos = {source for source, row in by_source.items() if _is_photo(row)}
+    present = photos & _as_they_were(refs, by_source, known)
+    is_there = bool(present) or not photos  # else nothing is known of the archive
     return Plan(
         tuple(todo),
         Counter(reason for ref, reason in why.items() if ref not in placed),
@@ -163,10 +194,14 @@ def make_plan(
         plan.stale,
         plan.older,
         tuple(gone),
-        tuple(source for source in gone if by_source[source]["gone"] is None),
+        tuple(source for source in gone if is_there and by_source[source]["gone"] is None),
         tuple(s for s in settled if s in by_source and by_source[s]["gone"] is not None),
-        tuple(source for source in away if by_source[source]["output"] is None),
+        tuple(source for source in away if is_there and by_source[source]["output"] is None),
         hashes,
+        len(photos),
+        len(present),
+        len(photos.intersection(gone)),
+        _bare(refs, photos.intersection(gone)),
     )
 
 
@@ -203,16 +238,21 @@ class _Held:
 
 
 def _why(
-    ref: PhotoRef, row: Row | None, held: _Held, stamp: RunStamp, recloak: bool, counts: _Counts
+    ref: PhotoRef,
+    row: Row | None,
+    held: _Held,
+    stamp: RunStamp,
+    selection: Selection,
+    counts: _Counts,
 ) -> str | None:
     """Why a file has to be worked on; None, and counted, when it has not."""
     if row is None:
         return "new"
-    if (row["source_size"], row["source_modified"]) != (ref.size, utc(ref.mtime)):
+    if not _is_as_it_was(ref, row):
         return "changed"
     differs = _differs(row, stamp)
     if row["output"] is None:
-        if row["retry"]:
+        if row["retry"] or (selection.retry and row["status"] == "failed"):
             return "failed before, tried again"
         if differs:
             return "failed or left out before, with other settings"
@@ -225,11 +265,50 @@ def _why(
         return "output lost or cut"
     if differs is None:
         counts.unchanged += 1
-    elif recloak:
+    elif selection.recloak:
         return f"done before with {differs}"
     else:
         counts.stale[differs] += 1
     return None
+
+
+def _is_as_it_was(ref: PhotoRef, row: Row) -> bool:
+    return (row["source_size"], row["source_modified"]) == (ref.size, utc(ref.mtime))
+
+
+def _is_photo(row: Row) -> bool:
+    """True for a row whose output is a photo of the user's, and no sidecar or the like."""
+    return row["output"] is not None and row["status"] != "companion" and not is_junk(row["source"])
+
+
+def _as_they_were(
+    refs: Iterable[PhotoRef], by_source: Mapping[str, Row], known: Iterable[Known]
+) -> set[str]:
+    """Sources of the rows whose files are in the archive with the same bytes, as far as is known.
+
+    This, and nothing of a disk or its file system, tells an archive from another one. Numbers of
+    devices and inodes change when a disk is plugged in elsewhere or a share is mounted anew, and a
+    photo collection may move to a new disk; another folder of the same disk has the same numbers.
+    """
+    there = {
+        ref.source
+        for ref in refs
+        if ref.source in by_source and _is_as_it_was(ref, by_source[ref.source])
+    }
+    return there | {item.row for item in known}
+
+
+def _bare(refs: Iterable[PhotoRef], gone: Iterable[str]) -> tuple[str, ...]:
+    """The topmost folders that photos are gone from and that hold no file of the user's now."""
+    full = {folder for ref in refs if not is_junk(ref.source) for folder in _folders(ref.source)}
+    bare = (next((f for f in _folders(source) if f not in full), None) for source in gone)
+    return tuple(sorted({folder for folder in bare if folder is not None}))
+
+
+def _folders(source: str) -> list[str]:
+    """The folders that a file lies in, the topmost first."""
+    parts = source.split("/")[:-1]
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
 def _differs(row: Row, stamp: RunStamp) -> str | None:

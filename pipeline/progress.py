@@ -1,33 +1,13 @@
 """Progress from workers to the command line, through a file both can reach.
 
 Beam reports metrics when a pipeline has ended; a person wants to see faces being done. Workers,
-in whatever process, append one short line an event; appends that short are atomic.
+in whatever process, append one short line an event (`meters.tick`); appends that short are atomic.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import Counter
 from pathlib import Path
-from typing import TypeVar
-
-from apache_beam.metrics import Metrics
-
-T = TypeVar("T")
-
-
-def tick(element: T, event: str, file: str | None, count: int = 1) -> T:
-    """Pass `element` on and count an event, as a Beam metric and, given a file, for the screen."""
-    Metrics.counter("photoveil", event).inc(count)
-    if file is not None:
-        with contextlib.suppress(FileNotFoundError):  # a worker on another machine
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(handle, f"{event} {count}\n".encode())
-            finally:
-                os.close(handle)
-    return element
 
 
 class ProgressReader:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
+from pipeline.forecast import Forecast
 from pipeline.library import Library
+from pipeline.outcome import Outcome, Scan
 from pipeline.plan import Plan
+from pipeline.pruning import MUCH
 from pipeline.screen import duration
-
-if TYPE_CHECKING:  # it loads TensorFlow
-    from pipeline.forecast import Forecast
-    from pipeline.waves import Outcome, Scan
 
 _MOST_LISTED = 20
 _LEAST_SHARE = 0.01  # of the workers' time that is worth a word
@@ -24,13 +22,22 @@ _CAVEAT = (
 )
 
 
-def plan_summary(plan: Plan, forecast: Forecast, free: int | None) -> str:
+def plan_summary(plan: Plan, forecast: Forecast, free: int | None, source: str) -> str:
     """Several lines without a final newline.
 
     Args:
-        free: bytes on the output's disk, where that is known.
+        free: bytes on the output's disk, where that is known. source: the archive.
     """
-    lines = ["Plan:" if plan.refs else "Nothing new."]
+    lines = []
+    if plan.is_away:
+        lines += [
+            f"WARNING: none of the {number(plan.photos, 'photo')} of this library is in {source} "
+            "with the bytes that it had.",
+            "Is the disk there, and is it the right folder? Nothing is marked as gone, and "
+            "--prune is refused.",
+            "",
+        ]
+    lines += ["Plan:" if plan.refs else "Nothing new."]
     lines += [f"  {count:>6,}  to do: {why}" for why, count in plan.why.most_common()]
     restored = sum(item.how == "restored" for item in plan.known)
     lines += counted(
@@ -43,14 +50,18 @@ def plan_summary(plan: Plan, forecast: Forecast, free: int | None) -> str:
         (restored, "with a new date or a lost output: put right without cloaking"),
         (plan.unchanged, "done by an earlier run"),
         (plan.left_out, "left out by an earlier run, unchanged"),
-        (plan.failed, "failed in an earlier run, unchanged: tried again when they change"),
+        (plan.failed, "failed in an earlier run, unchanged: still fail (--retry tries them again)"),
         (plan.older, "older: left for another run (--since)"),
-        (len(plan.gone), "no longer there: cloaked photos kept (--prune deletes them)"),
+        (
+            len(plan.gone),
+            f"no longer there: cloaked files kept (--prune deletes them{_share(plan)})",
+        ),
     )
     lines += [
         f"  {count:>6,}  done with {differs}: left so (--recloak does them anew)"
         for differs, count in plan.stale.most_common()
     ]
+    lines += listed("No longer there:", plan.gone)
     if plan.todo:
         basis = "by the pace of earlier runs" if forecast.measured else "a guess before a first run"
         lines += _faces(forecast)
@@ -61,6 +72,13 @@ def plan_summary(plan: Plan, forecast: Forecast, free: int | None) -> str:
     if free is not None and plan.room > free:
         lines.append(f"Only {size(free)} are free there: the run will stop when they are used.")
     return "\n".join(lines)
+
+
+def _share(plan: Plan) -> str:
+    if plan.gone_photos <= MUCH * plan.photos:
+        return ""
+    share = f"{plan.gone_photos / plan.photos:.0%}".replace("%", " %")
+    return f"; {share} of the photos, so it asks"
 
 
 def _faces(forecast: Forecast) -> list[str]:
@@ -129,11 +147,19 @@ def summary(outcome: Outcome, library: Library) -> str:
             f"  {count:>6,}  {reason}"
             for reason, count in outcome.left_out.most_common(_MOST_LISTED)
         ]
-    if outcome.failed:
-        lines += ["", "Failed:"]
-        lines += [f"  {source}: {why}" for source, why in sorted(outcome.failed)[:_MOST_LISTED]]
-        if len(outcome.failed) > _MOST_LISTED:
-            lines.append(f"  … and {len(outcome.failed) - _MOST_LISTED:,} more, see the manifest")
+    lines += [*failures("Failed:", outcome.failed)]
+    if outcome.still_failed:
+        lines += failures(
+            f"Failed in an earlier run, and not tried again ({len(outcome.still_failed):,}):",
+            outcome.still_failed,
+        )
+        lines.append("They are tried when the files or the settings change, or with --retry.")
+    if outcome.pruned and outcome.trash is not None:
+        lines += [
+            "",
+            f"The pruned files are kept until the next prune, in {outcome.trash}.",
+            f"`{shlex.join(['photoveil', 'restore', library.root])}` puts them back.",
+        ]
     people = outcome.people
     if people.merged or people.split:
         merged, split = number(len(people.merged), "person"), len(people.split)
@@ -144,6 +170,20 @@ def summary(outcome: Outcome, library: Library) -> str:
     lines += _time(outcome)
     lines += ["", f"Photos:   {library.root}", f"Manifest: {library.manifest}", "", _CAVEAT]
     return "\n".join(lines)
+
+
+def failures(title: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """The photos that failed, with their reasons, below a title; no line where there is none."""
+    return listed(title, [f"{source}: {why}" for source, why in sorted(pairs)])
+
+
+def listed(title: str, names: Sequence[str]) -> list[str]:
+    """The first of some names below a title; no line where there is none."""
+    if not names:
+        return []
+    more = len(names) - _MOST_LISTED
+    rest = [f"  … and {more:,} more, see the manifest"] if more > 0 else []
+    return ["", title, *(f"  {name}" for name in names[:_MOST_LISTED]), *rest]
 
 
 def counted(*pairs: tuple[int, str]) -> Iterable[str]:

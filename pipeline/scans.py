@@ -5,57 +5,26 @@ They hold pictures of faces, so they lie in the private state and are deleted wi
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from pipeline import private
+from pipeline.ahead import LOST, Ahead
+from pipeline.scan_table import SCHEMA, ref_from_row, ref_to_row
 from transforms import tables
-from transforms.discover import PhotoRef
+from transforms.duplicates import ContentGroup
 from transforms.faces.align import CROP_SIZE
 from transforms.faces.detect import Face
 from transforms.scan import ScannedPhoto
-
-_FLOATS = pa.list_(pa.float64())
-_REF = pa.struct(
-    [
-        ("root", pa.string()),
-        ("relative", pa.binary()),  # file names may be no UTF-8
-        ("size", pa.int64()),
-        ("mtime", pa.float64()),
-        ("problem", pa.string()),
-    ]
-)
-SCHEMA = pa.schema(
-    [
-        ("ref", _REF),
-        ("sha256", pa.string()),
-        ("format", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("boxes", pa.list_(_FLOATS)),
-        ("landmarks", pa.list_(_FLOATS)),
-        ("scores", _FLOATS),
-        ("crops", pa.binary()),
-        ("tiny_faces", pa.int32()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("retry", pa.bool_()),
-        ("copies", pa.list_(_REF)),
-        ("pdq", pa.binary()),
-        ("embeddings", pa.binary()),
-        ("taken", pa.timestamp("ms")),
-    ]
-)
 
 
 def to_row(photo: ScannedPhoto) -> dict[str, Any]:
     """The row of one scanned photo, as a dict that fits `SCHEMA`."""
     return {
-        "ref": _ref_to_row(photo.ref),
+        "ref": ref_to_row(photo.ref),
         "sha256": photo.sha256,
         "format": photo.format,
         "width": photo.width,
@@ -68,7 +37,7 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
         "status": photo.status,
         "reason": photo.reason,
         "retry": photo.retry,
-        "copies": [_ref_to_row(ref) for ref in photo.copies],
+        "copies": [ref_to_row(ref) for ref in photo.copies],
         "pdq": photo.pdq,
         "embeddings": photo.embeddings.tobytes(),
         "taken": photo.taken,
@@ -79,6 +48,26 @@ def read_scans(folder: str) -> Iterator[ScannedPhoto]:
     """The scanned photos of one wave, in the order of their names."""
     rows = tables.gathered(folder, SCHEMA).to_pylist()
     return (from_row(row) for row in sorted(rows, key=lambda row: row["ref"]["relative"]))
+
+
+def scanned_ahead(
+    ahead: Ahead, groups: Iterable[ContentGroup]
+) -> tuple[list[ScannedPhoto], list[ContentGroup]]:
+    """The scans of these photos that were made ahead, and the photos that have to be scanned.
+
+    Raises:
+        OSError: a scan cannot be read, or is damaged.
+    """
+    wanted = {group.ref: group for group in groups}
+    parts = {found.part for found in map(ahead.find, wanted) if found is not None}
+    ready = [
+        replace(photo, copies=wanted[photo.ref].copies)
+        for part in sorted(parts)
+        for photo in map(from_row, private.read(part, SCHEMA, LOST).to_pylist())
+        if photo.ref in wanted
+    ]
+    there = {photo.ref for photo in ready}
+    return ready, [group for ref, group in wanted.items() if ref not in there]
 
 
 def from_row(row: dict[str, Any]) -> ScannedPhoto:
@@ -109,12 +98,3 @@ def from_row(row: dict[str, Any]) -> ScannedPhoto:
 
 def _embeddings(data: bytes, count: int) -> np.ndarray:
     return np.frombuffer(data, np.float32).reshape(count, -1 if count else 0)
-
-
-def _ref_to_row(ref: PhotoRef) -> dict[str, Any]:
-    return {**asdict(ref), "relative": os.fsencode(ref.relative)}
-
-
-def ref_from_row(row: dict[str, Any]) -> PhotoRef:
-    """The reference in a row of `SCHEMA`."""
-    return PhotoRef(**{**row, "relative": os.fsdecode(row["relative"])})

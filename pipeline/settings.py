@@ -13,11 +13,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from transforms.apart import ReadLimits
 from transforms.cloak.parameters import CloakParameters
 from transforms.duplicates import Placing
-from transforms.faces.identity import PeopleParameters
-from transforms.faces.parameters import DetectorParameters
+from transforms.faces.parameters import DetectorParameters, PeopleParameters
+from transforms.limits import ReadLimits
 from transforms.metadata import MetadataParameters
 from transforms.near_duplicates import NearDuplicateParameters
 

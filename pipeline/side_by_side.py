@@ -16,7 +16,7 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline.work import spent
+from pipeline.meters import spent
 
 
 class SideBySide(beam.DoFn):

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import ahead, history, manifest
+from pipeline import ahead, history, manifest, trash
+from pipeline.known_people import known
 from pipeline.library import Library, default_state, find_library, is_locked
-from pipeline.people import People
 from pipeline.progress import ProgressReader
-from pipeline.report import counted, number, size
+from pipeline.report import counted, failures, number, size
 from pipeline.screen import duration
+from pipeline.trash import Kept
 from transforms import storage
 
-_COLUMNS = ("status", "retry", "faces", "gone")
+_COLUMNS = ("source", "status", "reason", "retry", "faces", "gone")
 
 _STATUSES = {
     "cloaked": "cloaked",
@@ -38,18 +39,20 @@ _GO_ON = "The same command goes on from there."
 class Status:
     """What is known of a library.
 
-    statuses: files by manifest status. to_retry: those that may fare better in another run.
+    statuses: files by manifest status. failed: (source, reason) of those that failed when they were
+        last tried. to_retry: how many of these the next run tries again.
     faces: that were cloaked. gone: cloaked files whose originals are no longer there.
     last: record of the last run, see `pipeline.history`; None before any.
     running: a run is writing now. published: files that it has done, if that is known.
     unfinished: files that an interrupted run left half-written. in_hand: it kept scans and cloaks
         to go on with.
     scanned: photos looked at ahead of a run. people: who are known.
-    room: bytes of the library. state_room: of the private state.
+    room: bytes of the library. state_room: of the private state. pruned: what lies in its trash.
     """
 
     library: Library
     statuses: Counter[str]
+    failed: tuple[tuple[str, str], ...]
     to_retry: int
     faces: int
     gone: int
@@ -62,6 +65,7 @@ class Status:
     people: int
     room: int
     state_room: int
+    pruned: tuple[Kept, ...]
 
     @property
     def was_interrupted(self) -> bool:
@@ -70,11 +74,11 @@ class Status:
 
     @property
     def is_well(self) -> bool:
-        """True when another run of the same command would find nothing left undone, or is at it."""
+        """True when the last run did all that it was to do and no photo fails, or a run goes on."""
         if self.running:
             return True
         cut = self.was_interrupted or (self.last is not None and self.last["stopped"] is not None)
-        return not cut and not self.to_retry
+        return not cut and not self.failed
 
 
 def read_status(root: str, state: str | None = None) -> Status:
@@ -93,7 +97,8 @@ def read_status(root: str, state: str | None = None) -> Status:
     return Status(
         library,
         Counter(row["status"] for row in rows),
-        sum(row["retry"] for row in rows),
+        tuple((row["source"], row["reason"]) for row in rows if row["status"] == "failed"),
+        sum(row["retry"] and row["status"] == "failed" for row in rows),
         sum(len(row["faces"]) for row in rows if row["status"] == "cloaked"),
         sum(row["gone"] is not None for row in rows),
         records[-1] if records else None,
@@ -102,9 +107,10 @@ def read_status(root: str, state: str | None = None) -> Status:
         sum(1 for _ in _files(library.scratch)),
         any(entry.relative.startswith("waves/") for entry in private),
         len(ahead.sources(library.state)),
-        len(set(People(library.state).known().values())),
+        len(set(known(library.state).values())),
         sum(entry.size for entry in storage.walk(library.root)),
         sum(entry.size for entry in private),
+        tuple(trash.listing(library)),
     )
 
 
@@ -130,6 +136,11 @@ def words(status: Status) -> str:
         lines.append(
             f"The originals of {status.gone:,} are gone; `photoveil run --prune` deletes these."
         )
+    lines += [
+        f"{number(kept.files, 'deleted file')} kept in {kept.folder}; `photoveil restore` puts "
+        "back what was pruned."
+        for kept in status.pruned
+    ]
     if status.scanned:
         lines.append(f"{number(status.scanned, 'photo')} scanned ahead, for a run to cloak.")
     return "\n".join([*lines, "", *_runs(status)])
@@ -154,13 +165,18 @@ def _runs(status: Status) -> list[str]:
             *([f"It left {rest}, which the next run takes up or clears away."] if rest else []),
             f"What it had done is kept. {_GO_ON}",
         ]
-    took = duration(last["ended"] - last["started"])
+    # The clock may have been set meanwhile; records of version 0.1.0 have no other measure of a
+    # run that was stopped.
+    took = duration(last["seconds"] or max(0.0, last["ended"] - last["started"]))
     files = number(sum(last["statuses"].values()), "file")
     lines = [f"Last run: {when}, mode {last['mode']}: {files} in {took}."]
     if last["stopped"] is not None:
         lines += [f"It was stopped by {last['stopped']}. {_GO_ON}"]
+    lines += failures("Failed when they were last tried:", status.failed)
     if status.to_retry:
-        lines += [f"The next run tries {number(status.to_retry, 'file')} again that failed."]
+        lines += [f"The next run tries {number(status.to_retry, 'file')} of these again."]
+    if len(status.failed) > status.to_retry:
+        lines += ["Others are tried when the files or the settings change, or with --retry."]
     return lines
 
 

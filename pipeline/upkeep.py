@@ -1,7 +1,8 @@
 """What a run does without cloaking: outputs that move, known bytes, sources that went away.
 
 Every step is safe against a crash: a new place is filled first, then the manifest says so in one
-part, then the old place is emptied, which the next run makes up for (`sweep`).
+part, then the old place is emptied, which the next run makes up for (`sweep`). What the library
+holds the only copy of goes to the trash of the private state before it is deleted.
 """
 
 from __future__ import annotations
@@ -10,33 +11,47 @@ import datetime as dt
 import errno
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import manifest
-from pipeline.library import MOVING, Library, LibraryError
+from pipeline import manifest, pruning, trash
+from pipeline.library import MOVING, Library
 from pipeline.plan import Known, Plan
 from transforms import storage
 from transforms.discover import printable
-from transforms.duplicates import Placing, place_copy
-from transforms.publish import Copied
+from transforms.duplicates import Copied, Placing, place_copy
 
 _PART = 500  # files placed between two commits
 
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Names:
+    """How a run names what it writes. run: itself. parts: of the manifest, each later than the
+    one before."""
+
+    run: str
+    parts: Iterator[str]
+
+
+def is_idle(library: Library, plan: Plan, prune: bool) -> bool:
+    """True when there is nothing to do at all."""
+    return manifest.is_compact(library.manifest) and not (  # else a run was killed at its end
+        plan.refs or plan.newly_gone or plan.back or plan.dropped or (prune and plan.gone)
+    )
+
+
 def settle(
-    library: Library, plan: Plan, how: Placing, prune: bool, names: Iterator[str]
+    library: Library, plan: Plan, how: Placing, prune: bool, names: Names
 ) -> Iterator[list[Row]]:
     """Carry out all of a plan but its photos to cloak.
 
     Args:
         how: duplicates get their files. prune: delete the outputs of sources that are gone.
-        names: of the manifest parts to write.
 
     Yields:
         The rows of each part, once they are committed.
@@ -45,31 +60,46 @@ def settle(
         LibraryError: nothing of the archive is there any more and `prune` would empty the library.
         OSError: the disk is full, or the manifest cannot be written.
     """
-    if prune and plan.gone and not (plan.unchanged or plan.stale or plan.refs):
-        raise LibraryError(
-            f"none of the photos that were cloaked are in {library.source} any more; is the disk "
-            "there? Nothing was pruned"
-        )
     rows = _Rows(library, plan, prune)
+    if prune and plan.gone:
+        pruning.check_archive(library, plan)
+        trash.check_room(library, rows.pruned_bytes)
     known = list(_staged(library, plan))
     for start in range(0, len(known), _PART):
         placed = [row for item in known[start : start + _PART] for row in rows.place(item, how)]
-        manifest.write_part(placed, library.manifest, library.scratch, next(names))
+        manifest.write_part(placed, library.manifest, library.scratch, next(names.parts))
         yield placed
     marks = rows.marks()
     if marks:
-        manifest.write_part(marks, library.manifest, library.scratch, next(names))
-    sweep(library)
+        manifest.write_part(marks, library.manifest, library.scratch, next(names.parts))
+    sweep(library, names)
+    if prune and plan.gone:
+        trash.empty_earlier(library, names.run)
 
 
-def sweep(library: Library) -> None:
-    """Delete the outputs that no row names any more."""
-    lost = [
-        n for n in _relative(library, manifest.abandoned(library.manifest)) if _is_in(library, n)
-    ]
+def sweep(library: Library, names: Names) -> None:
+    """Delete the outputs that no row names any more; those that moved are elsewhere by now, the
+    others are kept in the trash."""
+    rows = {row["output"]: row for row in manifest.abandoned(library.manifest)}
+    lost = {
+        name: rows[printable(name)]
+        for name in _relative(library, list(rows))
+        if _is_in(library, name)
+    }
+    if lost:
+        held = set(manifest.read(library.manifest, ["output_sha256"])["output_sha256"].to_pylist())
+        last = {name: row for name, row in lost.items() if row["output_sha256"] not in held}
+        trash.put(library, last, names.run, next(names.parts))
     storage.remove([storage.join(library.root, name) for name in lost])
     storage.remove_empty_folders(library.root, lost)
     storage.remove_folder(storage.join(library.root, MOVING))
+
+
+def sweep_unfinished(library: Library) -> None:
+    """Delete the unfinished files that an interrupted run left behind."""
+    if storage.exists(library.scratch):
+        leftovers = [entry.relative for entry in storage.walk(library.scratch)]
+        storage.remove([storage.join(library.scratch, name) for name in leftovers])
 
 
 def _is_in(library: Library, name: str) -> bool:
@@ -93,6 +123,11 @@ class _Rows:
         # The bytes of these are no longer what the rows of their duplicates say.
         self._lost = (self._worked_on - restored | self._pruned) - self._moved.keys()
         self._rows = self._wanted()
+
+    @property
+    def pruned_bytes(self) -> int:
+        """The size of all outputs that are pruned."""
+        return sum(self._rows[source]["output_size"] for source in self._pruned)
 
     def _wanted(self) -> dict[str, Row]:
         """The rows that change or are copied, by source."""

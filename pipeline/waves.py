@@ -3,159 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import errno
 import hashlib
-import itertools
 import os
-import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from apache_beam.runners.runner import PipelineResult
 
-from pipeline import graph, history, manifest, scans, upkeep
+from pipeline import graph, history, manifest, sequence, trash, upkeep
 from pipeline.ahead import Ahead
 from pipeline.ahead import sources as scanned_sources
 from pipeline.cloak_memory import CHANGES
+from pipeline.history import Record
 from pipeline.library import Library
 from pipeline.likes import Likes
 from pipeline.manifest import RunStamp
+from pipeline.meters import tick
+from pipeline.outcome import Outcome, Scan
 from pipeline.people import People
-from pipeline.plan import COLUMNS, Plan, make_plan
-from pipeline.progress import tick
+from pipeline.plan import Plan
 from pipeline.runners import run_pipeline
-from pipeline.scans import read_scans
+from pipeline.scan_table import SCHEMA as SCANS
+from pipeline.scans import read_scans, scanned_ahead
 from pipeline.settings import RunSettings, Settings
+from pipeline.upkeep import Names
 from pipeline.work import Work
-from transforms import assets, storage, tables
-from transforms.apart import ReadLimits
-from transforms.cloak.surrogates import SURROGATES, WHO
-from transforms.discover import PhotoRef, discover
+from transforms import storage, tables
 from transforms.duplicates import ContentGroup
 from transforms.faces.identity import Change
-from transforms.fingerprint import fingerprint
 from transforms.near_duplicates import Hashed
 from transforms.publish import NO_SPACE
-
-_READERS = 8  # files hashed at once while planning: disks and networks like a queue
-
-
-@dataclass
-class Outcome:
-    """What a run did.
-
-    statuses: files by manifest status. moved: files that have a new name, their output with them.
-    pruned: files whose outputs were deleted.
-    failed: (source, reason). left_out: reasons and how often. faces: cloaked faces. flips: mean
-    FLIP of each. near: near duplicates among them. people: who merged or split, of those known
-    before. seconds: wall-clock time. stopped: why before all was done, if so. work: of the workers.
-    """
-
-    plan: Plan
-    statuses: Counter[str] = field(default_factory=Counter)
-    moved: int = 0
-    pruned: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-    faces: int = 0
-    flips: list[float] = field(default_factory=list)
-    near: int = 0
-    people: Change = field(default_factory=Change)
-    seconds: float = 0.0
-    stopped: str | None = None
-    work: Work = field(default_factory=Work)
-
-    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Count the manifest rows of one wave."""
-        for row in rows:
-            self.statuses[row["status"]] += 1
-            if row["status"] == "cloaked":
-                self.faces += len(row["faces"])
-                self.near += row["distance"] is not None
-                self.flips += [face["flip"] for face in row["faces"]]
-            elif row["status"] == "failed":
-                self.failed.append((row["source"], row["reason"]))
-            elif row["status"] == "unsupported":
-                self.left_out[row["reason"]] += 1
-
-
-@dataclass
-class Scan:
-    """What a scan ahead of a run did.
-
-    files: exact duplicates included. faces: that were found. people: who merged or split.
-    seconds: wall-clock time. stopped: why before all was done, if so.
-    """
-
-    files: int = 0
-    faces: int = 0
-    people: Change = field(default_factory=Change)
-    seconds: float = 0.0
-    stopped: str | None = None
-
-
-def models(settings: Settings) -> tuple[str, ...]:
-    """Names of the assets that a run needs."""
-    detector = ["retinaface.pb"] if settings.detector.model == "retinaface" else []
-    surrogates = dict.fromkeys((*settings.cloak.recognisers, WHO))
-    return tuple(detector + [asset for name in surrogates for asset in SURROGATES[name][0]])
-
-
-def new_stamp(settings: Settings) -> RunStamp:
-    """The identity of a run that starts now."""
-    now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    return RunStamp(
-        f"{now}-{secrets.token_hex(3)}",
-        settings.mode,
-        settings.hash,
-        settings.tries_hash,
-        assets.assets_hash(models(settings)),
-        version("photoveil"),
-    )
-
-
-def plan_run(
-    library: Library,
-    settings: Settings,
-    stamp: RunStamp,
-    recloak: bool = False,
-    since: float | None = None,
-) -> Plan:
-    """What `run` would do; the arguments are those of `make_plan`.
-
-    Raises:
-        OSError: the archive or the library cannot be listed.
-    """
-    return make_plan(
-        discover(library.source),
-        manifest.read(library.manifest, COLUMNS).to_pylist(),
-        storage.walk(library.root) if storage.exists(library.root) else (),
-        stamp,
-        recloak,
-        partial(_hash_files, limits=settings.limits),
-        since,
-    )
-
-
-def plan_scan(
-    library: Library, settings: Settings, stamp: RunStamp, since: float | None = None
-) -> list[ContentGroup]:
-    """The photos that a run would cloak and whose faces are not known yet.
-
-    Raises:
-        OSError: the archive or the library cannot be listed.
-    """
-    ahead = Ahead(library.state, settings, stamp)
-    todo = plan_run(library, settings, stamp, since=since).todo
-    return [group for group in todo if ahead.find(group.ref) is None]
 
 
 def scan(
@@ -172,19 +54,20 @@ def scan(
     """
     started = time.monotonic()
     ahead, people, outcome = Ahead(library.state, settings, stamp), People(library.state), Scan()
+    names = sequence.names(library, stamp.run_id)
     if not tables.parts(library.manifest):  # the library is there, and holds nothing
-        manifest.write_part([], library.manifest, library.scratch, stamp.run_id)
-    for number, some in enumerate(_in_waves(groups, settings.run.wave_photos)):
+        manifest.write_part([], library.manifest, library.scratch, next(names))
+    for some in _in_waves(groups, settings.run.wave_photos):
         outcome.stopped = stop()
         if outcome.stopped:
             break
-        name = f"{stamp.run_id}-{number:06d}"
+        name = next(names)
         folder = storage.join(library.state, f"waves/{name}")
         wave = _wave(library, folder, name, stamp, progress)
         _run(partial(graph.scan, groups=some), settings, wave, library)
         found = list(read_scans(wave.scans))
         people.add(found, name)
-        ahead.add(tables.gathered(wave.scans, scans.SCHEMA), name)
+        ahead.add(tables.gathered(wave.scans, SCANS), name)
         storage.remove_folder(folder)
         outcome.files += sum(1 + len(photo.copies) for photo in found)
         outcome.faces += sum(len(photo.faces) for photo in found)
@@ -215,40 +98,42 @@ def run(
             before is safe.
     """
     started = time.monotonic()
-    begun = time.time()
+    upkeep.sweep_unfinished(library)
     outcome = Outcome(plan)
-    changes = bool(
-        (plan.refs or plan.newly_gone or plan.back or plan.dropped or (prune and plan.gone))
-        or not manifest.is_compact(library.manifest)  # a run was killed at its end
-    )
+    if upkeep.is_idle(library, plan, prune):
+        return outcome
+    record = Record(stamp, started=time.time())
+    numbered = sequence.names(library, stamp.run_id)
+    names = Names(next(numbered), numbered)
     people = People(library.state)
     named = set(people.known().values())  # whom the user may have met in `photoveil people`
-    _sweep(library)
-    if changes:
-        history.record(library, stamp, begun)
-    try:
-        _carry_out_plan(library, people, named, outcome, settings, stamp, progress, prune, stop)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            why = str(error) or type(error).__name__
-            work = outcome.work.record(settings.cloak.batch_size)
-            history.record(
-                *(library, stamp, begun, time.time(), outcome.statuses), stopped=why, work=work
-            )
-        raise
-    if changes:
-        ahead = Ahead(library.state, settings, stamp)
-        ahead.drop(set(manifest.read(library.manifest, ["source"])["source"].to_pylist()))
-        outcome.people = outcome.people.then(_settle(people, library), named)
-    outcome.seconds = time.monotonic() - started
-    if changes:
-        upkeep.sweep(library)
-        manifest.compact(library.manifest, library.scratch, stamp.run_id)
-        history.record(
-            *(library, stamp, begun, time.time(), outcome.statuses, outcome.seconds),
-            stopped=outcome.stopped,
+    history.write(library, names.run, record)
+
+    def ended(stopped: str | None) -> Record:
+        return replace(
+            record,
+            ended=time.time(),
+            statuses=outcome.statuses,
+            seconds=time.monotonic() - started,
+            stopped=stopped,
             work=outcome.work.record(settings.cloak.batch_size),
         )
+
+    try:
+        _carry_out_plan(
+            library, people, named, outcome, settings, stamp, names, progress, prune, stop
+        )
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            history.write(library, names.run, ended(str(error) or type(error).__name__))
+        raise
+    ahead = Ahead(library.state, settings, stamp)
+    ahead.drop(set(manifest.read(library.manifest, ["source"])["source"].to_pylist()))
+    outcome.people = outcome.people.then(_settle(people, library), named)
+    outcome.seconds = time.monotonic() - started
+    upkeep.sweep(library, names)
+    manifest.compact(library.manifest, library.scratch, next(names.parts))
+    history.write(library, names.run, ended(outcome.stopped))
     return outcome
 
 
@@ -259,16 +144,17 @@ def _carry_out_plan(
     outcome: Outcome,
     settings: Settings,
     stamp: RunStamp,
+    names: Names,
     progress: Path | None,
     prune: bool,
     stop: Callable[[], str | None],
 ) -> None:
     plan = outcome.plan
-    names = (f"{stamp.run_id}-{number:06d}" for number in itertools.count())
     for placed in upkeep.settle(library, plan, settings.run.duplicates, prune, names):
         outcome.add(row for row in placed if row["status"] in ("duplicate", "failed"))
     outcome.moved = plan.moved
     outcome.pruned = len(plan.gone) if prune else 0
+    outcome.trash = trash.folder(library, names.run) if outcome.pruned else None
     likes = Likes(library, settings)
     ahead = Ahead(library.state, settings, stamp)
     done = set(manifest.read(library.manifest, ["source"])["source"].to_pylist())
@@ -286,7 +172,7 @@ def _carry_out_plan(
             people,
             settings,
             stamp,
-            next(names),
+            next(names.parts),
             progress,
             outcome.work,
         )
@@ -311,7 +197,7 @@ def _run_wave(
     waves = storage.join(library.state, "waves")
     folder = storage.join(waves, _wave_name(groups, stamp))
     wave = _wave(library, folder, name, stamp, progress)
-    found, rest = ahead.take(groups)
+    found, rest = scanned_ahead(ahead, groups)
     if rest and tables.is_whole(wave.scans):  # from a run that was killed
         with contextlib.suppress(tables.DamagedTable):
             found += read_scans(wave.scans)
@@ -415,16 +301,3 @@ def _waves(
 def _in_waves(groups: Sequence[ContentGroup], most: int) -> Iterator[list[ContentGroup]]:
     for start in range(0, len(groups), most):
         yield list(groups[start : start + most])
-
-
-def _hash_files(refs: Sequence[PhotoRef], limits: ReadLimits) -> dict[PhotoRef, str]:
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = pool.map(partial(fingerprint, limits=limits), refs)
-        return {photo.ref: photo.sha256 for photo in found if photo.sha256 is not None}
-
-
-def _sweep(library: Library) -> None:
-    """Delete the unfinished files that an interrupted run left behind."""
-    if storage.exists(library.scratch):
-        leftovers = [entry.relative for entry in storage.walk(library.scratch)]
-        storage.remove([storage.join(library.scratch, name) for name in leftovers])

@@ -1,20 +1,17 @@
 """What workers did and how long each stage took them, told by Beam's metrics on any runner.
 
 A stage is a namespace, `photoveil.STAGE`. Beam's RunInference reports its batches there; stages
-without a model are measured by `timed` and `spent`.
+without a model are measured by `pipeline.meters`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from apache_beam.metrics import Metrics
-from apache_beam.runners.runner import PipelineResult
+if TYPE_CHECKING:  # a run with nothing to do loads no Beam
+    from apache_beam.runners.runner import PipelineResult
 
 NAMESPACE = "photoveil"
 STAGES = {
@@ -28,29 +25,9 @@ STAGES = {
     "measure": "measuring",
 }
 """In the order of a photo's way, with what each is called in a summary."""
-_SPANS = ("micro_secs", "inference_batch_latency_micro_secs")
+SPANS = ("micro_secs", "inference_batch_latency_micro_secs")
 _BATCH = "inference_request_batch_size"
-_BUCKET = "bucket_photos"
-
-
-@contextlib.contextmanager
-def timed(stage: str) -> Iterator[None]:
-    """Count the time that the block takes as that of a stage; within a worker."""
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        spent(stage, time.perf_counter() - started)
-
-
-def spent(stage: str, seconds: float) -> None:
-    """Count time as that of a stage."""
-    Metrics.distribution(f"{NAMESPACE}.{stage}", _SPANS[0]).update(int(seconds * 1e6))
-
-
-def bucket(photos: int) -> None:
-    """Report the size of a bucket of photos that are compared with each other."""
-    Metrics.distribution(f"{NAMESPACE}.compare", _BUCKET).update(photos)
+BUCKET = "bucket_photos"
 
 
 @dataclass
@@ -82,9 +59,9 @@ class Work:
             if space != NAMESPACE or stage not in STAGES:
                 continue
             name, figures = metric.key.metric.name, metric.result
-            if name in _SPANS:
+            if name in SPANS:
                 self.seconds[stage] += figures.sum / 1e6
-            elif name == _BUCKET:
+            elif name == BUCKET:
                 self.widest_bucket = max(self.widest_bucket, figures.max)
             elif name == _BATCH and stage == "cloak":
                 self.batches += figures.count

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.make_archive import make_archive
-from pipeline import manifest, waves
+from pipeline import manifest, planning, sequence, waves
 from pipeline.library import Library, open_library
-from pipeline.plan import Plan
+from pipeline.outcome import Outcome
+from pipeline.plan import Plan, Selection
 from pipeline.settings import RunSettings, Settings
-from pipeline.waves import Outcome
 from tests.commands import hashes
 from transforms.cloak.parameters import CloakParameters
 from transforms.faces.parameters import DetectorParameters
@@ -40,14 +40,22 @@ class Archive:
 
     def plan(self, settings: Settings | None = None, recloak: bool = False) -> Plan:
         settings = settings or self.settings
-        return waves.plan_run(self.library, settings, waves.new_stamp(settings), recloak)
+        stamp = planning.new_stamp(settings)
+        return planning.plan_run(self.library, settings, stamp, Selection(recloak))
 
     def run(
         self, prune: bool = False, recloak: bool = False, since: float | None = None
     ) -> Outcome:
-        stamp = waves.new_stamp(self.settings)
-        plan = waves.plan_run(self.library, self.settings, stamp, recloak, since)
+        stamp = planning.new_stamp(self.settings)
+        selection = Selection(recloak, since=since)
+        plan = planning.plan_run(self.library, self.settings, stamp, selection)
         return waves.run(self.library, plan, self.settings, stamp, prune=prune)
+
+    def add_rows(self, *rows: dict[str, Any]) -> None:
+        """Add a part to the manifest, as the latest."""
+        library = self.library
+        name = next(sequence.names(library, "by-hand"))
+        manifest.write_part(rows, library.manifest, library.scratch, name)
 
     def rows(self) -> dict[str, dict[str, Any]]:
         rows = manifest.read(self.library.manifest).to_pylist()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import leak_job, manifest, verify
+from pipeline import leak_job, verify
 from tests.archives import Archive, photos_of
 from tests.commands import invoked
 from transforms import apart, assets, codecs
@@ -128,8 +128,7 @@ def hostile(killers: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> A
             "output_sha256": hashlib.sha256(data).hexdigest(),
             "output_size": len(data),
         }
-    library = archive.library
-    manifest.write_part(list(rows.values()), library.manifest, library.scratch, "9")
+    archive.add_rows(*rows.values())
     for module in (verify, leak_job):
         monkeypatch.setattr(module, "LIMITS", ReadLimits(max_seconds=1, max_memory_gigabytes=1))
     return archive

@@ -15,14 +15,14 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks.make_archive import make_archive
-from pipeline import graph, history, manifest, waves
+from pipeline import graph, history, manifest, planning
 from pipeline.ahead import Ahead
 from pipeline.forecast import forecast
 from pipeline.job import Ending, next_time, point_in_time, run_job
 from pipeline.library import LibraryError
+from pipeline.outcome import Outcome
 from pipeline.report import plan_summary, summary
 from pipeline.settings import RunSettings, SettingsError
-from pipeline.waves import Outcome
 from pipeline.work import STAGES
 from tests.archives import QUICK, Archive, Base, opened_files, photos_of
 from tests.commands import hashes
@@ -203,14 +203,14 @@ def test_the_plan_tells_what_is_known_of_faces_from_what_is_only_likely(archive:
     (archive.out / lost).unlink()
     with Image.open(archive.photos / like) as image:
         image.transpose(Image.Transpose.ROTATE_90).save(archive.photos / "new.jpg")
-    stamp = waves.new_stamp(archive.settings)
+    stamp = planning.new_stamp(archive.settings)
     plan, ahead = archive.plan(), Ahead(archive.library.state, archive.settings, stamp)
     coming = forecast(archive.library, plan, ahead, stamp)
     rows = [row for row in archive.rows().values() if row["status"] != "duplicate"]
     assert coming.rate == sum(len(row["faces"]) for row in rows) / len(rows)
     assert (coming.scanned, coming.faces, coming.people, coming.unseen) == (1, 1, 1, 1)
     assert coming.measured
-    said = plan_summary(plan, coming, None)
+    said = plan_summary(plan, coming, None, "in")
     assert "Faces: 1 face of 1 person in the 1 scanned before; about 1 in 1 new file" in said
     assert "(a forecast: 0.86 a file in this library so far); 3 people are known" in said
 
@@ -255,8 +255,7 @@ def test_a_crash_between_moving_and_cleaning_up_is_made_up_for(archive: Archive)
     before = photos_of(archive)
     # As if it had been killed before the old place was emptied.
     row = {**archive.rows()["moved.jpg"], "source": one, "output": one}
-    library = archive.library
-    manifest.write_part([manifest.removed_row(row)], library.manifest, library.scratch, "99")
+    archive.add_rows(manifest.removed_row(row))
     (archive.out / one).parent.mkdir(parents=True, exist_ok=True)
     (archive.out / one).write_bytes(left)
     assert archive.run().plan.refs == []
@@ -265,8 +264,7 @@ def test_a_crash_between_moving_and_cleaning_up_is_made_up_for(archive: Archive)
 
 def test_a_run_that_was_killed_at_its_very_end_is_tidied_up(archive: Archive) -> None:
     (one,) = cloaked(archive, 1)
-    library = archive.library
-    manifest.write_part([archive.rows()[one]], library.manifest, library.scratch, "9-000001")
+    archive.add_rows(archive.rows()[one])
     shutil.rmtree(archive.state / "people")
     shutil.rmtree(archive.out / "_photoveil/runs")
     archive.run()
@@ -279,11 +277,11 @@ def test_a_run_ends_at_its_limit_or_before_its_deadline(tmp_path: Path) -> None:
     made = make_archive(archive.photos, 12, seed=7, side=200)
     console = Console(quiet=True)
     past = Ending(deadline=time.time())
-    outcome = run_job(archive.library, archive.settings, False, console, ending=past)
+    outcome = run_job(archive.library, archive.settings, console, ending=past)
     assert (outcome.stopped, len(archive.rows())) == ("the deadline", 0)
-    outcome = run_job(archive.library, archive.settings, False, console, ending=Ending(limit=4))
+    outcome = run_job(archive.library, archive.settings, console, ending=Ending(limit=4))
     assert len(archive.rows()) == outcome.plan.files >= 4
-    run_job(archive.library, archive.settings, False, console)
+    run_job(archive.library, archive.settings, console)
     assert archive.rows().keys() == {item.file for item in made}
 
 

@@ -170,14 +170,26 @@ def test_a_second_run_does_only_what_is_new(run: Run) -> None:
     shutil.copyfile(run.photos / "2013/joe.jpg", run.photos / "2014/new.jpg")
     done = run.again()
     rows = manifest.read(str(run.out / "_photoveil/manifest")).to_pylist()
-    assert done.returncode == 0
+    assert done.returncode == 3  # the damaged one still fails
     assert "9  done by an earlier run" in done.stdout
     assert "1  failed in an earlier run, unchanged" in done.stdout
+    assert "Failed in an earlier run, and not tried again (1):\n  2013/damaged.jpg:" in done.stdout
     by_source = {row["source"]: row for row in rows}
     assert len(by_source) == len(rows) == 12
     assert by_source["2014/new.jpg"]["status"] == "duplicate"
     assert by_source["2013/joe.jpg"] == run.rows["2013/joe.jpg"]
     assert len(list((run.out / "_photoveil/manifest").iterdir())) == 1
+
+
+def test_what_failed_is_tried_again_when_told(run: Run) -> None:
+    done = run.again("--retry")
+    assert done.returncode == 3
+    assert "1  to do: failed before, tried again" in done.stdout
+    assert "Failed:\n  2013/damaged.jpg:" in done.stdout
+    assert "not tried again" not in done.stdout
+    done = photoveil("status", run.out, "--state", run.state)
+    assert done.returncode == 3
+    assert "Failed when they were last tried:\n  2013/damaged.jpg:" in done.stdout
 
 
 def test_other_settings_leave_what_is_done_unless_told(run: Run) -> None:
@@ -193,6 +205,56 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
     )
     heavy = {"tensorflow", "apache_beam", "numpy", "PIL", "pyarrow", "pydantic"}
     assert not heavy & set(done.stdout.split())
+
+
+HEAVY = {"tensorflow", "apache_beam", "scipy", "skimage", "sklearn", "flip_evaluator"}
+
+
+def python(script: str, *arguments: object) -> str:
+    """What a script prints, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "SHOWN " in done.stdout, done.stdout + done.stderr
+    return done.stdout.rpartition("SHOWN ")[2].strip()
+
+
+def test_what_finds_nothing_to_do_loads_none_of_the_heavy_libraries(run: Run) -> None:
+    run.again()  # whatever other tests have changed
+    script = """
+import sys
+from pipeline import cli
+try:
+    cli.app(sys.argv[1:])
+except SystemExit as ending:
+    print("SHOWN", ending.code, *{name.partition(".")[0] for name in sys.modules})
+"""
+    state = ("--state", run.state)
+    whole = (run.photos, run.out, *state, "--config", run.config)
+    for command, code in ((("status", run.out, *state), 3), (("plan", *whole), 0)):
+        found, *modules = python(script, *command).split()
+        assert (int(found), HEAVY & set(modules)) == (code, set())
+    found, *modules = python(script, "run", *whole).split()
+    assert (int(found), HEAVY & set(modules)) == (3, set())
+
+
+def test_tensorflow_is_loaded_once_the_plan_is_shown(run: Run, tmp_path: Path) -> None:
+    script = """
+import sys
+from pipeline import chatter, cli
+
+def load(console):
+    print("SHOWN", "tensorflow" in sys.modules)
+    raise OSError("that was enough")
+
+chatter.load_tensorflow = load
+cli.app(sys.argv[1:])
+"""
+    said = ("run", run.photos, tmp_path / "out", "--state", tmp_path / "state")
+    assert python(script, *said) == "False"
 
 
 def test_what_libraries_do_as_the_process_ends_is_not_its_exit_code() -> None:
@@ -245,6 +307,20 @@ def test_version() -> None:
         (("in", "out", "--config", "range.yaml"), "cloak.steps"),
         (("in", "out", "--mode", "best"), "best"),
         (("in", "out", "--workers", "0"), "run.workers"),
+        (("in", "out", "--since", "last week"), "last week is no date"),
+        (("in", "out", "--deadline", "6 am"), "6 am is no time of day"),
+        (("in", "out", "--deadline", "06:00+02:00"), "is no time of day"),
+        (("in", "out", "--limit", "0"), "--limit"),
+        (("in", "out", "--limit", "many"), "--limit"),
+        (("in", "out", "--max-delete", "3"), "add it"),
+        (("in", "out", "--yes"), "add it"),
+        (("in", "out", "--prune", "--yes", "--max-delete", "3"), "choose one"),
+        (("in", "out", "--only", "Berta"), "nobody is called Berta"),
+        (("in", "out", "--config", "options.yaml"), "Beam has no option"),
+        (("empty", "out"), "no photo was found in"),
+        (("junk", "out"), "no photo was found in"),
+        (("sidecars", "out"), "no photo was found in"),
+        (("notes", "out"), "no photo was found in"),
     ],
 )
 def test_bad_input_is_refused_with_exit_status_2(
@@ -256,7 +332,33 @@ def test_bad_input_is_refused_with_exit_status_2(
         Path(folder, "a.jpg").write_bytes(b"\xff\xd8")
     Path("bad.yaml").write_text("cloak: {dssim: 1}\n")
     Path("range.yaml").write_text("cloak: {steps: 0}\n")
-    done = photoveil("run", *arguments)
-    assert done.returncode == 2
+    Path("options.yaml").write_text("run: {options: {no_such_option: 1}}\n")
+    Path("empty/folders/only").mkdir(parents=True)
+    for name in ("junk/.DS_Store", "junk/@eaDir/a.jpg/thumb.jpg", "junk/2019/Thumbs.db"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"\0\0\0\1Bud1")
+    for name in ("sidecars/a.xmp", "sidecars/a.mov", "notes/read me.txt", "notes/empty"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"<x:xmpmeta/>" if "." in name else b"")
+    before = hashes(tmp_path)
+    done = photoveil("run", *arguments, XDG_STATE_HOME=str(tmp_path / "state"))
+    assert done.returncode == 2, done.stderr
     assert words in done.stderr
-    assert not Path("out", "a.jpg").exists()
+    assert not Path("out").exists()
+    assert not Path("state").exists()
+    assert hashes(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["plan", "scan"])
+@pytest.mark.parametrize(
+    ("since", "words"), [("2026-13-01", "is no date"), ("2026-01-01", "no photo was found")]
+)
+def test_other_commands_refuse_the_same(
+    tmp_path: Path, command: str, since: str, words: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    places = (tmp_path / "in", tmp_path / "out", "--state", tmp_path / "state")
+    done = photoveil(command, *places, "--since", since)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline import cloak_memory, waves
+from pipeline import cloak_memory, planning, waves
 from pipeline.cloak_memory import CHANGES, CloakMemory
 from pipeline.people import People
 from tests.archives import QUICK, Archive
@@ -115,8 +115,8 @@ def test_a_photo_that_is_done_anew_gets_the_cloak_that_it_had(
         photo.write_bytes(with_comment(photo.read_bytes()))
     (again.photos / "biden.jpg").rename(again.photos / "moved.jpg")
     os.utime(again.photos / "obama2.jpg", (1e9, 1e9))
-    stamp = waves.new_stamp(QUICK)
-    waves.scan(again.library, waves.plan_scan(again.library, QUICK, stamp), QUICK, stamp)
+    stamp = planning.new_stamp(QUICK)
+    waves.scan(again.library, planning.plan_scan(again.library, QUICK, stamp), QUICK, stamp)
     assert again.run(since=1.1e9).statuses["cloaked"] == 6  # without obama2.jpg
     assert {name: path.read_bytes() for name, path in lost.items()} == before
     assert np.array_equal(pixels_of(again.out / "moved.jpg"), pixels["biden"])
@@ -132,8 +132,8 @@ def test_cloaks_of_people_who_were_scanned_ahead_give_starts(
     archive.photos.mkdir()
     for name in ("obama.jpg", "obama2.jpg", "obama3.jpg"):
         shutil.copyfile(demo_photo(name), archive.photos / name)
-    stamp = waves.new_stamp(QUICK)
-    waves.scan(archive.library, waves.plan_scan(archive.library, QUICK, stamp), QUICK, stamp)
+    stamp = planning.new_stamp(QUICK)
+    waves.scan(archive.library, planning.plan_scan(archive.library, QUICK, stamp), QUICK, stamp)
     archive.run()  # which finds no face that the scan did not
     (person,) = People(str(archive.state)).everyone()
     assert CloakMemory(str(archive.state)).has_start(person.name)

@@ -21,12 +21,12 @@ import pytest
 from PIL import Image
 
 from benchmarks.make_archive import make_archive
-from pipeline import manifest, waves
+from pipeline import manifest, planning, waves
 from pipeline.library import Library, locked, open_library
+from pipeline.outcome import Outcome
 from pipeline.people import People
 from pipeline.plan import Plan
 from pipeline.settings import RunSettings
-from pipeline.waves import Outcome
 from tests import clouds
 from tests.archives import QUICK, Archive
 from tests.commands import invoked, photoveil
@@ -66,12 +66,12 @@ class Cloud:
         return ["run", self.photos, self.out, "--state", self.state, "--config", self.config, *more]
 
     def plan(self) -> Plan:
-        return waves.plan_run(self.library, SETTINGS, waves.new_stamp(SETTINGS))
+        return planning.plan_run(self.library, SETTINGS, planning.new_stamp(SETTINGS))
 
     def run(self) -> Outcome:
-        stamp = waves.new_stamp(SETTINGS)
+        stamp = planning.new_stamp(SETTINGS)
         with locked(self.library):
-            plan = waves.plan_run(self.library, SETTINGS, stamp)
+            plan = planning.plan_run(self.library, SETTINGS, stamp)
             return waves.run(self.library, plan, SETTINGS, stamp)
 
     def rows(self) -> dict[str, dict[str, Any]]:

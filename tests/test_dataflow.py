@@ -24,8 +24,8 @@ from apache_beam.internal import pickler
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 
 from pipeline import graph, runners
+from pipeline.planning import new_stamp
 from pipeline.settings import Settings, SettingsError, load_settings
-from pipeline.waves import new_stamp
 from tests import clouds
 from transforms import assets, storage
 from transforms.discover import PhotoRef

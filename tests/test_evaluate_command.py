@@ -38,7 +38,7 @@ class Library:
         config.write_text("cloak: {steps: 6, batch_size: 4, surrogates: [mobilefacenet]}\n")
         self.state = base / "state"
         library = open_library(str(self.photos), str(self.out), str(self.state))
-        run_job(library, load_settings(config), False, Console(quiet=True))
+        run_job(library, load_settings(config), Console(quiet=True))
         self.before = hashes(self.out)
         self.report, self.sheet = base / "report.json", base / "sheet.png"
         self.done = self.evaluate("--quick", "--report", self.report, "--sheet", self.sheet)

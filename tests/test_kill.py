@@ -24,9 +24,9 @@ from rich.console import Console
 from benchmarks.make_archive import make_archive
 from pipeline import graph, manifest, waves
 from pipeline.job import stopped_by_ctrl_c
+from pipeline.planning import new_stamp
 from pipeline.runners import run_pipeline
 from pipeline.settings import RunSettings
-from pipeline.waves import new_stamp
 from tests.archives import QUICK, Archive, photos_of
 from tests.commands import hashes
 from transforms import tables

@@ -104,10 +104,8 @@ def test_outputs_that_a_forged_manifest_names_elsewhere_are_not_deleted(
     outputs = [f"../{file.name}", str(file), f"../{folder.name}/a.jpg", f"a/../../{file.name}"]
     forged = [{**rows[photo], "source": f"{n}.jpg", "output": o} for n, o in enumerate(outputs)]
     forged.append({**rows[gone], "output": f"../{file.name}", "output_size": 4})
-    manifest.write_part(forged, library.manifest, library.scratch, "9")
-    manifest.write_part(
-        [manifest.removed_row(row) for row in forged[:2]], library.manifest, library.scratch, "91"
-    )
+    archive.add_rows(*forged)
+    archive.add_rows(*(manifest.removed_row(row) for row in forged[:2]))
     (archive.photos / gone).unlink()
     archive.run(prune=prune)
     verify_job(library, QUIET, repair=True)
@@ -118,10 +116,10 @@ def test_outputs_that_a_forged_manifest_names_elsewhere_are_not_deleted(
 def test_an_output_makes_way_to_no_place_elsewhere(
     archive: Archive, outside: tuple[Path, Path]
 ) -> None:
-    library, rows = archive.library, archive.rows()
+    rows = archive.rows()
     one, two = [s for s, row in rows.items() if row["status"] == "cloaked"][:2]
     forged = [{**rows[s], "output_sha256": f"../../../{outside[0].name}"} for s in (one, two)]
-    manifest.write_part(forged, library.manifest, library.scratch, "9")
+    archive.add_rows(*forged)
     (archive.photos / one).rename(archive.photos / "held")
     (archive.photos / two).rename(archive.photos / one)
     (archive.photos / "held").rename(archive.photos / two)  # they changed places

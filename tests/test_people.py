@@ -17,17 +17,19 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from pipeline import graph, waves
+from pipeline import graph, planning, waves
 from pipeline.ahead import Ahead
 from pipeline.forecast import forecast
-from pipeline.job import run_job
+from pipeline.job import check_job
 from pipeline.library import LibraryError, reopen_library
 from pipeline.people import People
 from pipeline.people_job import show_people
 from tests.archives import QUICK, Archive, photos_of
 from tests.commands import hashes, invoked, photoveil
 from transforms.faces import identity
-from transforms.faces.identity import Change, PeopleParameters, cluster, name_people
+from transforms.faces.clustering import cluster
+from transforms.faces.identity import Change, name_people
+from transforms.faces.parameters import PeopleParameters
 
 Photo = Callable[[str], Path]
 
@@ -142,11 +144,11 @@ def test_people_are_found_before_the_first_photo_is_cloaked(
 ) -> None:
     again = Archive(tmp_path)
     shutil.copytree(archive.photos, again.photos)
-    stamp = waves.new_stamp(again.settings)
-    todo = waves.plan_scan(again.library, again.settings, stamp)
+    stamp = planning.new_stamp(again.settings)
+    todo = planning.plan_scan(again.library, again.settings, stamp)
     outcome = waves.scan(again.library, todo[:3], again.settings, stamp)
     assert (outcome.files, outcome.faces) == (3, 3)
-    todo = waves.plan_scan(again.library, again.settings, stamp)
+    todo = planning.plan_scan(again.library, again.settings, stamp)
     assert len(todo) == 1  # it goes on where it was
     waves.scan(again.library, todo, again.settings, replace(stamp, run_id="later"))
     assert photos_of(again) == {}
@@ -164,7 +166,7 @@ def test_a_run_after_a_scan_looks_at_no_photo_again_and_ends_the_same(
 ) -> None:
     again = Archive(tmp_path)
     shutil.copytree(archive.photos, again.photos)
-    stamp = waves.new_stamp(again.settings)
+    stamp = planning.new_stamp(again.settings)
     waves.scan(again.library, again.plan().todo, again.settings, stamp)
     names = {person.name for person in People(again.library.state).everyone()}
     monkeypatch.setattr(graph, "scan", None)
@@ -198,7 +200,7 @@ def test_the_choice_can_be_made_from_a_scan(archive: Archive, tmp_path: Path) ->
 
 
 def ahead_of(archive: Archive) -> Ahead:
-    return Ahead(archive.library.state, archive.settings, waves.new_stamp(archive.settings))
+    return Ahead(archive.library.state, archive.settings, planning.new_stamp(archive.settings))
 
 
 def test_new_photos_join_the_people_that_are_known(archive: Archive, demo_photo: Photo) -> None:
@@ -283,7 +285,7 @@ def test_forgetting_deletes_the_private_state_and_nothing_else(
 def test_nobody_of_that_name(archive: Archive, tmp_path: Path) -> None:
     settings = QUICK.model_copy(update={"people": PeopleParameters(only=("Berta",))})
     with pytest.raises(LibraryError, match="nobody is called Berta"):
-        run_job(archive.library, settings, False, Console(quiet=True))
+        check_job(archive.library, settings)
     with pytest.raises(LibraryError, match="is no library"):
         reopen_library(str(tmp_path))
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.library import MOVING
 from pipeline.manifest import RunStamp, utc
-from pipeline.plan import Known, Plan, make_plan
+from pipeline.plan import Known, Plan, Selection, make_plan
 from pipeline.settings import Settings
 from transforms.apart import ReadLimits
 from transforms.cloak.parameters import CloakParameters
@@ -55,13 +55,15 @@ def plan(
     recloak: bool = False,
     hashes: Mapping[str, str] | None = None,
     since: float | None = None,
+    retry: bool = False,
 ) -> Plan:
     """The plan; `hashes`, by name, are of the files that it may have to read."""
 
     def read(refs: Sequence[PhotoRef]) -> dict[PhotoRef, str]:
         return {ref: (hashes or {})[ref.relative] for ref in refs}
 
-    return make_plan(refs, rows, outputs, STAMP, recloak, read, since)
+    selection = Selection(recloak, retry, since)
+    return make_plan(refs, rows, outputs, STAMP, selection, read)
 
 
 def named(name: str, **changes: Any) -> PhotoRef:
@@ -106,6 +108,9 @@ def test_what_changed_or_failed_or_lost_its_output_is_to_do(
 
 def test_what_cannot_fare_better_is_not_tried_again() -> None:
     assert plan(rows=[no_output("failed")]).failed == 1
+    found = plan(rows=[no_output("failed")], retry=True)
+    assert (found.failed, found.todo) == (0, (ContentGroup(REF),))
+    assert plan(rows=[no_output("unsupported")], retry=True).left_out == 1
     assert plan(rows=[no_output("unsupported")]).left_out == 1
 
 
@@ -198,9 +203,38 @@ def test_what_a_crash_left_on_its_way_is_found() -> None:
 
 def test_gone_files_are_marked_once_and_those_without_an_output_dropped() -> None:
     rows = [row(), row("b.jpg", gone=utc(1.0)), no_output("failed") | {"source": "c.jpg"}]
-    found = plan([], rows)
+    rows.append(row("there.jpg"))
+    found = plan([named("there.jpg")], rows, [OUTPUT, replace(OUTPUT, relative="there.jpg")])
     assert (found.gone, found.newly_gone) == (("a.jpg", "b.jpg"), ("a.jpg",))
     assert found.dropped == ("c.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("refs", "present"),
+    [
+        ([], 0),
+        ([named("a.jpg", size=7)], 0),  # the same name on another camera's card
+        ([named("other.jpg", size=7), named(".DS_Store", size=7)], 0),
+        ([named("b.jpg")], 1),
+        ([named("moved.jpg")], 1),
+    ],
+)
+def test_an_archive_is_known_by_its_photos(refs: list[PhotoRef], present: int) -> None:
+    rows = [row(), row("b.jpg"), row("c.xmp", status="companion"), row("@eaDir/a.jpg")]
+    rows.append(no_output("failed") | {"source": "d.jpg"})
+    outputs = [replace(OUTPUT, relative=r["output"]) for r in rows if r["output"]]
+    hashes = {ref.relative: "abc" if ref.size == 100 else "other" for ref in refs}
+    found = plan(refs, rows, outputs, hashes=hashes)
+    assert (found.photos, found.present, found.is_away) == (2, present, not present)
+    assert bool(found.newly_gone) is bool(found.dropped) is bool(present)
+
+
+def test_folders_that_hold_nothing_any_more_are_told() -> None:
+    rows = [row("card/2019/a.jpg"), row("card/b.jpg"), row("disk/c.jpg"), row("d.jpg")]
+    refs = [named("card/.DS_Store"), named("disk/2020/e.jpg")]
+    outputs = [replace(OUTPUT, relative=r["output"]) for r in rows]
+    found = plan(refs, rows, outputs, hashes={ref.relative: "other" for ref in refs})
+    assert found.bare == ("card",)
 
 
 def test_a_file_that_is_there_again_loses_its_mark() -> None:

@@ -19,7 +19,7 @@ from transforms.cloak import measure
 from transforms.cloak.surrogates import Surrogate, load_surrogate
 from transforms.faces import embed
 from transforms.faces import handler as detector
-from transforms.guarded import Guarded
+from transforms.guarded_handler import Guarded
 from transforms.near_duplicates import NearDuplicateParameters
 
 STAGES = {

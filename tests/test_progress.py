@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.progress import ProgressReader, tick
+from pipeline.meters import tick
+from pipeline.progress import ProgressReader
 from pipeline.screen import Pace, duration
 
 

@@ -104,8 +104,7 @@ def test_every_file_of_both_folders_is_accounted_for(archive: Archive) -> None:
     (out / "holiday.jpg").write_bytes((photos / unwritten).read_bytes())
     (out / ".DS_Store").write_bytes(b"a file browser was here")
     # As a run leaves it that is killed before it commits a wave.
-    library, row = archive.library, archive.rows()[unwritten]
-    manifest.write_part([manifest.removed_row(row)], library.manifest, library.scratch, "9")
+    archive.add_rows(manifest.removed_row(archive.rows()[unwritten]))
     assert found(archive) == {
         ("new.jpg", "new"),
         (changed, "changed"),
@@ -136,9 +135,9 @@ def test_an_output_that_cannot_be_opened_is_found_though_its_bytes_are_as_writte
     (name,) = cloaked(archive, 1)
     data = (archive.out / name).read_bytes()[:300] + bytes(500)
     (archive.out / name).write_bytes(data)
-    library, row = archive.library, archive.rows()[name]
+    row = archive.rows()[name]
     row |= {"output_sha256": hashlib.sha256(data).hexdigest(), "output_size": len(data)}
-    manifest.write_part([row], library.manifest, library.scratch, "9")
+    archive.add_rows(row)
     assert found(archive) == {(name, "unreadable")}
 
 

@@ -21,31 +21,17 @@ from collections.abc import Iterator
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 
 from transforms.codecs.errors import CodecError, TooMuch
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto
 from transforms.hidden import Hidden
+from transforms.limits import ReadLimits
 
 CODECS, HIDDEN = "transforms.codecs", "transforms.hidden"
 _GIGA = 1_000_000_000
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class ReadLimits:
-    """What is too large to open, or takes too much: a guard against image bombs, stray disk images
-    and files made to hang a program. Memory is limited on Linux alone."""
-
-    max_megapixels: Annotated[float, Field(gt=0)] = 250.0
-    max_megabytes: Annotated[float, Field(gt=0)] = 500.0
-    max_seconds: Annotated[float, Field(gt=0)] = 300.0
-    """Of each decoding and encoding."""
-    max_memory_gigabytes: Annotated[float, Field(gt=0)] = 8.0
-    """For each decoding and encoding, in the process that does it."""
 
 
 def decode(data: bytes, max_pixels: int, limits: ReadLimits) -> DecodedPhoto:

@@ -6,13 +6,11 @@ import json
 import os
 from typing import Literal
 
+from transforms import extensions
 from transforms.codecs import names, xmp
 
 Kind = Literal["sidecar", "video"]
 
-_VIDEO_EXTENSIONS = {
-    ".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".webm", ".wmv",
-}  # fmt: skip
 _VIDEO_BEGINNINGS = (
     (4, b"ftyp"),
     (4, b"moov"),
@@ -20,7 +18,6 @@ _VIDEO_BEGINNINGS = (
     (8, b"AVI "),
     (0, b"\x1aE\xdf\xa3"),
 )
-_SIDECAR_EXTENSIONS = {".xmp", ".aae", ".json"}
 _PROPERTY_LISTS = (b"bplist", b"<?xml", b"<!DOCTYPE plist", b"<plist")
 # What Google Takeout says of every photo.
 _TAKEOUT_KEYS = {"photoTakenTime", "creationTime", "imageViews", "googlePhotosOrigin"}
@@ -37,10 +34,10 @@ def kind(name: str, head: bytes) -> Kind | None:
     A "sidecar" is sure only when `is_sidecar` has seen the whole of it.
     """
     extension = os.path.splitext(name)[1].lower()
-    if extension in _SIDECAR_EXTENSIONS:
+    if extension in extensions.SIDECARS:
         return "sidecar"
     is_video = any(head[at:].startswith(beginning) for at, beginning in _VIDEO_BEGINNINGS)
-    return "video" if is_video or extension in _VIDEO_EXTENSIONS else None
+    return "video" if is_video or extension in extensions.VIDEOS else None
 
 
 def is_sidecar(name: str, data: bytes) -> bool:

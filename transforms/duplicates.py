@@ -31,6 +31,14 @@ class ContentGroup:
     copies: tuple[PhotoRef, ...] = ()
 
 
+@dataclass(frozen=True)
+class Copied:
+    """An exact duplicate that got the output of its twin. reason: why it did not, if so."""
+
+    ref: PhotoRef
+    reason: str | None = None
+
+
 def group_by_content(
     refs: Iterable[PhotoRef], hashes: Mapping[PhotoRef, str]
 ) -> list[ContentGroup]:

@@ -13,18 +13,14 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
-from transforms import apart, codecs, companions, storage
-from transforms.apart import ReadLimits
+from transforms import apart, codecs, companions, extensions, storage
 from transforms.codecs.orientation import quarter
 from transforms.discover import PhotoRef
 from transforms.guarded import failure
+from transforms.limits import ReadLimits
 
 _MEGA = 1_000_000
 _HEAD = 32  # bytes that tell a format; a video is not read to the end to learn that it is one
-_PHOTO_EXTENSIONS = {
-    ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg",
-    ".mpo", ".png", ".tif", ".tiff", ".webp",
-}  # fmt: skip
 
 # First bytes of picture formats that this version does not write, to say so by name. The raw
 # formats that are TIFF inside are told by `transforms.codecs.tiff`.
@@ -140,7 +136,7 @@ def _taken(data: bytes) -> dt.datetime | None:
 
 
 def _named_as_photo(ref: PhotoRef) -> bool:
-    return os.path.splitext(ref.relative)[1].lower() in _PHOTO_EXTENSIONS
+    return os.path.splitext(ref.relative)[1].lower() in extensions.PHOTOS
 
 
 def _not_a_photo(ref: PhotoRef, head: bytes) -> dict[str, Any]:

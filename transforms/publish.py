@@ -14,8 +14,9 @@ from transforms import apart, codecs, companions, storage
 from transforms.apart import ReadLimits
 from transforms.cloak.budget import TOLERANCE, Budget, Seen, look, scale_to_budget
 from transforms.cloak.faces import Cloak
+from transforms.destination import Destination
 from transforms.discover import PhotoRef
-from transforms.duplicates import Placing, place_copy
+from transforms.duplicates import Copied, Placing, place_copy
 from transforms.faces.align import crop_face, face_to_crop, lay_back
 from transforms.faces.detect import Face
 from transforms.guarded import Failure, failure
@@ -25,26 +26,7 @@ from transforms.scan import ScannedPhoto
 _ENCODINGS = 3  # tries to keep the written file within the budget; one does nearly always
 
 
-@dataclass(frozen=True)
-class Destination:
-    """Where outputs go.
-
-    root: the output tree. scratch: folder for unfinished files on the same file system.
-    """
-
-    root: str
-    scratch: str
-
-
 NO_SPACE = f"cannot be written: {storage.explain(OSError(errno.ENOSPC, ''))}"
-
-
-@dataclass(frozen=True)
-class Copied:
-    """An exact duplicate that got the output of its twin. reason: why it did not, if so."""
-
-    ref: PhotoRef
-    reason: str | None = None
 
 
 @dataclass(frozen=True)

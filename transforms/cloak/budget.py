@@ -6,57 +6,18 @@ is looked at. Every face thus shows about the same, whatever its size, light and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from transforms.cloak.faces import Cloak
+from transforms.cloak.seen import Budget, Seen
 from transforms.cloak.visibility import at_viewing_size, delta_e, dssim, face_region, flip
 from transforms.faces.align import crop_extent, crop_face, face_to_crop, invert, lay_back
 from transforms.faces.detect import Face
 
 TOLERANCE = 0.05  # share of a budget that compression may add
-_LEAST, _MOST = 0.02, 1.3  # of the scale; a change blown up further protects no better
 _USUAL = 0.95  # what the scale comes out at, about: looks are dear, and the nearer the better
 _FAR = 1.25  # where a look moves the scale by more, the power laws of `rescale` miss by percents
 _LOOKS = 2  # at most, before encoding
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What is seen of one face. flip, delta_e: means at viewing size. dssim: of the crop."""
-
-    flip: float
-    delta_e: float
-    dssim: float
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The most that may be seen of a face's cloak, each as in `Seen`."""
-
-    flip: float
-    delta_e: float
-    dssim: float
-
-    def spent(self, seen: Seen) -> float:
-        """How much of it is used up: 1 is all of what is scarcest."""
-        return max(seen.flip / self.flip, seen.delta_e / self.delta_e, seen.dssim / self.dssim)
-
-    def rescale(self, scale: float, seen: Seen) -> float:
-        """The scale at which a change that showed `seen` at `scale` would just keep to it.
-
-        Mean FLIP grows with about the 0.8th power of a change, CIEDE2000 in proportion, DSSIM
-        with the square of a faint one and the 1.7th power of a usual one (fitted to the cloaks of
-        56 faces: one look is within 2 % then).
-        """
-        pairs = (
-            (self.flip, seen.flip, 1 / 0.8),
-            (self.delta_e, seen.delta_e, 1.0),
-            (self.dssim, seen.dssim, 1 / 1.7),
-        )
-        factors = [(most / value) ** power for most, value, power in pairs if value > 0]
-        return float(np.clip(scale * min(factors, default=1.0), _LEAST, _MOST))
 
 
 def look(clean: np.ndarray, changed: np.ndarray, face: Face) -> Seen:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from transforms.cloak.surrogates import WHO, Surrogate
+from transforms.cloak.models import WHO
+from transforms.cloak.surrogates import Surrogate
 from transforms.embedding.normalize import cosine
 
 Objective = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]

@@ -21,10 +21,11 @@ import tensorflow as tf
 
 from transforms.cloak.faces import Cloak
 from transforms.cloak.jitter import jitter_matrices
+from transforms.cloak.models import WHO_SIZE
 from transforms.cloak.objective import objective
 from transforms.cloak.parameters import CloakParameters
 from transforms.cloak.space import SPACES
-from transforms.cloak.surrogates import WHO_SIZE, Surrogate
+from transforms.cloak.surrogates import Surrogate
 from transforms.embedding.normalize import unit_length
 
 _MOMENTUM = 0.7

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from transforms.cloak.budget import Budget
+from transforms.cloak.seen import Budget
 
 Precision = Literal["float32", "bfloat16"]
 

@@ -1,7 +1,7 @@
 """Surrogates: recognisers whose gradients the optimiser may use.
 
-A new one is an entry in `SURROGATES` and a loader. The judges that measure protection are never
-listed here.
+A new one is an entry in `models.ASSETS` and in `SURROGATES`, and a loader. The judges that measure
+protection are never listed here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from transforms import assets
+from transforms.cloak.models import ASSETS
 from transforms.cloak.onnx_graph import load_onnx
 from transforms.cloak.parameters import Precision
 from transforms.cloak.tfjs_graph import load_tfjs
@@ -64,13 +65,10 @@ def load_sface(path: str, *, precision: Precision) -> Surrogate:
 
 # Name -> the assets a surrogate is made of, and what makes it of their local paths.
 SURROGATES: dict[str, tuple[tuple[str, ...], Callable[..., Surrogate]]] = {
-    "mobilefacenet": (("mobilefacenet.tflite",), load_mobilefacenet),
-    "faceres": (("faceres.json", "faceres.bin"), load_faceres),
-    "sface": (("sface.onnx",), load_sface),
+    "mobilefacenet": (ASSETS["mobilefacenet"], load_mobilefacenet),
+    "faceres": (ASSETS["faceres"], load_faceres),
+    "sface": (ASSETS["sface"], load_sface),
 }
-
-WHO, WHO_SIZE = "mobilefacenet", 192
-"""The one that tells people apart, and the length of its embeddings."""
 
 
 def load_surrogate(name: str, precision: Precision = "float32") -> Surrogate:

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from transforms.cloak.surrogates import WHO, load_surrogate
+from transforms.cloak.models import WHO
+from transforms.cloak.surrogates import load_surrogate
 from transforms.scan import ScannedPhoto
 
 _BATCH = 8  # faces; one shape is compiled

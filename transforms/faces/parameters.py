@@ -31,3 +31,13 @@ class DetectorParameters:
     """Least mean side of a face's box, in pixels of the photo; smaller ones are left and told."""
     max_overlap: Annotated[float, Field(ge=0, le=1)] = 0.4
     """Boxes that overlap more are one face (intersection over union)."""
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class PeopleParameters:
+    """Who is cloaked, by the names that `photoveil people` lists."""
+
+    only: tuple[str, ...] = ()
+    """If any, nobody else is."""
+    spare: tuple[str, ...] = ()
+    """These are not."""
