@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from pipeline.identity import LibraryError
+from pipeline.identity import LibraryError, library_around
 from transforms import storage
 
 SHEET_MARK = b"Photoveil contact sheet"
@@ -25,13 +25,18 @@ def check(file: str, folders: Iterable[str], marks: Iterable[bytes]) -> str:
         folders: of photos. marks: bytes that each earlier file of the same kind has one of.
 
     Raises:
-        LibraryError: it lies in one of the folders, or another file or a folder has its name.
+        LibraryError: it lies in one of the folders or in a library, or another file or a folder has
+            its name.
         OSError: what is there cannot be read.
     """
     path = storage.absolute(file)
     for folder in map(storage.absolute, folders):
         if storage.is_within(path, folder):
             raise LibraryError(f"{file} lies in {folder}; choose another place")
+    if library := library_around(path):
+        raise LibraryError(
+            f"{file} lies in {library}, which is for publishing; choose another place"
+        )
     if storage.is_local(path) and os.path.isdir(path):
         raise LibraryError(f"{file} is a folder; give the name of a file")
     if storage.exists(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 
 from transforms import storage
@@ -51,6 +52,18 @@ def read_identity(root: str) -> Identity | None:
     if newer:
         raise LibraryError(f"{root} was made by a later version of Photoveil; install that one")
     return found
+
+
+def library_around(path: str) -> str | None:
+    """The library that a place on a disk lies in; None where it lies in none."""
+    while storage.is_local(path):
+        if storage.exists(storage.join(path, f"{FOLDER}/manifest")):
+            return path
+        above = os.path.dirname(path)
+        if above == path:
+            break
+        path = above
+    return None
 
 
 def write_identity(identity: Identity, root: str) -> None:

@@ -13,7 +13,14 @@ import filelock
 
 from pipeline import private_state
 from pipeline.claim import Claim, claim_state, find, foreign, given_folder, no_state, shared_with
-from pipeline.identity import FOLDER, Identity, LibraryError, read_identity, write_identity
+from pipeline.identity import (
+    FOLDER,
+    Identity,
+    LibraryError,
+    library_around,
+    read_identity,
+    write_identity,
+)
 from pipeline.lease import LeaseError, lease
 from pipeline.private_state import Found, Marker
 from transforms import storage
@@ -76,6 +83,11 @@ def open_library(
     _check_source(source)
     _check_apart(source, root, given or private_state.default_folder())
     _check_root(root)
+    if given is not None and (published := library_around(given)):
+        raise LibraryError(
+            f"the state folder {given} lies inside {published}, which is for publishing; it holds "
+            "pictures of faces and must stay private: choose another place"
+        )
     try:
         claim = claim_state(source, root, given, new_state)
     except FileNotFoundError as error:  # such as a bucket

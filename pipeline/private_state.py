@@ -61,6 +61,10 @@ KINDS = (
         re.compile(r"waves/[^/]+/(handed|scan|pairs|cloaks|changes)(\.unfinished|/.+)?(/.+)?"),
     ),
     Kind(
+        "cloaked photos that were deleted from the library, kept for a while",
+        re.compile(rf"trash/([^/]+/(photos|rows)/.+|unfinished/{_SCRATCH})", re.DOTALL),
+    ),
+    Kind(
         "notes: whose state this is, where the originals lie, how far a run is",
         re.compile(rf"{re.escape(MARKER)}|{SOURCE}|progress|unfinished/{_SCRATCH}"),
     ),
@@ -68,8 +72,9 @@ KINDS = (
 """All that a private state may hold. `forget` deletes nothing else."""
 
 _FOLDERS = re.compile(
-    r"(people(/(faces|changes|unfinished))?|scans(/([0-9a-f]{16}|unfinished))?|waves(/.+)?"
-    r"|unfinished)/"
+    r"(people(/(faces|changes|unfinished))?|scans(/([0-9a-f]{16}|unfinished))?|(waves|trash)(/.+)?"
+    r"|unfinished)/",
+    re.DOTALL,
 )
 # What systems leave in any folder by themselves. It is nobody's, and stays where it is.
 _LITTER = re.compile(
@@ -361,7 +366,7 @@ def _is_bare(name: str) -> bool:
 
 def _link(place: str) -> str | None:
     """The first link where the program has a folder of its own: nothing is written through it."""
-    folders = ("people", "people/faces", "people/changes", "scans", "waves", "unfinished")
+    folders = ("people", "people/faces", "people/changes", "scans", "waves", "trash", "unfinished")
     links = (name for name in folders if os.path.islink(os.path.join(place, name)))
     return next(links, None) if storage.is_local(place) else None
 

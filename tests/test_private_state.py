@@ -123,6 +123,10 @@ def below_the_library(home: Path) -> Path:
     return home / "mine/out/state"
 
 
+def below_another_library(home: Path) -> Path:
+    return Path(made(home, "first").root, "state")
+
+
 def a_link(home: Path) -> Path:
     (home / "documents").mkdir()
     (home / "link").symlink_to(home / "documents")
@@ -185,6 +189,7 @@ def people_are_elsewhere(home: Path) -> Path:
         around_the_library,
         below_the_photos,
         below_the_library,
+        below_another_library,
         a_link,
         a_file,
         empty_folders,
@@ -433,6 +438,8 @@ def test_forget_shows_asks_and_deletes_only_what_photoveil_makes(
     show_people(archive.library, QUIET)
     (archive.state / "waves/1/cloaks").mkdir(parents=True)
     (archive.state / "waves/1/cloaks/one").write_bytes(b"a cloak")
+    (archive.state / "trash/1/photos/2013").mkdir(parents=True)
+    (archive.state / "trash/1/photos/2013/a.jpg").write_bytes(b"cloaked")
     (archive.state / "people/mum.jpg").write_bytes(b"mum")
     (archive.state / "people/faces/notes.txt").write_bytes(b"notes")
     (archive.state / "link").symlink_to(archive.photos)
@@ -574,7 +581,14 @@ def test_a_library_and_its_state_in_buckets(bucket: str, tmp_path: Path) -> None
 def test_a_file_asked_for_goes_over_nothing_but_its_like(archive: Archive, tmp_path: Path) -> None:
     mum = tmp_path / "mum.jpg"
     mum.write_bytes(b"mum")
-    wrong = [mum, archive.photos / "new.jpg", next(archive.photos.rglob("*.jpg")), archive.photos]
+    other = made(tmp_path, "other").root
+    wrong = [
+        mum,
+        Path(other, "sheet.jpg"),
+        archive.photos / "new.jpg",
+        next(archive.photos.rglob("*.jpg")),
+        archive.photos,
+    ]
     before = seen(tmp_path)
     library = Library(str(archive.photos), str(archive.out), str(archive.state))
     for file in wrong:
