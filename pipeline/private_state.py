@@ -327,6 +327,8 @@ def _is_ours(name: str) -> bool:
 
 
 def _kind(name: str) -> Kind | None:
+    if name.endswith("/"):
+        return None
     return next((kind for kind in KINDS if kind.names.fullmatch(name)), None)
 
 

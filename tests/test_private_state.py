@@ -370,11 +370,11 @@ def test_a_copy_of_a_library_does_not_share_the_state_of_the_original(tmp_path: 
 
 def test_a_lost_id_comes_back_from_the_state(tmp_path: Path) -> None:
     """So it does where a crash came between the two."""
-    for given in (None, tmp_path / "state"):
-        library = made(tmp_path, f"out {given is None}", given)
+    for given in (None, str(tmp_path / "state")):
+        library = made(tmp_path, f"out {given is None}", Path(given) if given else None)
         before = read_identity(library.root)
         Path(library.root, FILE).unlink()
-        again = open_library(library.source, library.root, given and str(given))
+        again = open_library(library.source, library.root, given)
         assert again == library
         assert read_identity(library.root) == before
 
