@@ -15,11 +15,14 @@ import typer
 from pipeline import chatter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from pipeline.outcome import Outcome
     from pipeline.plan import Selection
     from pipeline.pruning import Consent
+    from pipeline.states_job import State as PrivateState
 
 STOPPED, BAD_INPUT, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 _KEPT = "Stopped. What is done is kept; the same command goes on from there."
@@ -56,7 +59,14 @@ Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder for the cloaked 
 Root = Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")]
 HowMuch = Annotated[Mode | None, typer.Option(help="How much a face may change; mid unless told.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file with settings.")]
-State = Annotated[str | None, typer.Option(help="Private folder; by default in your state folder.")]
+State = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Private folder; by default in your state folder."),
+]
+NewState = Annotated[
+    bool, typer.Option("--new-state", help="Begin a new private state, for the old one is lost.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 StripNames = Annotated[
     bool, typer.Option("--strip-names", help="Leave out who is in a photo, as metadata says it.")
 ]
@@ -132,6 +142,7 @@ def run(
     deadline: Annotated[
         str | None, typer.Option(metavar="HH:MM", help="Stop in time for this; go on next night.")
     ] = None,
+    new_state: NewState = False,
     verbose: Verbose = False,
 ) -> None:
     """Cloak every photo below IN into OUT. Run it again for what is new.
@@ -162,8 +173,8 @@ def run(
         ends = Ending(limit, None if deadline is None else next_time(deadline))
         selection = _selection(recloak, retry, since)
         consent = _consent(prune, max_delete, yes)
-        check_job(open_library(source, output, state, make=False), settings)
-        library = open_library(source, output, state)
+        check_job(open_library(source, output, state, make=False, new_state=new_state), settings)
+        library = open_library(source, output, state, new_state=new_state)
         with locked(library):
             outcome = run_job(library, settings, console, selection, consent, ends)
     except (LibraryError, SettingsError) as error:
@@ -189,6 +200,7 @@ def plan(
     recloak: Recloak = False,
     retry: Retry = False,
     since: Since = None,
+    new_state: NewState = False,
     verbose: Verbose = False,
 ) -> None:
     """Say what `run` would do and why. Nothing is written."""
@@ -208,7 +220,7 @@ def plan(
             spare=spare or None,
         )
         selection = _selection(recloak, retry, since)
-        library = open_library(source, output, state, make=False)
+        library = open_library(source, output, state, make=False, new_state=new_state)
         check_job(library, settings)
         make_and_show_plan(library, settings, new_stamp(settings), console, selection)
     except (LibraryError, SettingsError) as error:
@@ -224,6 +236,7 @@ def scan(
     config: Config = None,
     state: State = None,
     since: Since = None,
+    new_state: NewState = False,
     verbose: Verbose = False,
 ) -> None:
     """Find the faces and people in IN, so that you can choose before the first photo is cloaked.
@@ -243,8 +256,8 @@ def scan(
     try:
         settings = load_settings(config)
         selection = _selection(False, False, since)
-        check_job(open_library(source, output, state, make=False), settings)
-        library = open_library(source, output, state)
+        check_job(open_library(source, output, state, make=False, new_state=new_state), settings)
+        library = open_library(source, output, state, new_state=new_state)
         with locked(library):
             outcome = scan_job(library, settings, console, selection)
     except (LibraryError, SettingsError) as error:
@@ -454,29 +467,73 @@ def people(
 
 @app.command()
 def forget(
-    output: Root,
+    output: Annotated[
+        str | None, typer.Argument(metavar="OUT", help="Library of cloaked photos.")
+    ] = None,
     state: State = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The private states of all libraries, see states.")
+    ] = False,
+    yes: Yes = False,
 ) -> None:
-    """Delete a library's private state: who is who, and pictures of faces. Photos stay."""
-    from pipeline.library import LibraryError, locked, reopen_library
-    from transforms import storage
+    """Delete a library's private state: who is who, and pictures of faces. Photos stay.
 
+    Shows what is there and asks. Only files that Photoveil makes are deleted.
+
+    Exit status: 0 deleted; 1 not agreed to, or stopped by an error; 2 wrong usage or input, or
+    nobody there to answer.
+    """
     console, errors = _consoles()
+    from pipeline.states_job import all_states, state_of
+
+    def which() -> list[PrivateState]:
+        if everything and output is None and state is None:
+            return all_states()
+        if output is None or everything:
+            raise typer.BadParameter("give either OUT or --all")
+        return [state_of(output, state)]
+
+    _delete_states(which, yes, console, errors)
+
+
+@app.command()
+def states(
+    delete: Annotated[
+        list[str] | None,
+        typer.Option("--delete", metavar="ID", help="Delete this one; several times. Or a folder."),
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """List the private states in your state folder: whose they are, and how large."""
+    console, errors = _consoles()
+    from pipeline.states_job import list_states, states_to_delete
+
+    if delete:
+        _delete_states(lambda: states_to_delete(delete), yes, console, errors)
+        return
     try:
-        library = reopen_library(output, state)
-        with locked(library):
-            storage.remove_folder(library.state)
-    except LibraryError as error:
+        list_states(console)
+    except OSError as error:
+        _stop(errors, error, STOPPED)
+
+
+def _delete_states(
+    which: Callable[[], list[PrivateState]], yes: bool, console: Console, errors: Console
+) -> None:
+    from pipeline.ask import NoAnswer
+    from pipeline.library import LibraryError
+    from pipeline.states_job import forget
+
+    try:
+        found = which()
+        if found and not forget(found, console, yes):
+            raise typer.Exit(STOPPED)
+    except (LibraryError, NoAnswer) as error:
         _stop(errors, error, BAD_INPUT)
     except OSError as error:
         _stop(errors, error, STOPPED)
-    console.print(
-        f"{library.state} is deleted. Cloaked photos and the manifest are as they were. Later runs "
-        "find people among later photos only; --recloak finds them in all.",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    if not found:
+        console.print("There is no private state.")
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,29 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import manifest
+from pipeline import manifest, private_state
+from pipeline.identity import FOLDER
 from pipeline.job import run_job
 from pipeline.library import Library, LibraryError, locked, open_library
 from pipeline.report import summary
 from pipeline.settings import load_settings
-from transforms import assets
+from transforms import assets, storage
 
 _MARK = ".photoveil-demo"  # tells a folder that the demo made, and may empty, from any other
 _COMPARE = "2012/portrait.jpg"
+_ASSETS = {
+    "2009/inauguration.jpg": "obama3.jpg",
+    _COMPARE: "obama.jpg",
+    "2012/speech.jpg": "obama2.jpg",
+    "2014/best of/portrait.jpg": "obama.jpg",
+    "2013/joe.jpg": "biden.jpg",
+    "2013/astronaut.png": "astronaut.png",
+    "2013/coffee.png": "coffee.png",
+    "2013/cat.png": "chelsea.png",
+}
+_ROME, _DAMAGED, _NOTES = "2013/rome.jpg", "2013/damaged.jpg", "2013/notes.txt"
+_PLACES = {*_ASSETS, _ROME, _DAMAGED, _NOTES}
+_PHOTOS, _CLOAKED, _STATE, _PICTURE = "photos", "cloaked", "state", "before-after.png"
 _COMPARE_SIDE = 480  # pixels of a face in the before/after picture
 
 
@@ -39,15 +52,15 @@ def run_demo(folder: Path, mode: str, console: Console) -> Path:
         transforms.assets.AssetError: a photo or model cannot be had.
     """
     _empty(folder)
-    photos = folder / "photos"
+    photos = folder / _PHOTOS
     with console.status("fetching public photos"):
         build_archive(photos)
-    library = open_library(str(photos), str(folder / "cloaked"), str(folder / "state"))
+    library = open_library(str(photos), str(folder / _CLOAKED), str(folder / _STATE))
     with locked(library):
         outcome = run_job(library, load_settings(mode=mode), console)
     console.print(_table(library))
     console.print(summary(outcome, library), highlight=False, markup=False, soft_wrap=True)
-    picture = folder / "before-after.png"
+    picture = folder / _PICTURE
     _before_after(library).save(picture)
     words = f"\nBefore, after, difference x 10: {picture}"
     console.print(words, highlight=False, markup=False, soft_wrap=True)
@@ -57,30 +70,45 @@ def run_demo(folder: Path, mode: str, console: Console) -> Path:
 def build_archive(folder: Path) -> None:
     """A handful of real photos in dated folders, with what a real archive has in it too: a
     duplicate, a GPS position and a thumbnail, photos without people, and a damaged file."""
-    places = {
-        "2009/inauguration.jpg": "obama3.jpg",
-        _COMPARE: "obama.jpg",
-        "2012/speech.jpg": "obama2.jpg",
-        "2014/best of/portrait.jpg": "obama.jpg",
-        "2013/joe.jpg": "biden.jpg",
-        "2013/astronaut.png": "astronaut.png",
-        "2013/coffee.png": "coffee.png",
-        "2013/cat.png": "chelsea.png",
-    }
-    for place, asset in places.items():
+    for place, asset in _ASSETS.items():
         _put(folder / place, assets.fetch(asset).read_bytes())
-    _put(folder / "2013/rome.jpg", _with_gps_and_thumbnail(assets.fetch("obama3.jpg")))
-    _put(folder / "2013/damaged.jpg", assets.fetch("biden.jpg").read_bytes()[:40_000])
-    _put(folder / "2013/notes.txt", b"Not a photo.\n")
+    _put(folder / _ROME, _with_gps_and_thumbnail(assets.fetch("obama3.jpg")))
+    _put(folder / _DAMAGED, assets.fetch("biden.jpg").read_bytes()[:40_000])
+    _put(folder / _NOTES, b"Not a photo.\n")
 
 
 def _empty(folder: Path) -> None:
-    if folder.exists():
-        if any(folder.iterdir()) and not (folder / _MARK).exists():
+    """Make the folder, without what an earlier demo left in it.
+
+    Raises:
+        LibraryError: something in it was made by no demo; nothing is deleted then.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / _MARK).is_file():
             raise LibraryError(f"{folder} is not empty and no demo made it; choose another folder")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+        foreign = [name for name in _names(folder) if not _is_ours(name)]
+        if foreign:
+            raise LibraryError(
+                f"{folder} holds what no demo made: {foreign[0]}. Nothing was deleted; move that "
+                "away or choose another folder"
+            )
+        for part in (_PHOTOS, _CLOAKED, _STATE):
+            storage.remove_folder(str(folder / part))
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).touch()
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.relative for entry in storage.walk(str(folder))]
+
+
+def _is_ours(name: str) -> bool:
+    if private_state.is_litter(name):
+        return True
+    part, _, rest = name.partition("/")
+    if part in (_PHOTOS, _CLOAKED):
+        return rest in _PLACES or (part == _CLOAKED and rest.startswith(f"{FOLDER}/"))
+    return name in (_MARK, _PICTURE) or (part == _STATE and private_state.is_own(rest))
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -6,24 +6,24 @@ import io
 import os
 from dataclasses import dataclass
 
+from PIL.PngImagePlugin import PngInfo
 from rich.console import Console
 from rich.progress import Progress
 
-from pipeline import evaluation_report
+from pipeline import asked_file, evaluation_report
 from pipeline.evaluate import (
     Evaluation,
     draw_sheet,
     evaluate_library,
     looks,
 )
-from pipeline.library import LibraryError, default_state
+from pipeline.library import LibraryError, find_state
+from pipeline.private_state import SHEET
 from pipeline.study import read_labels, study_library
 from transforms import storage
 from transforms.discover import printable
 from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
 from transforms.recognisers import names
-
-_SHEET = "contact-sheet.png"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def evaluate_job(request: Request, console: Console) -> Evaluation:
     """
     root = storage.absolute(request.root)
     _check(request, root)
+    sheet = _sheet(request)
     labels = read_labels(request.originals, request.people)
     probes = _photos(request.probes) if request.probes else []
     padding = _strangers(request.others) if request.others else []
@@ -73,12 +74,10 @@ def evaluate_job(request: Request, console: Console) -> Evaluation:
         )
     console.print(evaluation_report.tables(found), highlight=False)
     if found.faces:
-        state = storage.absolute(request.state or default_state(root))
-        sheet = storage.absolute(request.sheet or storage.join(state, _SHEET))
-        if not request.sheet:
-            storage.make_private_folder(state)
         out = io.BytesIO()
-        draw_sheet(found.faces).save(out, "PNG")
+        mark = PngInfo()
+        mark.add_text("Comment", asked_file.SHEET_MARK.decode())
+        draw_sheet(found.faces).save(out, "PNG", pnginfo=mark)
         storage.write_private(sheet, out.getvalue())
         console.print(
             f"\nContact sheet (it shows uncloaked faces): {sheet}",
@@ -105,12 +104,30 @@ def _check(request: Request, root: str) -> None:
     for folder in filter(None, (root, request.originals, request.probes, request.others)):
         if not storage.exists(folder):
             raise LibraryError(f"{folder} does not exist")
-    for file in filter(None, (request.report, request.sheet)):
+    photos = [*filter(None, (request.originals, request.probes, request.others))]
+    for file, marks in (
+        (request.report, asked_file.REPORT_MARKS),
+        (request.sheet, (asked_file.SHEET_MARK,)),
+    ):
+        if not file:
+            continue
         if storage.is_within(storage.absolute(file), root):
             raise LibraryError(
                 f"{file} lies in the library {root}, which is for publishing; it would say who is "
                 "in the photos: choose another place"
             )
+        asked_file.check(file, photos, marks)
+
+
+def _sheet(request: Request) -> str:
+    """Where the contact sheet goes."""
+    if request.sheet:
+        return storage.absolute(request.sheet)
+    try:
+        _, found = find_state(request.root, request.state)
+    except LibraryError as error:
+        raise LibraryError(f"{error}. Or say where the contact sheet goes: --sheet") from error
+    return storage.join(found.place, SHEET)
 
 
 def _photos(folder: str) -> list[tuple[str, str]]:

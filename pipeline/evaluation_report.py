@@ -125,7 +125,8 @@ def as_file(found: Evaluation, suffix: str) -> bytes:
         content = {"findings": rows(found), "faces": face_rows(found), "caveat": HONEST}
         return json.dumps(_plain(content), indent=1, allow_nan=False).encode()
     out = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows(found)), out)
+    table = pa.Table.from_pylist(rows(found))
+    pq.write_table(table.replace_schema_metadata({"made by": "Photoveil evaluation"}), out)
     return out.getvalue()
 
 

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import datetime as dt
 import os
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import filelock
-import platformdirs
 
+from pipeline import private_state
+from pipeline.claim import Claim, claim_state, find, foreign, given_folder, no_state, shared_with
+from pipeline.identity import (
+    FOLDER,
+    Identity,
+    LibraryError,
+    library_around,
+    read_identity,
+    write_identity,
+)
 from pipeline.lease import LeaseError, lease
+from pipeline.private_state import Found, Marker
 from transforms import storage
 from transforms.destination import Destination
 
-FOLDER = "_photoveil"
 MOVING = f"{FOLDER}/moving"
 """Outputs that make way, within one run, for another one of the same name."""
-_SOURCE = "source"  # names the input folder, for commands that are given the library alone
-
-
-class LibraryError(ValueError):
-    """A run that must not start; the message says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -54,41 +59,42 @@ class Library:
         return Destination(self.root, self.scratch)
 
 
-def open_library(source: str, root: str, state: str | None = None, make: bool = True) -> Library:
-    """Check the three places of a run.
+def open_library(
+    source: str, root: str, state: str | None = None, make: bool = True, new_state: bool = False
+) -> Library:
+    """Check the three places of a run. Nothing is written before all of them may be used.
 
     Args:
-        make: also make the folders that are written to.
+        make: also make the folders that are written to, and mark them as the library's.
         source: folder of the originals. root: folder of the library, new, empty or of an earlier
-            run. state: private folder; by default one in the user's state folder.
+            run. state: private folder, new, empty or this library's; by default one in the user's
+            state folder, which is found by the library's id.
+        new_state: begin a new private state, for the library's own is lost.
 
     Raises:
-        LibraryError: a folder is missing, cannot be used or lies inside another one.
+        LibraryError: a folder is missing, cannot be used or lies inside another one; the private
+            state is missing or another library's.
     """
+    given = given_folder(state)
     source, root = storage.absolute(source), storage.absolute(root)
-    state = default_state(root) if state is None else storage.absolute(state)
-    for place in (source, root, state):
+    for place in filter(None, (source, root, given)):
         if problem := storage.problem(place):
             raise LibraryError(f"{place}: {problem}")
     _check_source(source)
-    _check_apart(source, root, state)
+    _check_apart(source, root, given or private_state.default_folder())
     _check_root(root)
-    library = Library(source, root, state)
-    if not make:
-        return library
-    try:
-        storage.make_private_folder(state)
-        storage.write_atomic(
-            storage.join(state, _SOURCE), os.fsencode(source), storage.join(state, "unfinished")
+    if given is not None and (published := library_around(given)):
+        raise LibraryError(
+            f"the state folder {given} lies inside {published}, which is for publishing; it holds "
+            "pictures of faces and must stay private: choose another place"
         )
-    except OSError as error:
-        raise LibraryError(f"{state} cannot be used: {storage.explain(error)}") from error
-    if storage.is_local(root):
-        try:
-            for folder in (library.manifest, library.scratch):
-                os.makedirs(folder, exist_ok=True)
-        except OSError as error:
-            raise LibraryError(f"{root} cannot be written to: {storage.explain(error)}") from error
+    try:
+        claim = claim_state(source, root, given, new_state)
+    except FileNotFoundError as error:  # such as a bucket
+        raise LibraryError(f"{error.filename}: {storage.explain(error)}") from error
+    library = Library(source, root, claim.state)
+    if make:
+        _make(library, claim)
     return library
 
 
@@ -105,10 +111,7 @@ def reopen_library(root: str, state: str | None = None, source: str | None = Non
     if source is not None:
         return replace(library, source=storage.absolute(source))
     if not library.source:
-        raise LibraryError(
-            f"{library.state} is not the private state of {library.root}; give the folder that the "
-            "run was given (--state)"
-        )
+        raise LibraryError(no_state(library.root, library.state))
     return library
 
 
@@ -118,20 +121,47 @@ def find_library(root: str, state: str | None = None) -> Library:
     Raises:
         LibraryError: there is none.
     """
-    root = storage.absolute(root)
-    state = default_state(root) if state is None else storage.absolute(state)
+    root, given = storage.absolute(root), given_folder(state)
     if not storage.exists(storage.join(root, FOLDER)):
         raise LibraryError(f"{root} is no library of cloaked photos")
     _check_links(root)
-    note = storage.join(state, _SOURCE)
-    source = os.fsdecode(storage.read_bytes(note)) if storage.exists(note) else ""
-    return Library(source, root, state)
+    identity = read_identity(root)
+    found = find(root, identity, given)
+    own = found.is_state and foreign(found, root, identity) is None
+    return Library((found.source if own else None) or "", root, found.place)
+
+
+def find_state(root: str, state: str | None = None) -> tuple[Library, Found]:
+    """A library and its private state, for something to be done to the state.
+
+    Raises:
+        LibraryError: there is none, or it is another library's.
+    """
+    library = find_library(root, state)
+    identity = read_identity(library.root)
+    found = find(library.root, identity, given_folder(state))
+    if not found.is_state:
+        raise LibraryError(no_state(library.root, found.place))
+    problem = foreign(found, library.root, identity) or shared_with(found, library.root)
+    if problem:
+        raise LibraryError(problem)
+    return library, found
 
 
 def default_state(root: str) -> str:
-    """The private folder of the library at `root`, in the user's own state folder."""
-    name = hashlib.sha256(root.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return str(platformdirs.user_state_path("photoveil") / "libraries" / name)
+    """Where the private state of the library at `root` lies, or would lie, unless told."""
+    return find(root, read_identity(root), None).place
+
+
+def forgotten(library: Library) -> None:
+    """Note that the private state is deleted on purpose. The caller holds the library's lock.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    identity = read_identity(library.root) or Identity(uuid.uuid4().hex)
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    write_identity(replace(identity, forgotten=now), library.root)
 
 
 def is_locked(library: Library) -> bool:
@@ -218,6 +248,11 @@ def _check_apart(source: str, root: str, state: str) -> None:
             "output folder, so that no original is ever overwritten"
         )
     for folder, what in ((root, "output"), (source, "input")):
+        if storage.is_within(folder, state):
+            raise LibraryError(
+                f"the {what} folder {folder} lies inside the state folder {state}, which is for "
+                "the program's private files alone: give a new or an empty folder (--state)"
+            )
         if storage.is_within(state, folder):
             raise LibraryError(
                 f"the state folder {state} lies inside the {what} folder {folder}; it holds "
@@ -238,3 +273,41 @@ def _check_root(root: str) -> None:
             f"{root} is not empty and no library of cloaked photos; choose a new or an empty "
             "folder, so that nothing in it is overwritten"
         )
+
+
+def _make(library: Library, claim: Claim) -> None:
+    """Make the folders of a library and its private state, and mark both as belonging together."""
+    state, identity = library.state, Identity(claim.id)
+    marker = Marker(claim.id, library.root, state)
+    if storage.is_local(library.root):
+        try:
+            for folder in (library.manifest, library.scratch):
+                os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise LibraryError(
+                f"{library.root} cannot be written to: {storage.explain(error)}"
+            ) from error
+    try:
+        noted = private_state.look(state).source
+        if (claim.identity, claim.marker, noted) == (identity, marker, library.source):
+            storage.make_private_folder(state)
+            return
+    except OSError as error:
+        raise LibraryError(f"{state} cannot be used: {storage.explain(error)}") from error
+    with locked(library):
+        if read_identity(library.root) != claim.identity:
+            raise LibraryError(
+                f"another run has just begun in {library.root}; start this one again"
+            )
+        try:
+            storage.make_private_folder(state)
+            if claim.marker is not None:
+                private_state.rewrite_marker(marker)
+            elif not private_state.write_marker(marker):
+                raise LibraryError(f"another run has just taken {state}; start this one again")
+            private_state.write_source(state, library.source)
+        except OSError as error:
+            raise LibraryError(f"{state} cannot be used: {storage.explain(error)}") from error
+        # Last: a state that a crash leaves without its library's id gives it the id again.
+        if claim.identity != identity:
+            write_identity(identity, library.root)

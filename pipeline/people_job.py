@@ -9,9 +9,10 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import ahead, manifest
+from pipeline import ahead, asked_file, manifest
 from pipeline.library import Library, LibraryError
 from pipeline.people import People, Person
+from pipeline.private_state import PEOPLE_SHEET
 from transforms import storage
 from transforms.apart import ReadLimits
 from transforms.discover import PhotoRef
@@ -33,14 +34,14 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
         The sheet; None when nobody is known.
 
     Raises:
-        LibraryError: there is no library, or `sheet` lies in it.
+        LibraryError: there is no library, or `sheet` lies in it or is another file.
     """
     if not storage.exists(library.manifest):
         raise LibraryError(f"{library.root} is no library of cloaked photos")
     if sheet is not None:
-        sheet = storage.absolute(sheet)
-        if storage.is_within(sheet, library.root):
+        if storage.is_within(storage.absolute(sheet), library.root):
             raise LibraryError(f"{sheet} lies in the library, where no clean face may be")
+        sheet = asked_file.check(sheet, [library.source], [asked_file.SHEET_MARK])
     people = People(library.state)
     everyone = people.everyone()
     if not everyone:
@@ -52,9 +53,11 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
         counts = (f"{len(person.photos):,}", f"{len(person.faces):,}")
         table.add_row(person.name, *counts, first, last)
     console.print(table)
-    sheet = sheet or storage.join(library.state, "people/people.jpg")
+    sheet = sheet or storage.join(library.state, PEOPLE_SHEET)
     out = io.BytesIO()
-    draw_sheet(library, people, everyone[:_MOST_SHOWN]).save(out, "JPEG", quality=90)
+    draw_sheet(library, people, everyone[:_MOST_SHOWN]).save(
+        out, "JPEG", quality=90, comment=asked_file.SHEET_MARK
+    )
     storage.write_private(sheet, out.getvalue())
     console.print(f"Faces: {sheet}", highlight=False, markup=False, soft_wrap=True)
     return sheet

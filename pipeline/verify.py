@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from pipeline.identity import FILE
 from pipeline.library import FOLDER, MOVING, Library
 from pipeline.manifest import utc
 from transforms import apart, codecs, storage, tables
@@ -174,7 +175,7 @@ def _same_date(ref: PhotoRef, row: Row) -> bool:
 def _strays(
     outputs: Mapping[str, Entry], by_source: Mapping[str, Row], originals: Mapping[str, PhotoRef]
 ) -> Iterator[Finding]:
-    known = {row["output"] for row in by_source.values()}
+    known = {FILE, *(row["output"] for row in by_source.values())}
     for name in outputs:
         own = name in known or name.startswith((*_OWN_FOLDERS, f"{FOLDER}/lock"))
         if own or os.path.basename(name).lower() in _LITTER:

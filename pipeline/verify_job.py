@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import os
 import shlex
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from pipeline import manifest, verify
+from pipeline import asked_file, manifest, verify
 from pipeline.library import Library, LibraryError, default_state, is_locked, locked
 from pipeline.screen import duration, tracked
 from pipeline.verify import COLUMNS, KINDS, Finding, Kind, Row
@@ -49,7 +50,8 @@ def verify_job(
         table: CSV file that gets all findings.
 
     Raises:
-        LibraryError: a run is going on, the originals are not there, or `table` lies in a tree.
+        LibraryError: a run is going on, the originals are not there, or `table` lies in a
+            tree or is another file.
         OSError: a folder cannot be listed, the manifest not read, or a file not written.
     """
     _check(library, table)
@@ -58,7 +60,8 @@ def verify_job(
         if repair:
             report.repaired = verify.repair(library, report.findings)
     if table is not None:
-        storage.write_atomic(table, _as_csv(report.findings), f"{table}.unfinished")
+        table = storage.absolute(table)
+        storage.write_atomic(table, _as_csv(report.findings), os.path.dirname(table))
     console.print(summary(report, library, table), highlight=False, markup=False, soft_wrap=True)
     return report
 
@@ -71,9 +74,8 @@ def _check(library: Library, table: str | None) -> None:
             f"the originals, {library.source}, are not there. Is the disk? If they were moved, "
             "say where they are: --originals"
         )
-    for folder in (library.root, library.source):
-        if table is not None and storage.is_within(storage.absolute(table), folder):
-            raise LibraryError(f"{table} lies in {folder}; choose another place")
+    if table is not None:
+        asked_file.check(table, (library.root, library.source), [asked_file.LIST_MARK])
 
 
 def _verify(library: Library, console: Console, repair: bool) -> Report:

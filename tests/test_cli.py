@@ -156,7 +156,8 @@ def test_duckdb_and_pandas_read_the_manifest(run: Run) -> None:
 def test_the_state_folder_is_for_its_owner_alone_and_holds_no_picture_afterwards(run: Run) -> None:
     assert run.state.stat().st_mode & 0o077 == 0
     kept = ("faces/all", "people", "targets", "starts", "changes/all")
-    assert set(hashes(run.state)) == {"source", *(f"people/{name}.parquet" for name in kept)}
+    notes = ("source", "photoveil-state.json")
+    assert set(hashes(run.state)) == {*notes, *(f"people/{name}.parquet" for name in kept)}
 
 
 def test_the_plan_says_what_a_run_would_do_and_writes_nothing(run: Run, tmp_path: Path) -> None:

@@ -348,7 +348,7 @@ def test_photos_library_and_state_may_lie_apart(
 
 def test_forgetting_empties_the_state_alone(cloud: Cloud) -> None:
     before = cloud.outputs()
-    done = photoveil("forget", cloud.out, "--state", cloud.state)
+    done = photoveil("forget", cloud.out, "--state", cloud.state, "--yes")
     assert done.returncode == 0, done.stderr
     assert storage.is_empty(cloud.state)
     assert cloud.outputs() == before

@@ -95,6 +95,30 @@ def test_a_reader_sees_the_old_file_or_the_whole_new_one(root: str) -> None:
         writing.result()
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_of_several_that_write_a_new_file_one_succeeds(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(source: str, target: str) -> None:
+        raise OSError(errno.EPERM, "as on exFAT")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    for turn in range(20):
+        path, scratch = str(tmp_path / f"{turn}"), str(tmp_path / "scratch")
+
+        def write(data: bytes, path: str = path, scratch: str = scratch) -> bool:
+            return storage.write_new(path, data, scratch)
+
+        contents = [b"a" * 1000, b"b" * 1000, b"c" * 1000]
+        with ThreadPoolExecutor(3) as pool:
+            written = list(pool.map(write, contents))
+        assert sum(written) == 1
+        assert storage.read_bytes(path) == contents[written.index(True)]
+        assert not write(b"late")
+        assert not os.listdir(scratch)
+
+
 def test_link_puts_the_same_bytes_in_another_place(root: str) -> None:
     fill(root, "photo[1].jpg", "b")
     storage.link_atomic(

@@ -79,13 +79,40 @@ def absolute(path: str) -> str:
 
 
 def is_within(path: str, folder: str) -> bool:
-    """True for `folder` itself and all below it, both absolute."""
+    """True for `folder` itself and all below it, both absolute.
+
+    On a disk, names that lead to the same folder count as one: a file system may take no notice of
+    case, and a folder may be mounted twice.
+    """
     separator = os.sep if is_local(folder) else "/"
-    return f"{path}{separator}".startswith(f"{folder.rstrip(separator)}{separator}")
+    if f"{path}{separator}".startswith(f"{folder.rstrip(separator)}{separator}"):
+        return True
+    if not (is_local(path) and is_local(folder) and os.path.isdir(folder)):
+        return False
+    return any(is_same(above, folder) for above in _itself_and_above(path))
+
+
+def is_same(path: str, other: str) -> bool:
+    """True when two names are of one file or folder that is there."""
+    if not (is_local(path) and is_local(other)):
+        return path == other
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one of them is not there
+        return False
+
+
+def _itself_and_above(path: str) -> Iterator[str]:
+    yield path
+    while (above := os.path.dirname(path)) != path:
+        path = above
+        yield path
 
 
 def make_private_folder(path: str) -> None:
     """Make a folder that nobody but its owner may look into; remotely the bucket's rules decide.
+
+    The mode of a folder that is there is changed: call it for a folder of the program's own alone.
 
     Raises:
         OSError: it cannot be made, or is another user's.
@@ -230,6 +257,44 @@ def write_atomic(
             os.unlink(unfinished)
         raise
     _sync_folder(os.path.dirname(path))
+
+
+def write_new(path: str, data: bytes, scratch: str) -> bool:
+    """Write a file only where there is none; of several that try at once, one succeeds.
+
+    Args:
+        scratch: as of `write_atomic`.
+
+    Returns:
+        False when there is one; it is left as it is. A crash may leave an empty file where the file
+        system has no hard links.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not is_local(path):
+        try:
+            objects.write(path, data, objects.ABSENT)
+        except objects.ConditionFailed:
+            return False
+        return True
+    unfinished = join(scratch, uuid.uuid4().hex)
+    write_atomic(unfinished, data, scratch)
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        return False
+    except OSError:  # no hard links here: an empty file takes the name until the whole one is there
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        except FileExistsError:
+            return False
+        os.replace(unfinished, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unfinished)
+    _sync_folder(os.path.dirname(path))
+    return True
 
 
 def write_private(path: str, data: bytes) -> None:
