@@ -32,7 +32,7 @@ from benchmarks.plot import line_plot
 
 _QUICK = """
 cloak: {steps: 2, batch_size: 8, surrogates: [mobilefacenet]}
-detector: {long_sides: [256]}
+detector: {long_sides: [256], smallest_face: 100}
 """
 _SPAN = 500  # photos, of which the peak is told
 _WARM = 0.1  # share of a run after which its memory should no longer grow

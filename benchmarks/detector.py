@@ -1,10 +1,12 @@
-"""How many people photos give a face, how often nothing is taken for one, and how long it takes.
+"""How many people photos give a face, how often nothing is taken for one, and how long it takes;
+small faces in large photos, and faces on their side.
 
     python -m benchmarks.detector --people FOLDER --without FOLDER_OR_PHOTO_OR_LIST ...
 
 `--people` is a folder with `people.csv` (columns file, person); a photo counts when it names a
 person. `--without` is a folder, a photo, or a .txt list of photos (one a line) without people, in
-addition to the pinned ones.
+addition to the pinned ones. `--large` puts faces of known size into photos of up to 60
+megapixels; `--turned` turns the people photos. Both need `--people`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.face_scenes import TURNS, Portrait, cut_portrait, found_in, landmark_errors, scene
+from benchmarks.face_scenes import turned as turn
 from transforms import assets, codecs
 from transforms.faces.detect import Detector, Face, detect_faces
 from transforms.faces.handler import FaceDetectorHandler
@@ -27,7 +31,9 @@ from transforms.faces.parameters import DetectorParameters
 
 _NOBODY = ("rocket.jpg", "coffee.png", "chelsea.png")
 _MAX_PIXELS = 250_000_000
-_MEGAPIXELS = (0.3, 1, 3, 12, 48)
+_MEGAPIXELS = (0.3, 1, 2, 3, 12, 24, 48)
+_LARGE = ((1600, 1200), (4000, 3000), (6000, 4000), (8000, 6000), (20000, 3000))
+_FACES = (40, 60, 100, 200, 400, 800)
 
 
 @dataclass(frozen=True)
@@ -123,17 +129,73 @@ def report_sizes(detector: Detector, parameters: DetectorParameters) -> None:
         print(f"  {megapixels:g} megapixels: {min(seconds):.2f} s")
 
 
+def portraits(looked: Iterable[Looked]) -> Iterator[Portrait]:
+    """The heads of photos of one person, of 120 pixels and more."""
+    for photo in looked:
+        if len(photo.faces) == 1 and photo.faces[0].size >= 120:
+            pixels = codecs.decode(photo.path.read_bytes(), _MAX_PIXELS).pixels
+            if (portrait := cut_portrait(pixels, photo.faces[0])) is not None:
+                yield portrait
+
+
+def report_large(
+    heads: Sequence[Portrait], detector: Detector, parameters: DetectorParameters
+) -> None:
+    """Recall by face size and photo size, and what one photo takes."""
+    print(f"recall in large photos, {len(heads)} heads, and CPU seconds a photo:")
+    for width, height in _LARGE:
+        told = []
+        for face in _FACES:
+            if face * 4 > height:
+                continue
+            pixels, places = scene(heads, width, height, face)
+            start = time.process_time()
+            faces = detect_faces(pixels, detector, parameters)
+            seconds = time.process_time() - start
+            hits = sum(found_in(place, faces) for place in places)
+            beside = len(faces) - hits
+            told.append(f"{face} px {hits}/{len(places)} (+{beside}) {seconds:.1f} s")
+        print(f"  {width} x {height}: " + ", ".join(told), flush=True)
+
+
+def report_turned(
+    paths: Sequence[Path], detector: Detector, parameters: DetectorParameters
+) -> None:
+    """Recall and landmark error, in distances of the eyes, of photos turned without a tag."""
+    print("photos turned, against the same upright:")
+    uprights = []
+    for path in paths:
+        pixels = codecs.decode(path.read_bytes(), _MAX_PIXELS).pixels
+        uprights.append((pixels, detect_faces(pixels, detector, parameters)))
+    for degrees in TURNS:
+        errors = []
+        for pixels, faces in uprights:
+            image, matrix = turn(pixels, degrees)
+            errors += landmark_errors(faces, detect_faces(image, detector, parameters), matrix)
+        known = np.array([error for error in errors if error is not None])
+        print(
+            f"  {degrees} degrees: {len(known)} of {len(errors)} found, landmarks off by "
+            f"{np.median(known):.3f} (median), {np.quantile(known, 0.9):.3f} (90 %), "
+            f"{known.max():.3f} (most); {(known > 0.15).mean():.0%} by more than 0.15",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--people", type=Path, help="folder with people.csv")
     parser.add_argument("--without", type=Path, nargs="+", default=[], metavar="FOLDER")
     parser.add_argument("--min-score", type=float)
     parser.add_argument("--long-sides", type=int, nargs="+")
+    parser.add_argument("--smallest-face", type=int)
+    parser.add_argument("--large", action="store_true", help="faces in large photos, too")
+    parser.add_argument("--turned", action="store_true", help="the people photos turned, too")
     parser.add_argument("--model", choices=["retinaface", "retinaface-resnet50"])
     given = parser.parse_args()
     chosen = {
         "min_score": given.min_score,
         "long_sides": tuple(given.long_sides) if given.long_sides else None,
+        "smallest_face": given.smallest_face,
         "model": given.model,
     }
     chosen = {name: value for name, value in chosen.items() if value is not None}
@@ -152,6 +214,10 @@ def main() -> None:
         report_seconds(people)
     print("seconds a photo, one portrait resized:")
     report_sizes(detector, parameters)
+    if people and given.large:
+        report_large(list(portraits(people)), detector, parameters)
+    if people and given.turned:
+        report_turned([photo.path for photo in people], detector, parameters)
 
 
 if __name__ == "__main__":

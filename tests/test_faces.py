@@ -16,6 +16,14 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 from PIL import Image
 
+from benchmarks.face_scenes import (
+    Portrait,
+    cut_portrait,
+    found_in,
+    landmark_errors,
+    scene,
+    turned,
+)
 from transforms import assets
 from transforms.apart import ReadLimits
 from transforms.discover import PhotoRef
@@ -34,11 +42,11 @@ from transforms.faces.detect import (
     detect_faces,
     load_retinaface,
     load_retinaface_resnet50,
-    non_maximum_suppression,
-    pyramid_sizes,
 )
 from transforms.faces.handler import FaceDetectorHandler
 from transforms.faces.parameters import DetectorParameters
+from transforms.faces.pyramid import RELIABLE_FACE, level_sizes, tiles
+from transforms.faces.rows import mapped, non_maximum_suppression, turned_back
 from transforms.fingerprint import read_photo
 
 PARAMETERS = DetectorParameters()
@@ -153,7 +161,7 @@ def test_a_large_face_is_believed_at_the_smallest_level_alone(
         row = [0, 0, *[pixels.shape[1] / 2] * 2, *[9.0] * 10, 0.9]
         return np.array([row] if pixels.shape[1] > 1000 else [], np.float32).reshape(-1, 15)
 
-    parameters = DetectorParameters(long_sides=long_sides)
+    parameters = DetectorParameters(long_sides=long_sides, turned_levels=0)
     assert len(detect_faces(np.zeros((900, 2000, 3), np.uint8), leaf, parameters)) == believed
 
 
@@ -202,9 +210,147 @@ def test_the_optional_detector_says_how_to_get_it() -> None:
 
 
 def test_a_level_is_never_larger_than_the_photo_but_for_tiny_photos() -> None:
-    assert pyramid_sizes(3000, 4000, (256, 640, 1600)) == [(192, 256), (480, 640), (1200, 1600)]
-    assert pyramid_sizes(300, 400, (256, 640, 1600)) == [(192, 256), (300, 400)]
-    assert pyramid_sizes(50, 100, (256, 640)) == [(128, 256)]
+    sides = (256, 640, 1600)
+    assert level_sizes(1200, 1600, sides, 40) == [(192, 256), (480, 640), (1200, 1600)]
+    assert level_sizes(300, 400, sides, 40) == [(192, 256), (300, 400)]
+    assert level_sizes(300, 400, sides, 5) == [(192, 256), (300, 400)]
+    assert level_sizes(50, 100, (256, 640), 40) == [(128, 256)]
+
+
+@pytest.mark.parametrize("long_sides", [(256, 640, 1600), (256,)])
+@pytest.mark.parametrize("size", [(3000, 4000), (6000, 8000), (3000, 20_000), (90_000, 700)])
+def test_levels_step_up_until_the_smallest_face_is_large_enough(
+    long_sides: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    for smallest in (20, 40, 100):
+        levels = [max(level) for level in level_sizes(*size, long_sides, smallest)]
+        assert levels[-1] >= min(max(size), max(size) * RELIABLE_FACE / smallest)
+        assert levels[0] == 256
+        # Just the largest face that two tiles share must still be found one level below.
+        steps = np.divide(levels[1:], levels[:-1])
+        assert ((steps > 1) & (steps < 6.1)).all()
+
+
+def test_a_level_that_the_smallest_face_asks_for_replaces_the_largest_where_it_can() -> None:
+    def long_sides(width: int) -> list[int]:
+        return [max(level) for level in level_sizes(100, width, (256, 640, 1600), 40)]
+
+    assert long_sides(4000) == [256, 640, 1800]
+    assert long_sides(20_000) == [256, 640, 1600, 9000]
+
+
+@pytest.mark.parametrize(
+    "size", [(1200, 1600), (1350, 1801), (1350, 9000), (40, 90_000), (9000,) * 2]
+)
+def test_each_face_that_a_level_must_find_lies_whole_in_a_small_enough_tile(
+    size: tuple[int, int],
+) -> None:
+    height, width = size
+    cut = tiles(height, width)
+    assert all((t.right - t.left) * (t.bottom - t.top) <= 1600 * 1200 for t in cut)
+    assert sum((t.right - t.left) * (t.bottom - t.top) for t in cut) < 1.25 * height * width
+    side, room = 108, 0.1 * 108  # one level below it is 18 pixels, and 10.8 keep it off the edges
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        x, y = random.uniform(0, max(1, width - side)), random.uniform(0, max(1, height - side))
+        right, bottom = min(width, x + side), min(height, y + side)
+        assert any(
+            t.left <= max(0, x - room)
+            and t.top <= max(0, y - room)
+            and t.right >= min(width, right + room)
+            and t.bottom >= min(height, bottom + room)
+            for t in cut
+        )
+
+
+@pytest.fixture(scope="module")
+def heads(photo: Callable[[str], Image.Image], detector: Detector) -> list[Portrait]:
+    cut = []
+    for name in ("obama.jpg", "biden.jpg", "obama2.jpg"):
+        pixels = np.asarray(photo(name))
+        (face,) = detect_faces(pixels, detector, PARAMETERS)
+        portrait = cut_portrait(pixels, face)
+        assert portrait is not None
+        cut.append(portrait)
+    return cut
+
+
+@pytest.mark.parametrize("face", [40, 60, 100])
+def test_small_faces_are_found_in_a_panorama_within_small_passes(
+    face: int, heads: list[Portrait], detector: Detector
+) -> None:
+    seen: list[int] = []
+
+    def noting(pixels: np.ndarray) -> np.ndarray:
+        seen.append(pixels.shape[0] * pixels.shape[1])
+        return detector(pixels)
+
+    panorama, places = scene(heads, 12_000, 500, face, most=30)
+    faces = detect_faces(panorama, noting, PARAMETERS)
+    assert sum(found_in(place, faces) for place in places) == len(places) == len(faces)
+    assert max(seen) <= 1600 * 1200
+    assert faces == detect_faces(panorama, detector, PARAMETERS)  # each time the same
+
+
+def test_faces_on_the_edges_of_tiles_are_found_once_and_whole(
+    heads: list[Portrait], detector: Detector
+) -> None:
+    width, height = 12_000, 1000
+    canvas = Image.new("RGB", (width, height), (120, 130, 140))
+    (level_height, level_width) = level_sizes(height, width, PARAMETERS.long_sides, 40)[-1]
+    cut = tiles(level_height, level_width)
+    assert len(cut) > 1
+    edges = {edge for tile in cut for edge in (tile.left, tile.right)} - {0, level_width}
+    places = []
+    for edge in edges:
+        for row, face in enumerate((50, 120, 230)):
+            side = round(face / heads[0].share)
+            left = round(edge * width / level_width) - side // 2
+            canvas.paste(heads[0].image.resize((side, side)), (left, row * 180 + 10))
+            places.append((left + side / 2, row * 180 + 10 + side / 2, face))
+    faces = detect_faces(np.asarray(canvas), detector, PARAMETERS)
+    assert len(faces) == len(places)
+    for x, y, size in places:
+        (one,) = (
+            f
+            for f in faces
+            if abs(f.box[0] + f.box[2] - 2 * x) < size and abs(f.box[1] + f.box[3] - 2 * y) < size
+        )
+        assert one.size == pytest.approx(size, rel=0.15)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270, 45, 200])
+@pytest.mark.parametrize("name", ["obama.jpg", "biden.jpg"])
+def test_a_photo_on_its_side_gives_the_landmarks_of_the_upright_one(
+    name: str, degrees: int, photo: Callable[[str], Image.Image], detector: Detector
+) -> None:
+    image = photo(name)
+    image.thumbnail((800, 800))
+    upright = found(image, detector)
+    pixels, matrix = turned(np.asarray(image), degrees)
+    (error,) = landmark_errors(upright, detect_faces(pixels, detector, PARAMETERS), matrix)
+    assert error is not None and error < 0.1
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_small_faces_on_their_side_are_found(
+    degrees: int, heads: list[Portrait], detector: Detector
+) -> None:
+    upright, places = scene(heads, 1200, 900, 60, most=12)
+    pixels, matrix = turned(upright, degrees)
+    straight = detect_faces(upright, detector, PARAMETERS)
+    errors = landmark_errors(straight, detect_faces(pixels, detector, PARAMETERS), matrix)
+    assert len(errors) == len(places)
+    assert all(error is not None and error < 0.1 for error in errors)
+
+
+def test_rows_of_a_turned_picture_are_turned_back() -> None:
+    marks = [12, 22, 18, 22, 15, 25, 13, 28, 17, 28]
+    row = np.array([[10, 20, 20, 32, *marks, 0.9]], np.float32)
+    height, width = 100, 60
+    for quarter in range(4):
+        _, matrix = turned(np.zeros((height, width, 3), np.uint8), 90 * quarter)
+        assert np.allclose(turned_back(mapped(row, matrix), quarter, height, width), row, atol=1e-3)
 
 
 def test_of_boxes_that_overlap_the_best_stays() -> None:

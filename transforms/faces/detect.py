@@ -1,36 +1,26 @@
-"""Face detection: RetinaFace over an image pyramid, merged by non-maximum suppression.
+"""Face detection: from a photo to its faces.
 
-RetinaFace (Deng et al., CVPR 2020, arXiv:1905.00641) finds faces from about 16 pixels up to about
-the size of its largest anchors. One pass at one size therefore misses either the face that fills
-the frame or the small faces in the back row of a group photo; a pyramid of sizes finds both.
+How the photo is looked at is in `pyramid` (sizes and tiles) and in `turns` (faces on their side);
+here are the detectors themselves and what comes out.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 
 import numpy as np
-from PIL import Image
 
 from transforms.assets import AssetError
+from transforms.faces import turns
 from transforms.faces.parameters import DetectorParameters
+from transforms.faces.rows import COLUMNS, SCORE, Detector
 
-# A detector maps a uint8 (H, W, 3) RGB image to float32 (n, 15) rows in pixels of that image:
-# box left, top, right, bottom; five landmarks x, y (eyes, nose, mouth corners, left to right as
-# seen in the picture); score 0..1.
-Detector = Callable[[np.ndarray], np.ndarray]
+__all__ = ["Detector", "Face", "detect_faces", "load_retinaface", "load_retinaface_resnet50"]
 
 _STRIDE = 32  # the coarsest feature map of RetinaFace; sides must be multiples of it
-_ROW = 15
-
-# Mean side in pixels of the largest face that is believed at a level that has a smaller one below
-# it. The smaller level sees such a face too, and better: at 300 pixels and more the detector takes
-# a leaf or a collar for a face, and its landmarks are less exact.
-_LARGEST_FACE = 320
 
 
 @dataclass(frozen=True)
@@ -39,7 +29,7 @@ class Face:
 
     box: left, top, right, bottom; may reach beyond the frame.
     landmarks: five (x, y) points: left eye, right eye, nose, left and right mouth corner, left
-        and right as seen in the picture.
+        and right as seen with the face upright.
     score: detector confidence, 0..1.
     """
 
@@ -60,85 +50,18 @@ class Face:
         return replace(self, box=(left + x, top + y, right + x, bottom + y), landmarks=landmarks)
 
 
-def pyramid_sizes(height: int, width: int, long_sides: Sequence[int]) -> list[tuple[int, int]]:
-    """(height, width) of each pyramid level, smallest first.
-
-    A level larger than the photo adds nothing but blur, so levels are capped at the photo's own
-    size; a photo smaller than every level is enlarged to the smallest, because RetinaFace misses
-    faces in tiny images.
-    """
-    long_side = max(height, width)
-    smallest, *larger = sorted(long_sides)
-    chosen = sorted({smallest, *(min(side, long_side) for side in larger if long_side > smallest)})
-    scales = [side / long_side for side in chosen]
-    return [(max(1, round(height * s)), max(1, round(width * s))) for s in scales]
-
-
 def detect_faces(
     pixels: np.ndarray, detector: Detector, parameters: DetectorParameters
 ) -> list[Face]:
     """Faces in an upright photo, uint8 (H, W, 3) RGB, best score first, tiny ones too."""
-    image = Image.fromarray(pixels)
-    height, width = pixels.shape[:2]
-    levels: list[np.ndarray] = []
-    for level_height, level_width in pyramid_sizes(height, width, parameters.long_sides):
-        # reducing_gap lets Pillow halve a 12-megapixel photo before the costly filter.
-        level = image.resize((level_width, level_height), Image.Resampling.BILINEAR, None, 2.0)
-        rows = detector(np.asarray(level))
-        if levels:
-            rows = rows[_sides(rows) <= _LARGEST_FACE]
-        scale = np.array([width / level_width, height / level_height], np.float32)
-        levels.append(np.concatenate([rows[:, :14] * np.tile(scale, 7), rows[:, 14:]], axis=1))
-    rows = np.concatenate(levels)
-    rows = rows[rows[:, 14] >= parameters.min_score]
-    return [_face(row) for row in rows[non_maximum_suppression(rows, parameters.max_overlap)]]
-
-
-def non_maximum_suppression(rows: np.ndarray, max_overlap: float) -> list[int]:
-    """Indices of the rows to keep, best score first.
-
-    Args:
-        rows: float (n, 15), box in columns 0..3, score in column 14.
-        max_overlap: a row that overlaps a better one by more than this is dropped. Overlap is
-            intersection over union, or over the smaller box: two pyramid levels may see one face
-            as a tight and a loose box.
-    """
-    kept: list[int] = []
-    for index in np.argsort(-rows[:, 14], kind="stable"):
-        if all(_overlap(rows[index], rows[other]) <= max_overlap for other in kept):
-            kept.append(int(index))
-    return kept
-
-
-def _intersection(a: np.ndarray, b: np.ndarray) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    return float(width * height) if width > 0 and height > 0 else 0.0
-
-
-def _area(row: np.ndarray) -> float:
-    return float((row[2] - row[0]) * (row[3] - row[1]))
-
-
-def _sides(rows: np.ndarray) -> np.ndarray:
-    return (rows[:, 2] - rows[:, 0] + rows[:, 3] - rows[:, 1]) / 2
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    inner, area_a, area_b = _intersection(a, b), _area(a), _area(b)
-    if not inner:
-        return 0.0
-    # A face held up in a locket lies wholly inside another box yet is a face of its own; only
-    # boxes of like size count by the smaller area.
-    alike = min(area_a, area_b) > 0.4 * max(area_a, area_b)
-    return inner / (min(area_a, area_b) if alike else area_a + area_b - inner)
+    return [_face(row) for row in turns.find(pixels, detector, parameters)]
 
 
 def _face(row: np.ndarray) -> Face:
     values = [float(value) for value in row]
     left, top, right, bottom = values[:4]
     points = tuple((values[i], values[i + 1]) for i in range(4, 14, 2))
-    return Face((left, top, right, bottom), points, values[14])
+    return Face((left, top, right, bottom), points, values[SCORE])
 
 
 @cache
@@ -201,7 +124,7 @@ def load_retinaface_resnet50() -> Detector:
             pixels[..., ::-1], threshold=0.02, model=model, allow_upscaling=False
         )
         return np.array([_resnet50_row(face) for face in found.values()], np.float32).reshape(
-            -1, _ROW
+            -1, COLUMNS
         )
 
     return detect

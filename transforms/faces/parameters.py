@@ -19,6 +19,12 @@ class DetectorParameters:
     model: Literal["retinaface", "retinaface-resnet50"] = "retinaface"
     long_sides: Annotated[tuple[int, ...], Field(min_length=1)] = (256, 640, 1600)
     """Long side in pixels of each level of the image pyramid."""
+    smallest_face: Annotated[int, Field(ge=4)] = 40
+    """Side in pixels of the photo of the smallest face that is found however large the photo is:
+    finer levels are added to the pyramid until it is 18 pixels there."""
+    turned_levels: Annotated[int, Field(ge=0)] = 2
+    """How many levels of the pyramid, from the smallest, are searched at the three other quarter
+    turns where the photo as it is shows nobody without doubt."""
     min_score: Annotated[float, Field(ge=0.02, le=1)] = 0.6
     """Least confidence; the default model keeps what scores below 0.5 to itself."""
     min_face: Annotated[int, Field(ge=4)] = 12

@@ -1,0 +1,196 @@
+"""Faces that lie on their side or upside down: found, and their landmarks put right.
+
+RetinaFace was trained on upright faces. It finds most large ones that are turned, with scores as
+high, but its landmarks are then off by up to the distance of the eyes, and the aligned crop is not
+the one that a recogniser takes once somebody has turned the photo upright. Most turned ones below
+some 60 pixels it misses. So a face whose landmarks are doubtful is cut out and looked at again at
+other angles; a photo that shows no face without doubt is searched at the other three turns too, at
+the coarse levels of the pyramid; and where any face proves turned, the whole photo is searched at
+that quarter turn, for the faces beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from PIL import Image
+
+from transforms.faces import pyramid
+from transforms.faces.align import crop_face, invert
+from transforms.faces.parameters import DetectorParameters
+from transforms.faces.rows import (
+    SCORE,
+    Detector,
+    distortion,
+    mapped,
+    non_maximum_suppression,
+    roll,
+    sides,
+)
+
+# What is not doubtful. Of 126 faces in upright photos 12 % are; of the same faces turned by 90,
+# 180 and 270 degrees all whose landmarks are off by more than 0.15 of the distance of the eyes.
+_LIKELY_SCORE = 0.95
+_LIKELY_ROLL = np.deg2rad(25)
+_LIKELY_DISTORTION = 0.16
+
+# A face below the least score by no more than this may still be one that is turned.
+_SLACK = 0.1
+# Cut-outs looked at for one photo, of 20 to 30 ms each: a crowd may not take minutes.
+_MOST_LOOKS = 64
+_CUT_SIDE = 256
+_FACE_SIDE = 88
+_MOST_ENLARGED = 3.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row in pixels of the photo, and how it was seen.
+
+    angle: by how much the photo was turned anticlockwise when it was seen, in radians.
+    is_settled: it was looked at again.
+    """
+
+    row: np.ndarray
+    angle: float = 0.0
+    is_settled: bool = False
+
+    @property
+    def score(self) -> float:
+        return float(self.row[SCORE])
+
+    @cached_property
+    def leaning(self) -> float:
+        """Roll of the face as it was seen, -pi..pi."""
+        return _wrapped(roll(self.row) - self.angle)
+
+    @cached_property
+    def distortion(self) -> float:
+        return distortion(self.row)
+
+    @property
+    def is_doubtful(self) -> bool:
+        return (
+            self.score < _LIKELY_SCORE
+            or abs(self.leaning) > _LIKELY_ROLL
+            or self.distortion > _LIKELY_DISTORTION
+        )
+
+    @property
+    def rank(self) -> float:
+        """Which of several views of a face to believe: higher for one that is surely a face, with
+        the landmarks of a face, upright. One of the whole photo is what the photo turned upright
+        gives, and goes before a cut-out, unless it is doubtful."""
+        plausible = self.score - self.distortion - abs(self.leaning) / np.pi
+        return plausible + (not self.is_settled and not self.is_doubtful)
+
+    @property
+    def quarter(self) -> int:
+        """Quarter turns anticlockwise that put the face upright, 0..3."""
+        return round((self.angle + self.leaning) / (np.pi / 2)) % 4
+
+
+def find(pixels: np.ndarray, detector: Detector, parameters: DetectorParameters) -> np.ndarray:
+    """Faces of a photo at whatever angle, float32 (n, 15) rows, best score first.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB.
+    """
+    looks = _Looks(pixels, detector, parameters)
+    seen = looks.again(looks.turned(0))
+    if all(one.is_doubtful for one in seen):
+        # A small face on its side is mostly not found at all, where its photo is not turned.
+        levels = parameters.turned_levels
+        coarse = [one for k in (1, 2, 3) for one in looks.turned(k, levels)]
+        seen = looks.again(looks.merged([*seen, *coarse]))
+    for quarter in sorted({one.quarter for one in seen if _is_turned(one, parameters)}):
+        seen = looks.again(looks.merged([*seen, *looks.turned(quarter)]))
+    rows = [one.row for one in seen if one.score >= parameters.min_score]
+    found = np.array(rows, np.float32).reshape(-1, SCORE + 1)
+    return found[non_maximum_suppression(found, parameters.max_overlap)]
+
+
+def _is_turned(one: Candidate, parameters: DetectorParameters) -> bool:
+    return one.quarter != 0 and one.angle != 0 and one.score >= parameters.min_score
+
+
+class _Looks:
+    """One photo and the passes of the detector over it."""
+
+    def __init__(
+        self, pixels: np.ndarray, detector: Detector, parameters: DetectorParameters
+    ) -> None:
+        self._pixels = pixels
+        self._image = Image.fromarray(pixels)
+        self._detector = detector
+        self._parameters = parameters
+        self._left = _MOST_LOOKS
+
+    def turned(self, quarter: int, levels: int | None = None) -> list[Candidate]:
+        """What the pyramid finds in the photo after quarter turns anticlockwise."""
+        rows = pyramid.find(self._image, self._detector, self._parameters, quarter, levels)
+        rows = rows[rows[:, SCORE] >= self._parameters.min_score - _SLACK]
+        return [Candidate(row, quarter * np.pi / 2) for row in rows]
+
+    def merged(self, seen: Sequence[Candidate]) -> list[Candidate]:
+        """Of the views of each face the one to believe."""
+        rows = np.array([one.row for one in seen]).reshape(-1, SCORE + 1)
+        rank = np.array([one.rank for one in seen])
+        kept = non_maximum_suppression(rows, self._parameters.max_overlap, rank)
+        return [seen[index] for index in kept]
+
+    def again(self, seen: Sequence[Candidate]) -> list[Candidate]:
+        """The same faces; those that are doubtful as they look at the angle that suits them."""
+        surely = self._parameters.min_score
+        order = sorted(
+            range(len(seen)),
+            key=lambda i: (seen[i].score < surely, -sides(seen[i].row[np.newaxis])[0], i),
+        )
+        looked = list(seen)
+        for index in order:
+            one = looked[index]
+            if one.is_doubtful and not one.is_settled and self._left > 0:
+                looked[index] = self._settled(one)
+        return self.merged(looked)
+
+    def _settled(self, one: Candidate) -> Candidate:
+        best = one
+        own = [one.angle + one.leaning] if abs(one.leaning) > _LIKELY_ROLL else []
+        for angle in (*own, *(one.angle + quarter * np.pi / 2 for quarter in (1, 2, 3))):
+            best = self._better(best, one, angle)
+            if not best.is_doubtful:
+                break
+        if abs(best.leaning) > _LIKELY_ROLL:
+            best = self._better(best, one, best.angle + best.leaning)
+        # That a face is there was known; how it is turned is what was asked.
+        row = best.row.copy()
+        row[SCORE] = max(best.score, one.score)
+        return Candidate(row, best.angle, is_settled=True)
+
+    def _better(self, best: Candidate, one: Candidate, angle: float) -> Candidate:
+        """The better one of the best view so far and that with the photo turned by an angle."""
+        self._left -= 1
+        side = sides(one.row[np.newaxis])[0]
+        scale = min(_FACE_SIDE / max(side, 1.0), _MOST_ENLARGED)
+        cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+        linear = np.array([[cosine, sine], [-sine, cosine]])
+        centre = (one.row[0:2] + one.row[2:4]) / 2
+        matrix = np.column_stack([linear, _CUT_SIDE / 2 - linear @ centre])
+        rows = self._detector(crop_face(self._pixels, matrix, _CUT_SIDE))
+        rows = rows[rows[:, SCORE] >= self._parameters.min_score - _SLACK]
+        views = [Candidate(row, angle) for row in mapped(rows, invert(matrix))]
+        views = [view for view in views if _same_place(view.row, one.row)]
+        return max([best, *views], key=lambda view: view.rank)
+
+
+def _same_place(row: np.ndarray, other: np.ndarray) -> bool:
+    side, expected = sides(np.stack([row, other]))
+    apart = np.abs((row[0:2] + row[2:4]) - (other[0:2] + other[2:4])).max() / 2
+    return bool(apart < 0.4 * expected and 0.5 < side / max(expected, 1e-9) < 2)
+
+
+def _wrapped(angle: float) -> float:
+    return float((angle + np.pi) % (2 * np.pi) - np.pi)
