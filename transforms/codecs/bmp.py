@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from transforms.codecs.errors import CodecError
+from transforms.codecs.orientation import Orientation
 from transforms.codecs.photo import (
     NO_LIMIT,
     DecodedPhoto,
@@ -46,7 +47,7 @@ class _Layout(NamedTuple):
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
     image = open_image(data, _FORMATS, max_pixels)
-    return decoded(image, "BMP", np.asarray(image.convert("RGB")))
+    return decoded("BMP", np.asarray(image.convert("RGB")), Orientation())
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from transforms.codecs import carve, xmp
 from transforms.codecs.errors import CodecError, UnsupportedFormat
+from transforms.codecs.orientation import Orientation
 from transforms.codecs.palette import dithered
 from transforms.codecs.photo import (
     NO_LIMIT,
@@ -31,7 +32,8 @@ _XMP = b"XMP DataXMP"
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
     image = _opened(data, max_pixels)
-    return decoded(image, "GIF", np.asarray(image.convert("RGBA").convert("RGB")))
+    rgb = np.asarray(image.convert("RGBA").convert("RGB"))
+    return decoded("GIF", rgb, Orientation())
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:

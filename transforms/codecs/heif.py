@@ -17,10 +17,11 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import bmff, carve, exif, rate, xmp
+from transforms.codecs import bmff, carve, exif, orientation, rate, xmp
 from transforms.codecs.bmff import HeifFile, Item, Property, Reference
 from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
-from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
+from transforms.codecs.orientation import Orientation, as_stored
+from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, with_change
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"}
@@ -28,6 +29,7 @@ _HEVC, _AV1 = b"hvc1", b"av01"
 # Properties of a picture that say how it is shown, not how it is coded; they are carried over.
 _SHOWN = {b"pasp", b"clli", b"mdcv", b"cclv", b"amve", b"udes", b"taic", b"itai", b"irot", b"imir"}
 _TURNED = {b"irot", b"imir"}
+_QUARTERS = {0: 1, 1: 8, 2: 3, 3: 6}  # of a turn, anticlockwise: as an orientation
 _CHROMA = {0: "400", 1: "420", 2: "422", 3: "444"}
 _CICP_DEFAULT = (1, 13, 6, 1)  # sRGB, as libheif takes a picture that does not say
 _CICP_BY_PROFILE = (2, 2, 6, 1)  # the ICC profile says primaries and transfer
@@ -59,7 +61,7 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     if depth > 8:
         rgb = (rgb >> (depth - 8)).astype(np.uint8)
     name = "AVIF" if _coding(file) == _AV1 else "HEIC"
-    return DecodedPhoto(name, np.ascontiguousarray(_turned(rgb, file)), 1)
+    return decoded(name, rgb, _orientation(file))
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
@@ -71,7 +73,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     """
     file = _opened(data, NO_LIMIT)
     pixels, depth = _decoded(data, file)
-    stored_change = _turned_back(change, file)
+    stored_change = as_stored(change, _orientation(file).shown)
     colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
     changed = with_change(pixels, stored_change, colours, depth)
     new = _as_large(changed, depth, file, _tile_size(file), _picture_size(file))
@@ -160,7 +162,7 @@ def _decoded(data: bytes, file: HeifFile) -> tuple[np.ndarray, int]:
         image = _pillow_heif().open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
         pixels = np.asarray(image)
         depth = 8 if pixels.dtype == np.uint8 else 16
-        return np.ascontiguousarray(_turned_back(pixels, file)), depth
+        return np.ascontiguousarray(as_stored(pixels, _orientation(file).shown)), depth
     except CodecError:
         raise
     except (*DAMAGE, RuntimeError) as error:
@@ -387,25 +389,35 @@ def _rgb(pixels: np.ndarray) -> np.ndarray:
     return np.repeat(pixels[..., :1], 3, axis=2) if pixels.shape[2] < 3 else pixels[..., :3]
 
 
-def _turns(file: HeifFile) -> list[Property]:
-    return [p for p in file.items[file.primary].properties if p.kind in _TURNED]
-
-
-def _turned(stored: np.ndarray, file: HeifFile) -> np.ndarray:
-    """As seen: `irot` turns anticlockwise by quarters, `imir` swaps top and bottom (0) or left
-    and right (1), in the order in which they are given."""
-    for one in _turns(file):
+def _orientation(file: HeifFile) -> Orientation:
+    """By `irot` and `imir`, in the order in which they are given, and by nothing else in most
+    programs; Apple's go by EXIF or XMP where there is neither, and some read an AVIF by none."""
+    shown = 1
+    for one in file.items[file.primary].properties:
         if one.kind == b"irot":
-            stored = np.rot90(stored, one.box[8] & 3)
-        else:
-            stored = stored[:, ::-1] if one.box[8] & 1 else stored[::-1]
-    return stored
+            shown = orientation.combined(shown, _QUARTERS[one.box[8] & 3])
+        elif one.kind == b"imir":
+            shown = orientation.combined(shown, 2 if one.box[8] & 1 else 4)
+    others = [1 if _coding(file) == _AV1 else None]
+    for number, item in file.items.items():
+        if not _describes(file, number):
+            continue
+        if item.kind == b"Exif":
+            tiff = item.data[4 + int.from_bytes(item.data[:4], "big") :]
+            others.append(_turning(orientation.in_exif(tiff)[1]))
+        elif _XMP_TYPE in item.entry:
+            others.append(_turning(orientation.in_xmp(item.data)))
+    return orientation.chosen(shown, others)
 
 
-def _turned_back(seen: np.ndarray, file: HeifFile) -> np.ndarray:
-    for one in reversed(_turns(file)):
-        if one.kind == b"irot":
-            seen = np.rot90(seen, -(one.box[8] & 3))
-        else:
-            seen = seen[:, ::-1] if one.box[8] & 1 else seen[::-1]
-    return seen
+def _turning(value: int | None) -> int | None:
+    """None for 1: converters write it beside `irot`, for pixels that they take as turned."""
+    return None if value == 1 else value
+
+
+def _describes(file: HeifFile, number: int) -> bool:
+    """True for metadata of the main picture, and for that of no named one."""
+    targets = [
+        t for r in file.references if r.kind == b"cdsc" and r.source == number for t in r.targets
+    ]
+    return not targets or bool(file.derived_from(file.primary) & {*targets})

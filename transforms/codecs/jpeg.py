@@ -19,9 +19,19 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 from scipy.fft import dctn, idctn
 
-from transforms.codecs import carve, exif, mpf, names, photoshop, restarts, segments, xmp
+from transforms.codecs import (
+    carve,
+    exif,
+    mpf,
+    names,
+    orientation,
+    photoshop,
+    restarts,
+    segments,
+    xmp,
+)
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
-from transforms.codecs.orientation import as_stored, read_orientation
+from transforms.codecs.orientation import Orientation, as_stored
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, open_image
 from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
 
@@ -47,7 +57,7 @@ _MOST_PAYLOAD = 65533
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
     image = open_image(data, _FORMATS, max_pixels)
-    return decoded(image, "JPEG", np.asarray(image.convert("RGB")))
+    return decoded("JPEG", np.asarray(image.convert("RGB")), _orientation(image))
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
@@ -56,7 +66,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     if any(segment.marker in _LOSSLESS_OR_LAYERED for segment in original):
         raise UnsupportedFormat("lossless or hierarchical JPEG")
     image = open_image(data, _FORMATS, NO_LIMIT)
-    changes = _component_changes(image, original, as_stored(change, read_orientation(image)))
+    changes = _component_changes(image, original, as_stored(change, _orientation(image).shown))
     # libjpeg reads the colour space off these two; all else could only confuse it.
     bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
     coded = with_changes(bare, changes)
@@ -81,6 +91,14 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     if made:
         coded = mpf.with_previews(coded, listing, made)
     return EncodedPhoto(coded, tuple(dict.fromkeys(notes)))
+
+
+def _orientation(image: Image.Image) -> Orientation:
+    """By the first EXIF segment; some programs go by a later one, or by XMP where there is none."""
+    parts = [part for name, part in getattr(image, "applist", ()) if name == "APP1"]
+    found = [orientation.in_exif(part) for part in parts if part.startswith(exif.HEADER)]
+    packets = [orientation.in_xmp(part) for part in parts if part.startswith(_XMP)]
+    return orientation.chosen(found[0][0] if found else None, [*(f[1] for f in found), *packets])
 
 
 def _is_mpf(segment: Segment) -> bool:

@@ -1,22 +1,78 @@
-"""EXIF orientation (tag 0x0112, EXIF 2.32 section 4.6.4): between stored and upright arrays."""
+"""How a stored picture is turned to be seen: between stored and upright arrays, and by which tag.
+
+An orientation is a number from 1 to 8 as EXIF has it (tag 0x0112, EXIF 2.32 section 4.6.4).
+Programs do not agree on the tags that say it. docs/formats.md has a table of what they do, and
+`Orientation` holds both: what most of them show, and what others may.
+"""
 
 from __future__ import annotations
 
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
 import numpy as np
-from PIL import Image
 
-from transforms.codecs.errors import DAMAGE
+TAG = 0x0112
 
-_TAG = 0x0112
+_HEADER = b"Exif\0\0"
+_SHORT = 3
+_READERS = {_SHORT: "H", 4: "I"}  # the types of a tag's value: 16 or 32 bits, unsigned
+_XMP = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)\s*([1-8])\s*[\"'<]")
 
 
-def read_orientation(image: Image.Image) -> int:
-    """1..8; 1 where there is none or it cannot be read, as every viewer does."""
+@dataclass(frozen=True)
+class Orientation:
+    """shown: as most viewers show the stored pixels. others: as some programs show them."""
+
+    shown: int = 1
+    others: tuple[int, ...] = ()
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """The others, from the picture as it is shown."""
+        back = inverse(self.shown)
+        return tuple(combined(back, other) for other in self.others)
+
+
+def chosen(shown: int | None, others: Iterable[int | None]) -> Orientation:
+    """What most viewers show and each other orientation that is left; None is for no tag."""
+    shown = shown or 1
+    return Orientation(shown, tuple(sorted({one for one in others if one} - {shown})))
+
+
+def in_exif(block: bytes) -> tuple[int | None, int | None]:
+    """The orientation in the first directory of an EXIF block.
+
+    Returns:
+        As browsers read it, as a value of 16 bits; and as others do, whatever its width. None
+        where there is none from 1 to 8.
+    """
+    while block.startswith(_HEADER):
+        block = block[len(_HEADER) :]
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None:
+        return None, None
     try:
-        value = image.getexif().get(_TAG, 1)
-    except DAMAGE:
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+        (first,) = struct.unpack_from(order + "I", block, 4)
+        (count,) = struct.unpack_from(order + "H", block, first)
+        for at in range(first + 2, first + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(order + "HH", block, at)
+            if tag == TAG and kind in _READERS:
+                (value,) = struct.unpack_from(order + _READERS[kind], block, at + 8)
+                found = value if 1 <= value <= 8 else None
+                return found if kind == _SHORT else None, found
+    except struct.error:  # cut off: what was read before it counts
+        pass
+    return None, None
+
+
+def in_xmp(packet: bytes) -> int | None:
+    """The `tiff:Orientation` of an XMP packet; None where there is none from 1 to 8."""
+    found = _XMP.search(packet)
+    return int(found[1]) if found else None
 
 
 def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
@@ -32,5 +88,18 @@ def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
 
 def as_stored(seen: np.ndarray, orientation: int) -> np.ndarray:
     """The inverse of `upright`."""
+    return upright(seen, inverse(orientation))
+
+
+def inverse(orientation: int) -> int:
+    """The orientation that undoes one."""
     # Turning by a quarter is undone by the opposite quarter; all others undo themselves.
-    return upright(seen, {6: 8, 8: 6}.get(orientation, orientation))
+    return {6: 8, 8: 6}.get(orientation, orientation)
+
+
+@cache
+def combined(first: int, then: int) -> int:
+    """The one orientation that does what two do one after the other."""
+    corners = np.arange(4).reshape(2, 2)
+    both = upright(upright(corners, first), then)
+    return next(one for one in range(1, 9) if np.array_equal(upright(corners, one), both))

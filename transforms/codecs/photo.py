@@ -9,18 +9,28 @@ import numpy as np
 from PIL import Image
 
 from transforms.codecs.errors import DAMAGE, CodecError
-from transforms.codecs.orientation import read_orientation, upright
+from transforms.codecs.orientation import Orientation, upright
 
 NO_LIMIT = 1 << 62  # pixels, where `decode` has checked the size already
 
 
 @dataclass(frozen=True)
 class DecodedPhoto:
-    """pixels: uint8 (H, W, 3) RGB, upright. orientation: EXIF, 1..8."""
+    """What is seen of a photo.
+
+    pixels: uint8 (H, W, 3) RGB, as most viewers show them. orientation: how they are turned from
+        what is stored, 1..8. others: how some programs turn it otherwise.
+    """
 
     format: str
     pixels: np.ndarray
     orientation: int
+    others: tuple[int, ...] = ()
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Orientations that make of `pixels` what other programs show."""
+        return Orientation(self.orientation, self.others).turns
 
 
 @dataclass(frozen=True)
@@ -53,10 +63,10 @@ def open_image(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.
     return image
 
 
-def decoded(image: Image.Image, name: str, rgb: np.ndarray) -> DecodedPhoto:
-    """`image` with its stored uint8 (H, W, 3) pixels turned upright."""
-    orientation = read_orientation(image)
-    return DecodedPhoto(name, np.ascontiguousarray(upright(rgb, orientation)), orientation)
+def decoded(name: str, rgb: np.ndarray, found: Orientation) -> DecodedPhoto:
+    """The photo of these stored uint8 (H, W, 3) pixels."""
+    seen = np.ascontiguousarray(upright(rgb, found.shown))
+    return DecodedPhoto(name, seen, found.shown, found.others)
 
 
 def with_change(

@@ -10,9 +10,9 @@ import imagecodecs
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from transforms.codecs import carve, exif, names, xmp
+from transforms.codecs import carve, exif, names, orientation, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
-from transforms.codecs.orientation import as_stored, read_orientation
+from transforms.codecs.orientation import Orientation, as_stored
 from transforms.codecs.photo import (
     NO_LIMIT,
     DecodedPhoto,
@@ -48,7 +48,8 @@ _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
     image = _opened(data, max_pixels)
-    return decoded(image, "PNG", np.asarray(_eight_bit(image).convert("RGBA").convert("RGB")))
+    rgb = np.asarray(_eight_bit(image).convert("RGBA").convert("RGB"))
+    return decoded("PNG", rgb, _orientation(image, data))
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
@@ -60,7 +61,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     chunks, end = _chunks(data)
     depth, colour_type = chunks[0][1][8], chunks[0][1][9]
     notes: list[str] = []
-    stored_change = as_stored(change, read_orientation(image))
+    stored_change = as_stored(change, _orientation(image, data).shown)
     widened = image.mode not in _COLOURS or depth < 8
     if widened:
         image = _widened(image, depth)
@@ -122,6 +123,27 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
     if getattr(image, "is_animated", False):
         raise UnsupportedFormat("animated PNG")
     return image
+
+
+def _orientation(image: Image.Image, data: bytes) -> Orientation:
+    """By an eXIf chunk before the pixels, as browsers turn it; many other programs do not, and
+    some go by a chunk behind the pixels, by EXIF in a text chunk or by XMP."""
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as head:  # nothing behind the pixels yet
+        shown, _ = orientation.in_exif(head.info.get("exif", b""))
+    blocks = [image.info.get("exif", b""), _raw_exif(image)]
+    others = [orientation.in_exif(block)[1] for block in blocks]
+    packet = image.info.get("XML:com.adobe.xmp", "")
+    others.append(orientation.in_xmp(packet.encode(errors="ignore")))
+    return orientation.chosen(shown, [1, *others])
+
+
+def _raw_exif(image: Image.Image) -> bytes:
+    """EXIF in hexadecimal digits, as ImageMagick wrote it before there was a chunk for it."""
+    text = image.info.get("Raw profile type exif", "")
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return b""
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -17,9 +17,9 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from transforms.codecs import carve, photoshop, tiff_jpeg, tiff_layout, xmp
+from transforms.codecs import carve, orientation, photoshop, tiff_jpeg, tiff_layout, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
-from transforms.codecs.orientation import as_stored, upright
+from transforms.codecs.orientation import as_stored, combined, inverse, upright
 from transforms.codecs.palette import dithered
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
 
@@ -53,10 +53,10 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
     with _opened(data, max_pixels) as file:
         pages = [upright_rgb(page) for page in _photos(file)]
-        orientation = _orientation(_photos(file)[0])
+        turned = _turned(_photos(file))
     width = max(page.shape[1] for page in pages)
     padded = [np.pad(p, [(0, 0), (0, width - p.shape[1]), (0, 0)]) for p in pages]
-    return DecodedPhoto("TIFF", np.ascontiguousarray(np.concatenate(padded)), orientation)
+    return DecodedPhoto("TIFF", np.ascontiguousarray(np.concatenate(padded)), *turned)
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
@@ -160,6 +160,20 @@ def _photos(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 def _orientation(page: tifffile.TiffPage) -> int:
     value = page.tags.valueof(_ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _turned(pages: list[tifffile.TiffPage]) -> tuple[int, tuple[int, ...]]:
+    """The first page's orientation, and what makes of its stored pixels what programs may show
+    that go by XMP; all pages together are one picture, so one of any page counts for all."""
+    first, others = _orientation(pages[0]), []
+    for page in pages:
+        packet = page.tags.valueof(_XMP, b"")
+        named = orientation.in_xmp(packet) if isinstance(packet, bytes) else None
+        if named:
+            turn = combined(inverse(_orientation(page)), named)
+            others.append(combined(first, turn))
+    found = orientation.chosen(first, others)
+    return found.shown, found.others
 
 
 def _upright_size(page: tifffile.TiffPage) -> tuple[int, int]:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import carve, exif, rate, riff, xmp
+from transforms.codecs import carve, exif, orientation, rate, riff, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
-from transforms.codecs.orientation import as_stored, read_orientation
+from transforms.codecs.orientation import Orientation, as_stored
 from transforms.codecs.photo import (
     NO_LIMIT,
     DecodedPhoto,
@@ -33,7 +33,7 @@ def is_webp(head: bytes) -> bool:
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
     image = _opened(data, max_pixels)
-    return decoded(image, "WebP", np.asarray(image.convert("RGB")))
+    return decoded("WebP", np.asarray(image.convert("RGB")), _orientation(image))
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
@@ -44,7 +44,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     """
     image = _opened(data, NO_LIMIT)
     chunks, end = riff.split(data)
-    pixels = with_change(np.asarray(image), as_stored(change, read_orientation(image)))
+    pixels = with_change(np.asarray(image), as_stored(change, _orientation(image).shown))
     cloaked = Image.fromarray(pixels)
     lossless = any(name == b"VP8L" for name, _ in chunks)
     old_size = sum(len(body) for name, body in chunks if name in _PICTURE)
@@ -83,6 +83,12 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
     if getattr(image, "is_animated", False):
         raise UnsupportedFormat("animated WebP")
     return image
+
+
+def _orientation(image: Image.Image) -> Orientation:
+    """As stored: no browser turns a WebP, whatever its metadata say; programs for photos do."""
+    _, found = orientation.in_exif(image.info.get("exif", b""))
+    return orientation.chosen(None, [found, orientation.in_xmp(image.info.get("xmp", b""))])
 
 
 def _lossless(image: Image.Image) -> list[tuple[bytes, bytes]]:
