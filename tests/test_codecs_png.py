@@ -170,7 +170,7 @@ def test_exif_thumbnail_is_rebuilt(sixteen: bool, portrait: Image.Image) -> None
 
 
 @pytest.mark.parametrize("name", [b"tEXt", b"zTXt"])
-def test_exif_in_a_text_chunk_keeps_its_tags_and_turns_the_photo(
+def test_exif_in_a_text_chunk_keeps_its_tags_and_may_turn_the_photo(
     name: bytes, portrait: Image.Image
 ) -> None:
     thumbnail = saved(Image.effect_noise((62, 44), 90), "JPEG")
@@ -181,7 +181,7 @@ def test_exif_in_a_text_chunk_keeps_its_tags_and_turns_the_photo(
     coded = changed(data)
     assert coded.notes == ("EXIF thumbnail rebuilt",)
     before, after = codecs.decode(data, NO_LIMIT), codecs.decode(coded.data, NO_LIMIT)
-    assert before.orientation == after.orientation == 6
+    assert (before.orientation, before.others) == (after.orientation, after.others) == (1, (6,))
     difference = after.pixels.astype(int) - before.pixels
     assert (difference[BOX] == LEVEL).all()
     assert np.count_nonzero(difference) == difference[BOX].size
