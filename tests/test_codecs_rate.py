@@ -1,4 +1,4 @@
-"""The search for a quality that keeps a file's size."""
+"""The search for a quality that keeps a file's size, or at least the picture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from transforms.codecs.rate import matched
+from transforms.codecs.rate import bounded, matched
 
 
 @pytest.mark.parametrize("growth", [0.02, 0.034, 0.06])
@@ -28,3 +28,35 @@ def test_size_is_kept_from_above(growth: float, before: int) -> None:
 def test_most_is_made_of_what_cannot_be_reached() -> None:
     assert matched(lambda quality: quality, lambda made: made, 1000) == 95
     assert matched(lambda quality: quality + 50, lambda made: made, 10) == 80
+
+
+@pytest.mark.parametrize("fall", [0.01, 0.025, 0.06])
+@pytest.mark.parametrize("worst", [1.1, 3.0, 6.0])
+def test_error_is_bounded_in_few_more_bytes(fall: float, worst: float) -> None:
+    tried = []
+
+    def encode(quality: int) -> int:
+        tried.append(quality)
+        return quality
+
+    def error(quality: int) -> float:
+        return worst * math.exp(-fall * (quality - 40))
+
+    quality, found = bounded(encode, lambda q: q, 40, error)
+    assert len(tried) <= 9
+    if error(99) > 1:
+        assert (quality, found) == (99, error(99))  # the best that there is, and it says so
+    else:
+        assert found <= 1
+        assert found > 0.8 or error(quality - 1) > 1
+
+
+def test_what_loses_little_keeps_its_size() -> None:
+    size = matched(lambda q: q, lambda q: q, 60)
+    assert bounded(lambda q: q, lambda q: q, 60, lambda q: 0.5) == (size, 0.5)
+
+
+def test_error_that_does_not_fall_ends_the_search() -> None:
+    quality, found = bounded(lambda q: q, lambda q: q, 60, lambda q: 3.0)
+    assert found == 3.0
+    assert 60 <= quality <= 99

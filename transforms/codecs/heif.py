@@ -17,7 +17,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import bmff, carve, exif, orientation, rate, xmp
+from transforms.codecs import bmff, carve, exif, loss, orientation, rate, xmp
 from transforms.codecs.bmff import HeifFile, Item, Property, Reference
 from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
 from transforms.codecs.orientation import Orientation, as_stored
@@ -67,17 +67,17 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
     """See `transforms.codecs.encode`.
 
-    Encoded with its depth and chroma sampling, in about as many bytes as it had. The tiles of a
-    grid share one decoder configuration, which another encoder's would not fit, so no tile can be
-    left as it is.
+    Encoded with its depth and chroma sampling, in about as many bytes as it had, or in more where
+    it would lose too much. The tiles of a grid share one decoder configuration, which another
+    encoder's would not fit, so no tile can be left as it is.
     """
     file = _opened(data, NO_LIMIT)
     pixels, depth = _decoded(data, file)
     stored_change = as_stored(change, _orientation(file).shown)
     colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
     changed = with_change(pixels, stored_change, colours, depth)
-    new = _as_large(changed, depth, file, _tile_size(file), _picture_size(file))
     notes: list[str] = []
+    new = _encoded(changed, depth, file, stored_change != 0, notes)
     shown = _shown(changed, depth)
     result = _spliced(file, new, shown if rebuild_thumbnails else None, notes)
     boxes = list(bmff.boxes(data))
@@ -87,15 +87,35 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(bmff.build(result), tuple(dict.fromkeys(notes)))
 
 
-def _as_large(
-    pixels: np.ndarray, depth: int, file: HeifFile, tile_size: int, size: int
+def _encoded(
+    pixels: np.ndarray, depth: int, file: HeifFile, changed: np.ndarray, notes: list[str]
 ) -> HeifFile:
-    """The pixels in the coding of a file, in about `size` bytes."""
+    """The pixels in the coding of a file. changed: bool (H, W), where the cloak lies."""
+    write = _avif if _coding(file) == _AV1 else _heic
+    size = _picture_size(file)
+
+    def error(data: bytes) -> float:
+        return loss.error(pixels, _decoded(data, bmff.parse(data))[0], changed, depth)
+
+    data, lost = rate.bounded(
+        lambda quality: write(pixels, depth, quality, file, _tile_size(file)),
+        lambda data: _picture_size(bmff.parse(data)),
+        size,
+        error,
+    )
+    new = bmff.parse(data)
+    if lost > 1:
+        notes.append(loss.LOST)
+    elif _picture_size(new) > loss.WORTH_A_NOTE * size:
+        notes.append(loss.GREW)
+    return new
+
+
+def _as_large(pixels: np.ndarray, file: HeifFile, size: int) -> HeifFile:
+    """8-bit pixels in the coding of a file, in about `size` bytes."""
     write = _avif if _coding(file) == _AV1 else _heic
     return rate.matched(
-        lambda quality: bmff.parse(write(pixels, depth, quality, file, tile_size)),
-        _picture_size,
-        size,
+        lambda quality: bmff.parse(write(pixels, 8, quality, file, 0)), _picture_size, size
     )
 
 
@@ -351,7 +371,7 @@ def _thumbnail(file: HeifFile, old: Item, shown: Image.Image) -> Item | None:
         return None
     small = shown.resize((width, height), Image.Resampling.LANCZOS, None, 3.0)
     pixels = np.asarray(small.convert("L") if _chroma(file) == "400" else small)
-    new = _as_large(pixels, 8, file, 0, len(old.data))
+    new = _as_large(pixels, file, len(old.data))
     turned = [p for p in old.properties if p.kind in _TURNED]
     coded = [p for p in new.items[new.primary].properties if p.kind not in _TURNED]
     profile = [p for p in _colours(file) if p.box[8:12] != b"nclx"]

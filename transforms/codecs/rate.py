@@ -1,4 +1,5 @@
-"""The quality at which a lossy encoder gives a picture about as many bytes as it had."""
+"""The quality at which a lossy encoder gives a picture about as many bytes as it had, or more
+where it would lose too much."""
 
 from __future__ import annotations
 
@@ -13,6 +14,12 @@ _GROWTH = 0.034  # of the logarithm of the bytes, a step of quality: about, befo
 _NEAR = 0.06  # as many more, of that logarithm, are as good as none
 _TRIES = 4
 
+_BEST = 99  # 100 is lossless in some encoders, in ten times the bytes
+_FALL = 0.025  # of the logarithm of the error, a step of quality: likewise
+_FALLS = (0.008, 0.08)  # between which it is believed
+_CLOSE = 0.85  # an error from here up to 1 is worth no further try
+_MORE_TRIES = 5
+
 
 def matched(encode: Callable[[int], T], size: Callable[[T], int], bytes_before: int) -> T:
     """The smallest encoding of a few tries that has no fewer bytes than before.
@@ -23,6 +30,48 @@ def matched(encode: Callable[[int], T], size: Callable[[T], int], bytes_before: 
     Returns:
         The largest one tried where none has that many bytes.
     """
+    return _matched(encode, size, bytes_before)[1]
+
+
+def bounded(
+    encode: Callable[[int], T],
+    size: Callable[[T], int],
+    bytes_before: int,
+    error: Callable[[T], float],
+) -> tuple[T, float]:
+    """As `matched`, but in as many more bytes as it takes to keep the error within 1.
+
+    Args:
+        error: of what `encode` returns, 0 and more.
+
+    Returns:
+        The encoding and its error; the one of least error where none of those tried is within 1.
+    """
+    low, made = _matched(encode, size, bytes_before)
+    over = error(made)
+    best, fall = (made, over), _FALL
+    high = _BEST + 1
+    for _ in range(_MORE_TRIES):
+        if over <= 1 or low + 1 >= high or _CLOSE <= best[1] <= 1:
+            break
+        step = math.ceil(math.log(over * 2 / (1 + _CLOSE)) / fall)
+        quality = min(max(low + step, low + 1), high - 1)
+        made = encode(quality)
+        found = error(made)
+        measured = math.log(over / max(found, 1e-6)) / (quality - low)
+        fall = min(max(measured, _FALLS[0]), _FALLS[1])
+        if found <= 1:
+            high, best = quality, (made, found)
+        else:
+            low, over = quality, found
+            best = min(best, (made, found), key=lambda one: one[1])
+    return best
+
+
+def _matched(
+    encode: Callable[[int], T], size: Callable[[T], int], bytes_before: int
+) -> tuple[int, T]:
+    """The quality and what it gives; see `matched`."""
     tried: dict[int, T] = {}
     quality, growth = _FIRST, _GROWTH
     before = math.log(max(bytes_before, 1))
@@ -31,7 +80,7 @@ def matched(encode: Callable[[int], T], size: Callable[[T], int], bytes_before: 
         tried[quality] = encode(quality)
         found = math.log(max(size(tried[quality]), 1))
         if 0 <= found - before <= _NEAR:
-            return tried[quality]
+            return quality, tried[quality]
         if last is not None and (found - last[1]) * (quality - last[0]) > 0:
             growth = (found - last[1]) / (quality - last[0])
         last = quality, found
@@ -39,5 +88,7 @@ def matched(encode: Callable[[int], T], size: Callable[[T], int], bytes_before: 
         # One step at least, and no further than qualities go.
         step = math.copysign(min(max(1, round(abs(step))), _MOST - _LEAST), step)
         quality = min(max(quality + int(step), _LEAST), _MOST)
-    large = [one for one in tried.values() if size(one) >= bytes_before]
-    return min(large, key=size) if large else max(tried.values(), key=size)
+    large = [item for item in tried.items() if size(item[1]) >= bytes_before]
+    if large:
+        return min(large, key=lambda item: size(item[1]))
+    return max(tried.items(), key=lambda item: size(item[1]))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import carve, exif, orientation, rate, riff, xmp
+from transforms.codecs import carve, exif, loss, orientation, rate, riff, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import Orientation, as_stored
 from transforms.codecs.photo import (
@@ -40,16 +40,21 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     """See `transforms.codecs.encode`.
 
     Lossy WebP predicts each block from those before it, so no block can be replaced alone: the
-    picture is encoded anew in about as many bytes as it had.
+    picture is encoded anew in about as many bytes as it had, or in more where it would lose too
+    much.
     """
     image = _opened(data, NO_LIMIT)
     chunks, end = riff.split(data)
-    pixels = with_change(np.asarray(image), as_stored(change, _orientation(image).shown))
+    stored_change = as_stored(change, _orientation(image).shown)
+    pixels = with_change(np.asarray(image), stored_change)
     cloaked = Image.fromarray(pixels)
     lossless = any(name == b"VP8L" for name, _ in chunks)
-    old_size = sum(len(body) for name, body in chunks if name in _PICTURE)
-    picture = _lossless(cloaked) if lossless else _lossy(cloaked, old_size)
+    old_size = _size(_picture(data))
     notes: list[str] = []
+    if lossless:
+        picture = _picture(_coded(cloaked, lossless=True, quality=80, exact=True))
+    else:
+        picture = _lossy(cloaked, old_size, stored_change != 0, notes)
     kept: list[tuple[bytes, bytes]] = []
     for name, body in chunks:
         if name in _PICTURE:
@@ -91,25 +96,45 @@ def _orientation(image: Image.Image) -> Orientation:
     return orientation.chosen(None, [found, orientation.in_xmp(image.info.get("xmp", b""))])
 
 
-def _lossless(image: Image.Image) -> list[tuple[bytes, bytes]]:
-    return _coded(image, lossless=True, quality=80, exact=True)
+def _lossy(
+    image: Image.Image, old_size: int, changed: np.ndarray, notes: list[str]
+) -> list[tuple[bytes, bytes]]:
+    """The picture's chunks. changed: bool (H, W), where the cloak lies."""
+    wanted = np.asarray(image)
 
+    def error(data: bytes) -> float:
+        found = _opened(data, NO_LIMIT).convert(image.mode)  # alpha that hides nothing is left out
+        return loss.error(wanted, np.asarray(found), changed, 8)
 
-def _lossy(image: Image.Image, old_size: int) -> list[tuple[bytes, bytes]]:
-    return rate.matched(
+    data, lost = rate.bounded(
         lambda quality: _coded(image, quality=quality),
-        lambda picture: sum(len(body) for _, body in picture),
+        lambda data: _size(_picture(data)),
         old_size,
+        error,
     )
+    picture = _picture(data)
+    if lost > 1:
+        notes.append(loss.LOST)
+    elif _size(picture) > loss.WORTH_A_NOTE * old_size:
+        notes.append(loss.GREW)
+    return picture
 
 
-def _coded(image: Image.Image, **options: Any) -> list[tuple[bytes, bytes]]:
+def _picture(data: bytes) -> list[tuple[bytes, bytes]]:
+    return [chunk for chunk in riff.split(data)[0] if chunk[0] in _PICTURE]
+
+
+def _size(chunks: list[tuple[bytes, bytes]]) -> int:
+    return sum(len(body) for _, body in chunks)
+
+
+def _coded(image: Image.Image, **options: Any) -> bytes:
     out = io.BytesIO()
     try:
         image.save(out, "WEBP", **options)
     except DAMAGE as error:
         raise CodecError(f"the WebP cannot be rewritten ({error})") from error
-    return [chunk for chunk in riff.split(out.getvalue())[0] if chunk[0] in _PICTURE]
+    return out.getvalue()
 
 
 def _with_alpha_flag(header: bytes, alpha: bool) -> bytes:
