@@ -110,7 +110,7 @@ def test_lossy_webp_is_near(mode: str, quality: int, portrait: Image.Image) -> N
     data = saved(image, "WEBP", quality=quality)
     coded = changed(data).data
     assert_near(data, coded, outside=3, inside=2)
-    assert 0.95 * len(data) < len(coded) < 1.25 * len(data)
+    assert 0.95 * len(data) < len(coded) < 1.8 * len(data)  # it is small, and of few bytes
     assert riff.split(coded)[0][-1][0] == b"VP8 "  # and not lossless
     if mode == "RGBA":
         np.testing.assert_array_equal(np.asarray(opened(coded))[..., 3], np.asarray(image)[..., 3])

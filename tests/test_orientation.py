@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests import turned_files
-from transforms import codecs
-from transforms.codecs.orientation import Orientation, chosen, combined, inverse, upright
+from transforms import assets, codecs
+from transforms.apart import ReadLimits
+from transforms.codecs.orientation import (
+    Orientation,
+    as_stored,
+    chosen,
+    combined,
+    inverse,
+    quarter,
+    upright,
+)
+from transforms.discover import PhotoRef
+from transforms.faces.align import crop_face, face_to_crop
+from transforms.faces.detect import Detector, detect_faces, load_retinaface
+from transforms.faces.handler import FaceDetectorHandler
+from transforms.faces.parameters import DetectorParameters
+from transforms.fingerprint import read_photo
 
 NO_LIMIT = 1 << 40
+PARAMETERS = DetectorParameters()
 SAMPLES = turned_files.samples()
 
 # (as most viewers show it, as others do) by the name of the sample. Measured with the programs
@@ -146,6 +165,57 @@ def test_orientations_make_a_group(first: int) -> None:
         both = upright(upright(stored, first), then)
         np.testing.assert_array_equal(upright(stored, combined(first, then)), both)
     assert combined(first, inverse(first)) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_quarters_turn_as_orientations_do_but_for_the_mirror(orientation: int) -> None:
+    stored = np.arange(6).reshape(2, 3)
+    seen, turned = upright(stored, orientation), np.rot90(stored, quarter(orientation))
+    assert np.array_equal(seen, turned) or np.array_equal(seen, turned[:, ::-1])
+
+
+# The orientation in which a person stands upright, by tags that do not agree: some programs show
+# the photo so and others do not, so the face must be protected in both.
+DISAGREE = {
+    "JPEG XMP 6": 1,
+    "JPEG EXIF 6 XMP 1": 1,
+    "PNG EXIF 6 behind the pixels": 1,
+    "HEIC EXIF 6": 1,
+    "AVIF irot 3": 1,
+    "WebP EXIF 6": 6,
+    "TIFF XMP 6": 6,
+    "HEIC EXIF 6 XMP 6": 6,
+    "HEIC irot 3 EXIF 3": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return load_retinaface(str(assets.fetch("retinaface.pb")))
+
+
+@pytest.mark.parametrize("name", DISAGREE)
+def test_face_is_aligned_alike_whichever_tag_is_right(
+    name: str, demo_photo: Callable[[str], Path], detector: Detector, tmp_path: Path
+) -> None:
+    with Image.open(demo_photo("biden.jpg")) as opened:
+        straight = opened.convert("RGB")
+    straight.thumbnail((480, 480))
+    right = DISAGREE[name]  # the orientation in which the person stands upright
+    stored = Image.fromarray(np.ascontiguousarray(as_stored(np.asarray(straight), right)))
+    path = tmp_path / "photo"
+    path.write_bytes(SAMPLES[name](stored))
+    read = read_photo(PhotoRef(str(tmp_path), "photo", path.stat().st_size, 0.0), ReadLimits())
+    assert read.pixels is not None
+    (wanted,) = detect_faces(np.asarray(straight), detector, PARAMETERS)
+    handler = FaceDetectorHandler(PARAMETERS)
+    (done,) = handler.run_inference([read], detector)
+    (face,) = done.inference
+    crops = [
+        crop_face(pixels, face_to_crop(one.landmarks)).astype(float)
+        for pixels, one in ((np.asarray(straight), wanted), (read.pixels, face))
+    ]
+    assert np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1] > 0.97
 
 
 def test_turns_lead_from_what_is_shown_to_what_others_show() -> None:

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 
 from transforms import apart, codecs, companions, storage
 from transforms.apart import ReadLimits
+from transforms.codecs.orientation import quarter
 from transforms.discover import PhotoRef
 from transforms.guarded import failure
 
@@ -53,6 +54,8 @@ class ReadPhoto:
     retry: another try may fare better with the same file.
     sha256: hex, of the file's bytes; None when they could not be read.
     format: by its first bytes. pixels: uint8 (H, W, 3) RGB, upright; None unless decoded.
+    quarters: quarter turns anticlockwise that make of the pixels what some programs show, where
+        the file's tags do not agree on how it is turned.
     taken: when, as the camera's clock said.
     """
 
@@ -64,6 +67,7 @@ class ReadPhoto:
     reason: str | None = None
     retry: bool = False
     taken: dt.datetime | None = None
+    quarters: tuple[int, ...] = ()
 
 
 def fingerprint(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
@@ -87,7 +91,8 @@ def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
         return replace(found, status="failed", reason="not enough memory to open it", retry=True)
     except Exception as error:  # of a library that some file has shaken
         return replace(found, status="failed", **asdict(failure("reading", error)))
-    return replace(found, pixels=photo.pixels, taken=_taken(data))
+    quarters = tuple(sorted({quarter(turn) for turn in photo.turns}))
+    return replace(found, pixels=photo.pixels, taken=_taken(data), quarters=quarters)
 
 
 def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:

@@ -97,6 +97,12 @@ def inverse(orientation: int) -> int:
     return {6: 8, 8: 6}.get(orientation, orientation)
 
 
+def quarter(orientation: int) -> int:
+    """Quarter turns anticlockwise, 0..3, that turn a picture as an orientation does, but for the
+    mirror: a face is one in the mirror too."""
+    return {1: 0, 2: 0, 3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}[orientation]
+
+
 @cache
 def combined(first: int, then: int) -> int:
     """The one orientation that does what two do one after the other."""

@@ -7,6 +7,7 @@ here are the detectors themselves and what comes out.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -51,10 +52,17 @@ class Face:
 
 
 def detect_faces(
-    pixels: np.ndarray, detector: Detector, parameters: DetectorParameters
+    pixels: np.ndarray,
+    detector: Detector,
+    parameters: DetectorParameters,
+    also: Sequence[int] = (),
 ) -> list[Face]:
-    """Faces in an upright photo, uint8 (H, W, 3) RGB, best score first, tiny ones too."""
-    return [_face(row) for row in turns.find(pixels, detector, parameters)]
+    """Faces in an upright photo, uint8 (H, W, 3) RGB, best score first, tiny ones too.
+
+    Args:
+        also: quarter turns anticlockwise at which the photo may be upright instead.
+    """
+    return [_face(row) for row in turns.find(pixels, detector, parameters, also)]
 
 
 def _face(row: np.ndarray) -> Face:

@@ -42,7 +42,8 @@ class FaceDetectorHandler(ModelHandler[ReadPhoto, PredictionResult, Detector]):
     ) -> Iterable[PredictionResult]:
         for photo in batch:
             assert photo.pixels is not None
-            yield PredictionResult(photo, detect_faces(photo.pixels, model, self._parameters))
+            faces = detect_faces(photo.pixels, model, self._parameters, photo.quarters)
+            yield PredictionResult(photo, faces)
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         return {"min_batch_size": 1, "max_batch_size": 1}

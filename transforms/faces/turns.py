@@ -93,11 +93,17 @@ class Candidate:
         return round((self.angle + self.leaning) / (np.pi / 2)) % 4
 
 
-def find(pixels: np.ndarray, detector: Detector, parameters: DetectorParameters) -> np.ndarray:
+def find(
+    pixels: np.ndarray,
+    detector: Detector,
+    parameters: DetectorParameters,
+    also: Sequence[int] = (),
+) -> np.ndarray:
     """Faces of a photo at whatever angle, float32 (n, 15) rows, best score first.
 
     Args:
         pixels: uint8 (H, W, 3) RGB.
+        also: quarter turns anticlockwise at which the photo is searched in any case.
     """
     looks = _Looks(pixels, detector, parameters)
     seen = looks.again(looks.turned(0))
@@ -106,7 +112,8 @@ def find(pixels: np.ndarray, detector: Detector, parameters: DetectorParameters)
         levels = parameters.turned_levels
         coarse = [one for k in (1, 2, 3) for one in looks.turned(k, levels)]
         seen = looks.again(looks.merged([*seen, *coarse]))
-    for quarter in sorted({one.quarter for one in seen if _is_turned(one, parameters)}):
+    turned = {one.quarter for one in seen if _is_turned(one, parameters)}
+    for quarter in sorted({*turned, *also} - {0}):
         seen = looks.again(looks.merged([*seen, *looks.turned(quarter)]))
     rows = [one.row for one in seen if one.score >= parameters.min_score]
     found = np.array(rows, np.float32).reshape(-1, SCORE + 1)
