@@ -153,6 +153,8 @@ class Likes:
             return None
         if photo.sha256 != row["source_sha256"] and not _shows(row, pdq(photo.pixels)):
             return None
+        if photo.pixels.shape[:2] != (row["height"], row["width"]):
+            return None  # an earlier version turned it otherwise: its faces lie elsewhere now
         faces = [
             Face(
                 (box["left"], box["top"], box["right"], box["bottom"]),
