@@ -86,7 +86,7 @@ def _run(kind: str, command: list[str], **places: object) -> str:
     )
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-        pytest.skip(f"{kind} cannot be mounted here: {command[0]}: {said[-1]}")
+        pytest.skip(f"{kind} cannot be mounted here: {command[0]}: {said[0]}")
     return done.stdout
 
 
