@@ -218,6 +218,7 @@ def test_a_library_from_a_disk_that_held_all_names_finds_its_places(
                 target = folded / os.path.relpath(folder, archive.out) / name
                 with open(str(target), "wb") as stream:
                     stream.write(Path(folder, name).read_bytes())
+    shutil.rmtree(archive.out)
     archive.out = folded
     archive.run()
     rows = check(archive)
