@@ -478,7 +478,7 @@ def test_pages_that_form_a_loop_are_damage(portrait: Image.Image) -> None:
     (first,) = struct.unpack_from("<I", data, 4)
     (entries,) = struct.unpack_from("<H", data, first)
     struct.pack_into("<I", data, first + 2 + 12 * entries, first)
-    with pytest.raises(codecs.CodecError, match="loop"):
+    with pytest.raises(codecs.CodecError, match="damaged"):
         codecs.decode(bytes(data), NO_LIMIT)
 
 

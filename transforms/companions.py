@@ -7,6 +7,7 @@ import os
 from typing import Literal
 
 from transforms.codecs import names, xmp
+from transforms.reasons import Reason
 
 Kind = Literal["sidecar", "video"]
 
@@ -26,8 +27,8 @@ _PROPERTY_LISTS = (b"bplist", b"<?xml", b"<!DOCTYPE plist", b"<plist")
 _TAKEOUT_KEYS = {"photoTakenTime", "creationTime", "imageViews", "googlePhotosOrigin"}
 
 LEFT_OUT: dict[Kind, str] = {
-    "sidecar": "sidecar: left out (metadata.sidecars)",
-    "video": "video: left out, as the faces in it are not cloaked (metadata.videos)",
+    "sidecar": Reason.SIDECAR_LEFT.of(),
+    "video": Reason.VIDEO_LEFT.of(),
 }
 
 

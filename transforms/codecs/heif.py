@@ -20,7 +20,14 @@ from PIL import Image
 from transforms.codecs import bmff, carve, exif, rate, xmp
 from transforms.codecs.bmff import HeifFile, Item, Property, Reference
 from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
-from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
+from transforms.codecs.photo import (
+    NO_LIMIT,
+    DecodedPhoto,
+    EncodedPhoto,
+    check_size,
+    with_change,
+)
+from transforms.reasons import Reason
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"}
@@ -116,22 +123,18 @@ def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 def _opened(data: bytes, max_pixels: int) -> HeifFile:
     if b"moov" in _top(data):
-        raise UnsupportedFormat(f"animated {kind(data) or 'HEIF'}")
+        raise UnsupportedFormat(Reason.ANIMATED.of(format=kind(data) or "HEIF"))
     file = bmff.parse(data)
     coding = _coding(file)
     if coding not in (_HEVC, _AV1):
-        raise UnsupportedFormat(f"HEIF coded as {coding.decode('latin-1')}")
+        raise UnsupportedFormat(Reason.OTHER_HEIF_CODING, repr(coding))
     pixels = 0
     for one in file.items[file.primary].properties:
         if one.kind == b"ispe":
             pixels = int.from_bytes(one.box[12:16], "big") * int.from_bytes(one.box[16:20], "big")
         elif one.kind == b"clap" and coding == _AV1:
-            raise UnsupportedFormat("AVIF with a clean aperture")
-    if pixels > max_pixels:
-        raise CodecError(
-            f"{pixels / 1e6:g} megapixels are more than the limit of {max_pixels / 1e6:g} "
-            "megapixels (limits.max_megapixels)"
-        )
+            raise UnsupportedFormat(Reason.AVIF_APERTURE)
+    check_size(pixels, max_pixels)
     return file
 
 
@@ -164,16 +167,14 @@ def _decoded(data: bytes, file: HeifFile) -> tuple[np.ndarray, int]:
     except CodecError:
         raise
     except (*DAMAGE, RuntimeError) as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
+        raise CodecError(Reason.DAMAGED, error) from error
 
 
 def _pillow_heif() -> ModuleType:
     try:
         import pillow_heif
     except ModuleNotFoundError as error:
-        raise MissingPackage(
-            "HEIC needs an optional package: pip install 'photoveil[heif]'"
-        ) from error
+        raise MissingPackage(Reason.NEEDS_HEIF) from error
     return pillow_heif
 
 
@@ -183,7 +184,7 @@ def _configuration(file: HeifFile) -> bytes:
         for one in file.items[number].properties:
             if one.kind in (b"hvcC", b"av1C"):
                 return one.box[8:]
-    raise CodecError("damaged or cut off (no decoder configuration)")
+    raise CodecError(Reason.DAMAGED, "no decoder configuration")
 
 
 def _depth(file: HeifFile) -> int:
@@ -250,7 +251,7 @@ def _heic(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_siz
             **options,
         )
     except (*DAMAGE, RuntimeError) as error:
-        raise CodecError(f"the HEIC cannot be rewritten ({error})") from error
+        raise CodecError(Reason.NOT_REWRITTEN, error) from error
     return out.getvalue()
 
 
@@ -282,7 +283,7 @@ def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_siz
             )
         )
     except (*DAMAGE, RuntimeError) as error:
-        raise CodecError(f"the AVIF cannot be rewritten ({error})") from error
+        raise CodecError(Reason.NOT_REWRITTEN, error) from error
 
 
 def _spliced(

@@ -19,6 +19,7 @@ from transforms.codecs.photo import (
     open_image,
     with_change,
 )
+from transforms.reasons import Reason
 
 _FORMATS = ("WEBP",)
 _PICTURE = {b"VP8 ", b"VP8L", b"ALPH"}
@@ -49,7 +50,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     lossless = any(name == b"VP8L" for name, _ in chunks)
     old_size = sum(len(body) for name, body in chunks if name in _PICTURE)
     picture = _lossless(cloaked) if lossless else _lossy(cloaked, old_size)
-    notes: list[str] = []
+    notes = list(oddities(data))
     kept: list[tuple[bytes, bytes]] = []
     for name, body in chunks:
         if name in _PICTURE:
@@ -78,11 +79,27 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(riff.join(kept), tuple(notes))
 
 
+def oddities(data: bytes) -> tuple[str, ...]:
+    """What a strict reader would refuse."""
+    _, end = riff.split(data)
+    return ("original tells a wrong size",) if _tells_wrong_size(data, end) else ()
+
+
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
-    image = open_image(data, _FORMATS, max_pixels)
+    image = open_image(_readable(data), _FORMATS, max_pixels)
     if getattr(image, "is_animated", False):
-        raise UnsupportedFormat("animated WebP")
+        raise UnsupportedFormat(Reason.ANIMATED.of(format="WebP"))
     return image
+
+
+def _readable(data: bytes) -> bytes:
+    """The file as libwebp can read it, which wants its size to be right."""
+    chunks, end = riff.split(data)
+    return riff.join(chunks) if _tells_wrong_size(data, end) else data
+
+
+def _tells_wrong_size(data: bytes, end: int) -> bool:
+    return 8 + int.from_bytes(data[4:8], "little") != end
 
 
 def _lossless(image: Image.Image) -> list[tuple[bytes, bytes]]:
@@ -102,7 +119,7 @@ def _coded(image: Image.Image, **options: Any) -> list[tuple[bytes, bytes]]:
     try:
         image.save(out, "WEBP", **options)
     except DAMAGE as error:
-        raise CodecError(f"the WebP cannot be rewritten ({error})") from error
+        raise CodecError(Reason.NOT_REWRITTEN, error) from error
     return [chunk for chunk in riff.split(out.getvalue())[0] if chunk[0] in _PICTURE]
 
 
