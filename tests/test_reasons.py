@@ -10,6 +10,7 @@ import os
 import pickle
 import random
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -63,27 +64,24 @@ def mutated(data: bytes, numbers: random.Random) -> bytes:
     return bytes(block)
 
 
+def cloaked(data: bytes) -> None:
+    photo = codecs.decode(data, MOST_PIXELS)
+    change = np.zeros(photo.pixels.shape[:2], np.float32)
+    change[2:12, 2:20] = 9
+    codecs.encode(data, change)
+
+
 @pytest.mark.parametrize("kind", COUNTS)
 def test_a_mutated_file_gives_a_result_or_a_listed_reason(kind: str) -> None:
     original, numbers = sound(kind), random.Random(kind)
-    change = np.zeros((1, 1), np.float32)
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     for _ in range(COUNTS[kind] * MORE):
         data = mutated(original, numbers)
-        for look in (codecs.decode, codecs.encode, codecs.tidied, codecs.without_names):
+        for look in (codecs.tidied, codecs.without_names, codecs.oddities, cloaked):
             try:
-                if look is codecs.decode:
-                    photo = codecs.decode(data, MOST_PIXELS)
-                    change = np.zeros(photo.pixels.shape[:2], np.float32)
-                    change[2:12, 2:20] = 9
-                elif look is codecs.encode:
-                    codecs.encode(data, change)
-                else:
-                    look(data)  # type: ignore[operator]
+                look(data)
             except codecs.CodecError as error:
-                seen[str(error)] = seen.get(str(error), 0) + 1
-                if look is codecs.decode:
-                    break
+                seen[str(error)] += 1
     assert [reason for reason in seen if not is_listed(reason)] == []
     assert seen, "no mutation was refused"
 

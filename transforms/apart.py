@@ -72,6 +72,11 @@ def tidied(data: bytes, limits: ReadLimits) -> tuple[bytes, tuple[str, ...]]:
     return _call(CODECS, "tidied", limits, data)
 
 
+def oddities(data: bytes, limits: ReadLimits) -> tuple[str, ...]:
+    """As `transforms.codecs.oddities`; likewise."""
+    return _call(CODECS, "oddities", limits, data)
+
+
 def hidden(data: bytes, limits: ReadLimits) -> list[Hidden]:
     """As `transforms.hidden.hidden`; likewise."""
     return _call(HIDDEN, "hidden", limits, data)

@@ -177,9 +177,12 @@ def _cloaked(
     left = _left_as_is(photo)
     if not photo.faces:
         status = "unchanged" if left else "no_face"
+        odd = apart.oddities(data, limits)
         data, tidied = apart.tidied(data, limits)
         data, people = _people(data, metadata, limits)
-        return _placed(photo, status, data, destination, reason=left, notes=(*tidied, *people))
+        return _placed(
+            photo, status, data, destination, reason=left, notes=(*odd, *tidied, *people)
+        )
     pixels = photo.width * photo.height
     original = apart.decode(data, pixels, limits).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]

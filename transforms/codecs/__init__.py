@@ -31,6 +31,7 @@ __all__ = [
     "UnsupportedFormat",
     "decode",
     "encode",
+    "oddities",
     "sniff",
     "tidied",
     "without_names",
@@ -102,17 +103,25 @@ def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     photo, and EXIF pictures of something else, as they stay behind when a photo is cropped.
 
     Returns:
-        The new file, its pixels and all else untouched, and what was done; also what a strict
-        reader would refuse in a file that others show whole.
+        The new file, its pixels and all else untouched, and what was done.
 
     Raises:
         CodecError: damaged or cut off.
     """
     module = _sniffed(data)[1]
     with explained(Reason.DAMAGED):
-        odd = module.oddities(data) if module in (jpeg, png, gif, bmp, webp) else ()
-        data, notes = module.tidied(data) if module in (jpeg, heif) else (data, ())
-    return data, (*odd, *notes)
+        return module.tidied(data) if module in (jpeg, heif) else (data, ())
+
+
+def oddities(data: bytes) -> tuple[str, ...]:
+    """What a strict reader would refuse in a photo that others show whole, in plain words.
+
+    Raises:
+        CodecError: damaged or cut off.
+    """
+    module = _sniffed(data)[1]
+    with explained(Reason.DAMAGED):
+        return module.oddities(data) if module in (jpeg, png, gif, bmp, webp) else ()
 
 
 def _sniffed(data: bytes) -> tuple[str | None, ModuleType | None]:

@@ -102,7 +102,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
 
 
 def oddities(data: bytes) -> tuple[str, ...]:
-    """What a strict reader would refuse."""
+    """See `transforms.codecs.oddities`."""
     layout = _layout(data)
     is_short = layout.masks is not None and layout.end > len(data)
     return (_NO_PADDING,) if is_short else ()

@@ -65,7 +65,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
 
 
 def oddities(data: bytes) -> tuple[str, ...]:
-    """What a strict reader would refuse."""
+    """See `transforms.codecs.oddities`."""
     blocks, _ = _blocks(data)
     return () if blocks[-1][0] == _TRAILER else ("original has no trailer",)
 

@@ -63,8 +63,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     found, end = segments.split(data)
     if any(segment.marker in _LOSSLESS_OR_LAYERED for segment in found):
         raise UnsupportedFormat(Reason.LOSSLESS_JPEG)
-    original, _ = whole.mended(found, segments.is_ended(data, end))
-    notes = list(oddities(data))
+    original, notes = whole.mended(found, segments.is_ended(data, end))
     stray = [segment for segment in original if segment.marker == STRAY]
     original = [segment for segment in original if segment.marker != STRAY]
     image = open_image(whole.readable(data), _FORMATS, NO_LIMIT)
@@ -128,13 +127,9 @@ def _is_nothing(data: bytes, end: int, known: list[mpf.Preview]) -> bool:
 
 
 def oddities(data: bytes) -> tuple[str, ...]:
-    """What a strict reader would refuse."""
+    """See `transforms.codecs.oddities`."""
     found, end = segments.split(data)
-    parts, notes = whole.mended(found, segments.is_ended(data, end))
-    # Fill bytes may stand before every marker (T.81 B.1.1.2).
-    if any(part.marker == STRAY and part.payload.strip(b"\xff") for part in parts):
-        notes.append("original has stray bytes between its segments")
-    return tuple(notes)
+    return tuple(whole.mended(found, segments.is_ended(data, end))[1])
 
 
 def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:

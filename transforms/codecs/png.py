@@ -113,7 +113,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
 
 
 def oddities(data: bytes) -> tuple[str, ...]:
-    """What a strict reader would refuse."""
+    """See `transforms.codecs.oddities`."""
     chunks, _ = _chunks(data)
     notes = [] if chunks[-1].is_sound else ["original has no end chunk"]
     damaged = dict.fromkeys(c.name.decode("ascii") for c in chunks if not c.is_read)

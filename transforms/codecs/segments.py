@@ -76,7 +76,7 @@ def split(data: bytes, start: int = 0) -> tuple[list[Segment], int]:
         fits = at + 4 <= end <= len(data)
         if complete and not (at == position and fits and _may_follow_a_scan(marker)):
             return segments[: complete[0]], complete[1]
-        if marker in (STRAY, _SOI) or end > len(data):
+        if marker in (STRAY, _SOI) or (end > len(data) and marker not in _ALONE):
             raise CodecError(DAMAGED)
         if marker in _ALONE or not fits:
             after = at + (2 if marker in _ALONE else 4)

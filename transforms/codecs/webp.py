@@ -80,7 +80,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
 
 
 def oddities(data: bytes) -> tuple[str, ...]:
-    """What a strict reader would refuse."""
+    """See `transforms.codecs.oddities`."""
     _, end = riff.split(data)
     return ("original tells a wrong size",) if _tells_wrong_size(data, end) else ()
 

@@ -15,17 +15,17 @@ import numpy as np
 from transforms.codecs import segments
 from transforms.codecs.errors import DAMAGED, CodecError
 from transforms.codecs.photo import NO_LIMIT, open_image
-from transforms.codecs.segments import DNL, FRAMES, SOS, Segment
+from transforms.codecs.segments import DNL, FRAMES, SOS, STRAY, Segment
 
 _NO_END = "original has no end marker"
+_STRAY = "original has stray bytes between its segments"
 _LATE_HEIGHT = "original tells its height behind the picture"
 _TAIL = 64  # bytes of coded data: more than what is left of a block
 _RESTARTS = range(0xD0, 0xD8)
 
 
 def readable(data: bytes) -> bytes:
-    """The file as Pillow can read it: itself, unless its end marker is missing or its height is
-    given behind the first scan.
+    """The file as Pillow can read it: itself, unless something is odd about it, as `mended` says.
 
     Raises:
         CodecError: it breaks off before its last pixel.
@@ -37,12 +37,16 @@ def readable(data: bytes) -> bytes:
         return data
     if not is_ended:
         _check(parts)
-    return segments.join(parts)
+    # libjpeg passes over all stray bytes, and Pillow over most of them.
+    return segments.join([part for part in parts if part.marker != STRAY])
 
 
 def mended(parts: list[Segment], is_ended: bool) -> tuple[list[Segment], list[str]]:
     """The segments of a JPEG with its height in the frame header; and what was wrong with it."""
     notes = [] if is_ended else [_NO_END]
+    # Fill bytes may stand before every marker (T.81 B.1.1.2).
+    if any(part.marker == STRAY and part.payload.strip(b"\xff") for part in parts):
+        notes.append(_STRAY)
     late = next((s.payload for s in parts if s.marker == DNL and len(s.payload) == 2), None)
     if late is None or not any(_lacks_height(s) for s in parts):
         return parts, notes
