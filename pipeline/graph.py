@@ -215,7 +215,7 @@ def _align(item: tuple[ContentGroup, PredictionResult], min_face: float) -> Scan
             with timed("align"):
                 return scanned(photo, found, min_face, group.copies)
         except Exception as error:
-            found = failure("aligning faces", error)
+            found = failure("aligning faces", error, group.ref.source)
     return failed(unreadable(photo, group.copies), found)
 
 

@@ -23,6 +23,7 @@ from pipeline.plan import Known, Plan
 from transforms import storage
 from transforms.discover import printable
 from transforms.duplicates import Copied, Placing, place_copy
+from transforms.reasons import Reason
 
 _PART = 500  # files placed between two commits
 
@@ -163,7 +164,7 @@ class _Rows:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            reason = f"cannot be written: {storage.explain(error)}"
+            reason = Reason.NOT_WRITTEN.of(system=storage.explain(error))
             return [manifest.copy_row(row, Copied(item.ref, reason))]
         if item.how == "duplicate":
             if item.row in self._moved:

@@ -10,9 +10,9 @@ import numpy as np
 
 import transforms.hidden
 from transforms import codecs
-from transforms.codecs import DecodedPhoto, EncodedPhoto, tidied, without_names
+from transforms.codecs import DecodedPhoto, EncodedPhoto, oddities, tidied, without_names
 
-__all__ = ["decode", "encode", "hidden", "tidied", "without_names"]
+__all__ = ["decode", "encode", "hidden", "oddities", "tidied", "without_names"]
 
 
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from transforms import extensions
 from transforms.codecs import names, xmp
+from transforms.reasons import Reason
 
 Kind = Literal["sidecar", "video"]
 
@@ -23,8 +24,8 @@ _PROPERTY_LISTS = (b"bplist", b"<?xml", b"<!DOCTYPE plist", b"<plist")
 _TAKEOUT_KEYS = {"photoTakenTime", "creationTime", "imageViews", "googlePhotosOrigin"}
 
 LEFT_OUT: dict[Kind, str] = {
-    "sidecar": "sidecar: left out (metadata.sidecars)",
-    "video": "video: left out, as the faces in it are not cloaked (metadata.videos)",
+    "sidecar": Reason.SIDECAR_LEFT.of(),
+    "video": Reason.VIDEO_LEFT.of(),
 }
 
 

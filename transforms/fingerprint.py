@@ -16,8 +16,9 @@ from PIL import ExifTags, Image
 from transforms import apart, codecs, companions, extensions, storage
 from transforms.codecs.orientation import quarter
 from transforms.discover import PhotoRef
-from transforms.guarded import failure
+from transforms.guarded import failure, told
 from transforms.limits import ReadLimits
+from transforms.reasons import Reason
 
 _MEGA = 1_000_000
 _HEAD = 32  # bytes that tell a format; a video is not read to the end to learn that it is one
@@ -80,13 +81,13 @@ def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
         photo = apart.decode(data, int(limits.max_megapixels * _MEGA), limits)
     except codecs.UnsupportedFormat as error:
         retry = isinstance(error, codecs.MissingPackage)
-        return replace(found, status="unsupported", reason=str(error), retry=retry)
+        return replace(found, status="unsupported", reason=told(ref.source, error), retry=retry)
     except codecs.CodecError as error:
-        return replace(found, status="failed", reason=str(error))
+        return replace(found, status="failed", reason=told(ref.source, error))
     except MemoryError:
-        return replace(found, status="failed", reason="not enough memory to open it", retry=True)
+        return replace(found, status="failed", reason=Reason.NO_MEMORY_TO_OPEN.of(), retry=True)
     except Exception as error:  # of a library that some file has shaken
-        return replace(found, status="failed", **asdict(failure("reading", error)))
+        return replace(found, status="failed", **asdict(failure("reading", error, ref.source)))
     quarters = tuple(sorted({quarter(turn) for turn in photo.turns}))
     return replace(found, pixels=photo.pixels, taken=_taken(data), quarters=quarters)
 
@@ -95,10 +96,7 @@ def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
     if ref.problem:
         return ReadPhoto(ref, status="failed", reason=ref.problem), b""
     if ref.size > limits.max_megabytes * _MEGA:
-        reason = (
-            f"{ref.size / _MEGA:.0f} MB is more than the limit of {limits.max_megabytes:g} MB "
-            "(limits.max_megabytes)"
-        )
+        reason = Reason.TOO_MANY_BYTES.of(round(ref.size / _MEGA), limits.max_megabytes)
         status = "failed" if _named_as_photo(ref) else "unsupported"
         return ReadPhoto(ref, status=status, reason=reason), b""
     try:
@@ -112,10 +110,10 @@ def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
         if companion == "sidecar" and not companions.is_sidecar(ref.relative, data):
             return ReadPhoto(ref, **_not_a_photo(ref, head)), b""
     except OSError as error:
-        reason = f"cannot be read: {storage.explain(error)}"
+        reason = Reason.NOT_READ.of(system=storage.explain(error))
         return ReadPhoto(ref, status="failed", reason=reason, retry=True), b""
     except Exception as error:
-        return ReadPhoto(ref, status="failed", **asdict(failure("reading", error))), b""
+        return ReadPhoto(ref, status="failed", **asdict(failure("reading", error, ref.source))), b""
     return ReadPhoto(ref, digest, found, status=companion), data
 
 
@@ -144,9 +142,8 @@ def _not_a_photo(ref: PhotoRef, head: bytes) -> dict[str, Any]:
         if head[offset:].startswith(magic):
             return {
                 "status": "unsupported",
-                "reason": f"{name}: a format that Photoveil does not write",
+                "reason": Reason.NOT_A_FORMAT_WRITTEN.of(format=name),
             }
     if not _named_as_photo(ref):
-        return {"status": "unsupported", "reason": "not a photo"}
-    reason = "named as a photo but holds none" if head else "the file is empty"
-    return {"status": "failed", "reason": reason}
+        return {"status": "unsupported", "reason": Reason.NO_PHOTO.of()}
+    return {"status": "failed", "reason": (Reason.NO_PICTURE if head else Reason.EMPTY).of()}

@@ -21,6 +21,7 @@ from transforms import codecs
 from transforms.codecs import bmff, carve, gif, segments
 from transforms.codecs import tiff as tiff_codec
 from transforms.codecs.errors import DAMAGE
+from transforms.codecs.photo import opened
 
 SMALLEST_SIDE = 16  # pixels of a picture, and of a face in it, below which nobody is to be seen
 _DEPTH = 4  # a picture in a picture in a picture
@@ -258,7 +259,7 @@ def _opened(picture: bytes, where: str) -> Iterator[Hidden]:
         if codecs.sniff(picture) in ("HEIC", "AVIF"):
             pixels = codecs.decode(picture, _MOST_PIXELS).pixels
         else:
-            with Image.open(io.BytesIO(picture)) as image:
+            with opened(picture) as image:
                 if image.width * image.height > _MOST_PIXELS:
                     yield Hidden(where, None)
                     return

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from transforms.codecs.errors import DAMAGE, CodecError
+from transforms.codecs.errors import DAMAGE, DAMAGED, CodecError
 
 _MOST_EXTENTS = 65_536
 _ALPHA = re.compile(rb"aux(?:iliary)?:alpha|auxid:1\0")  # MPEG's name, and HEVC's
@@ -95,7 +95,7 @@ def parse(data: bytes) -> HeifFile:
     except CodecError:
         raise
     except (*DAMAGE, StopIteration) as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
+        raise CodecError(DAMAGED, error) from error
 
 
 def build(file: HeifFile) -> bytes:
@@ -130,7 +130,7 @@ def _parse(data: bytes) -> HeifFile:
     top = list(boxes(data))
     kinds = [kind for kind, _, _ in top]
     if kinds[:1] != [b"ftyp"] or b"meta" not in kinds:
-        raise CodecError("damaged or cut off (no pictures in it)")
+        raise CodecError(DAMAGED, "no pictures in it")
     _, meta, end = top[kinds.index(b"meta")]
     inside = {kind: (start, stop) for kind, start, stop in boxes(data, meta + 4, end)}
     start, _ = inside[b"pitm"]
@@ -144,7 +144,7 @@ def _parse(data: bytes) -> HeifFile:
         base = idat[0] if method == 1 else 0
         spans = [(base + offset, length) for offset, length in extents]
         if any(at + length > len(data) for at, length in spans) or method > 1:
-            raise CodecError("damaged or cut off (data of an item is missing)")
+            raise CodecError(DAMAGED, "data of an item is missing")
         items[number] = Item(
             kind,
             entry,
@@ -153,7 +153,7 @@ def _parse(data: bytes) -> HeifFile:
             hidden,
         )
     if primary not in items:
-        raise CodecError("damaged or cut off (no main picture)")
+        raise CodecError(DAMAGED, "no main picture")
     start, stop = inside[b"hdlr"]
     others = tuple((kind, data[body - 8 : stop]) for kind, body, stop in top if kind == b"uuid")
     references = tuple(_references(data, *inside[b"iref"])) if b"iref" in inside else ()
@@ -172,7 +172,7 @@ def _locations(data: bytes, at: int, end: int) -> dict[int, tuple[int, list[tupl
         nonlocal position
         position += size
         if position > end:
-            raise CodecError("damaged or cut off (iloc)")
+            raise CodecError(DAMAGED, "iloc")
         return int.from_bytes(data[position - size : position], "big")
 
     places = {}
@@ -182,7 +182,7 @@ def _locations(data: bytes, at: int, end: int) -> dict[int, tuple[int, list[tupl
         take(2)  # data reference
         base, count = take(base_size), take(2)
         if count > _MOST_EXTENTS:
-            raise CodecError("damaged or cut off (iloc)")
+            raise CodecError(DAMAGED, "iloc")
         extents = []
         for _ in range(count):
             take(index_size)
@@ -229,7 +229,7 @@ def _properties(data: bytes, at: int, end: int) -> dict[int, list[Property]]:
                     Property(known[index - 1], bool(value & essential_bit))
                 )
         if position > stop:
-            raise CodecError("damaged or cut off (ipma)")
+            raise CodecError(DAMAGED, "ipma")
     return found
 
 

@@ -108,7 +108,7 @@ def _length(picture: bytes) -> int:
     """Of the picture at the start of `picture`; to the end of the bytes where it is cut off."""
     if picture.startswith(segments.MAGIC):
         try:
-            return segments.split(picture)[1]
+            return segments.strictly(picture)
         except CodecError:
             return picture.find(segments.EOI) + 2 if segments.EOI in picture else len(picture)
     if picture.startswith(b"RIFF"):

@@ -21,7 +21,15 @@ from transforms.codecs import bmff, carve, exif, loss, orientation, rate, xmp
 from transforms.codecs.bmff import HeifFile, Item, Property, Reference
 from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
 from transforms.codecs.orientation import Orientation, as_stored
-from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, with_change
+from transforms.codecs.photo import (
+    NO_LIMIT,
+    DecodedPhoto,
+    EncodedPhoto,
+    check_size,
+    decoded,
+    with_change,
+)
+from transforms.reasons import Reason
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"}
@@ -138,22 +146,18 @@ def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 def _opened(data: bytes, max_pixels: int) -> HeifFile:
     if b"moov" in _top(data):
-        raise UnsupportedFormat(f"animated {kind(data) or 'HEIF'}")
+        raise UnsupportedFormat(Reason.ANIMATED.of(format=kind(data) or "HEIF"))
     file = bmff.parse(data)
     coding = _coding(file)
     if coding not in (_HEVC, _AV1):
-        raise UnsupportedFormat(f"HEIF coded as {coding.decode('latin-1')}")
+        raise UnsupportedFormat(Reason.OTHER_HEIF_CODING, repr(coding))
     pixels = 0
     for one in file.items[file.primary].properties:
         if one.kind == b"ispe":
             pixels = int.from_bytes(one.box[12:16], "big") * int.from_bytes(one.box[16:20], "big")
         elif one.kind == b"clap" and coding == _AV1:
-            raise UnsupportedFormat("AVIF with a clean aperture")
-    if pixels > max_pixels:
-        raise CodecError(
-            f"{pixels / 1e6:g} megapixels are more than the limit of {max_pixels / 1e6:g} "
-            "megapixels (limits.max_megapixels)"
-        )
+            raise UnsupportedFormat(Reason.AVIF_APERTURE)
+    check_size(pixels, max_pixels)
     return file
 
 
@@ -186,16 +190,14 @@ def _decoded(data: bytes, file: HeifFile) -> tuple[np.ndarray, int]:
     except CodecError:
         raise
     except (*DAMAGE, RuntimeError) as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
+        raise CodecError(Reason.DAMAGED, error) from error
 
 
 def _pillow_heif() -> ModuleType:
     try:
         import pillow_heif
     except ModuleNotFoundError as error:
-        raise MissingPackage(
-            "HEIC needs an optional package: pip install 'photoveil[heif]'"
-        ) from error
+        raise MissingPackage(Reason.NEEDS_HEIF) from error
     return pillow_heif
 
 
@@ -205,7 +207,7 @@ def _configuration(file: HeifFile) -> bytes:
         for one in file.items[number].properties:
             if one.kind in (b"hvcC", b"av1C"):
                 return one.box[8:]
-    raise CodecError("damaged or cut off (no decoder configuration)")
+    raise CodecError(Reason.DAMAGED, "no decoder configuration")
 
 
 def _depth(file: HeifFile) -> int:
@@ -272,7 +274,7 @@ def _heic(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_siz
             **options,
         )
     except (*DAMAGE, RuntimeError) as error:
-        raise CodecError(f"the HEIC cannot be rewritten ({error})") from error
+        raise CodecError(Reason.NOT_REWRITTEN, error) from error
     return out.getvalue()
 
 
@@ -304,7 +306,7 @@ def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_siz
             )
         )
     except (*DAMAGE, RuntimeError) as error:
-        raise CodecError(f"the AVIF cannot be rewritten ({error})") from error
+        raise CodecError(Reason.NOT_REWRITTEN, error) from error
 
 
 def _spliced(

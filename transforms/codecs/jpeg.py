@@ -8,7 +8,6 @@ there is no luminance (RGB, CMYK) each colour takes the change.
 from __future__ import annotations
 
 import hashlib
-import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +27,21 @@ from transforms.codecs import (
     photoshop,
     restarts,
     segments,
+    whole,
     xmp,
 )
-from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
+from transforms.codecs.errors import CodecError, UnsupportedFormat, explained
 from transforms.codecs.orientation import Orientation, as_stored
-from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, open_image
-from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
+from transforms.codecs.photo import (
+    NO_LIMIT,
+    DecodedPhoto,
+    EncodedPhoto,
+    decoded,
+    open_image,
+    opened,
+)
+from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, COM, STRAY, Segment
+from transforms.reasons import Reason
 
 MAGIC = segments.MAGIC
 
@@ -52,20 +60,24 @@ _PHOTOSHOP = b"Photoshop 3.0\0"
 _ICC = b"ICC_PROFILE\0"  # numbers that may look like a picture and never are one
 _UNDERSTOOD = (exif.HEADER, b"JFIF\0", b"JFXX\0", mpf.HEAD, _ICC, _XMP, _EXTENDED_XMP, _PHOTOSHOP)
 _MOST_PAYLOAD = 65533
+_MOST_STRAY = 64  # bytes; no face is to be seen in fewer
 
 
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
-    image = open_image(data, _FORMATS, max_pixels)
+    image = open_image(whole.readable(data), _FORMATS, max_pixels)
     return decoded("JPEG", np.asarray(image.convert("RGB")), _orientation(image))
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
     """See `transforms.codecs.encode`."""
-    original, end = segments.split(data)
-    if any(segment.marker in _LOSSLESS_OR_LAYERED for segment in original):
-        raise UnsupportedFormat("lossless or hierarchical JPEG")
-    image = open_image(data, _FORMATS, NO_LIMIT)
+    found, end = segments.split(data)
+    if any(segment.marker in _LOSSLESS_OR_LAYERED for segment in found):
+        raise UnsupportedFormat(Reason.LOSSLESS_JPEG)
+    original, notes = whole.mended(found, segments.is_ended(data, end))
+    stray = [segment for segment in original if segment.marker == STRAY]
+    original = [segment for segment in original if segment.marker != STRAY]
+    image = open_image(whole.readable(data), _FORMATS, NO_LIMIT)
     changes = _component_changes(image, original, as_stored(change, _orientation(image).shown))
     # libjpeg reads the colour space off these two; all else could only confuse it.
     bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
@@ -75,22 +87,32 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     shown = [s for s in original if s.marker in (APP0, APP14)] + body
     listing = next((s.payload for s in original if _is_mpf(s)), b"") if rebuild_thumbnails else b""
     previews = mpf.previews(listing, data) if listing else []
-    with Image.open(io.BytesIO(segments.join(shown))) as cloaked:
+    with opened(segments.join(shown)) as cloaked:
         widths, heights = zip((512, 512), *(one.size for one in previews), strict=True)
         cloaked.draft("RGB", (max(widths), max(heights)))  # all that thumbnails need
         made = _made_anew(previews, data, cloaked)
-        metadata, notes = _without_pictures(
+        metadata, done = _without_pictures(
             [segment for segment in original if segment.is_metadata],
             cloaked if rebuild_thumbnails else None,
             listing if made else b"",
         )
+    notes += done
     if not _is_nothing(data, end, [one for one in previews if one.number in made]):
         notes.append("data after the end of the image removed")
         metadata = [_without_motion(segment) for segment in metadata]
-    coded = segments.join(metadata + body)
+    harmless = [one for one in stray if _is_harmless(one.payload)]
+    if len(harmless) < len(stray):
+        notes.append("bytes between the segments removed")
+    # A file has to begin with a segment, or few programs take it for a JPEG.
+    coded = segments.join(metadata + body[:1] + harmless + body[1:])
     if made:
         coded = mpf.with_previews(coded, listing, made)
     return EncodedPhoto(coded, tuple(dict.fromkeys(notes)))
+
+
+def _is_harmless(stray: bytes) -> bool:
+    """True for bytes that are too few for a picture of their own, and begin none."""
+    return len(stray) <= _MOST_STRAY and not begins_picture(stray)
 
 
 def _orientation(image: Image.Image) -> Orientation:
@@ -123,6 +145,12 @@ def _is_nothing(data: bytes, end: int, known: list[mpf.Preview]) -> bool:
     return not rest[end:].strip(b"\0")
 
 
+def oddities(data: bytes) -> tuple[str, ...]:
+    """See `transforms.codecs.oddities`."""
+    found, end = segments.split(data)
+    return tuple(whole.mended(found, segments.is_ended(data, end))[1])
+
+
 def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     """See `transforms.codecs.tidied`."""
     parts, end = segments.split(data)
@@ -130,19 +158,16 @@ def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     if video := carve.VIDEO.search(rest):
         rest, parts = rest[: video.start()], [_without_motion(part) for part in parts]
         notes.append("embedded video removed")
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as photo:
-            photo.draft("RGB", (512, 512))
-            for at, part in enumerate(parts):
-                tiff = part.payload[len(exif.HEADER) :]
-                is_exif = part.marker == APP1 and part.payload.startswith(exif.HEADER)
-                if is_exif and exif.shows_another(tiff, photo):
-                    tiff, done = exif.cloak_pictures(tiff, photo)
-                    parts[at] = Segment(APP1, exif.HEADER + tiff)
-                    notes += [f"{note}: it showed another picture" for note in done]
-    except DAMAGE as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
-    return (segments.join(parts) + rest if notes else data), tuple(notes)
+    with explained(Reason.DAMAGED), opened(whole.readable(data), _FORMATS) as photo:
+        photo.draft("RGB", (512, 512))
+        for at, part in enumerate(parts):
+            tiff = part.payload[len(exif.HEADER) :]
+            is_exif = part.marker == APP1 and part.payload.startswith(exif.HEADER)
+            if is_exif and exif.shows_another(tiff, photo):
+                tiff, done = exif.cloak_pictures(tiff, photo)
+                parts[at] = Segment(APP1, exif.HEADER + tiff)
+                notes += [f"{note}: it showed another picture" for note in done]
+    return (segments.rejoined(parts, data[:end], end) + rest if notes else data), tuple(notes)
 
 
 def _without_motion(segment: Segment) -> Segment:
@@ -170,7 +195,7 @@ def without_names(data: bytes) -> tuple[bytes, int]:
             payload, found = names.without_names(segment.payload, known)
             parts[at] = Segment(segment.marker, payload)
             count += found
-    return (segments.join(parts) + data[end:], count) if count else (data, 0)
+    return (segments.rejoined(parts, data, end), count) if count else (data, 0)
 
 
 def _component_changes(
@@ -230,7 +255,7 @@ def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bo
     with tempfile.TemporaryDirectory(prefix="photoveil-") as folder:
         source, target = Path(folder, "source.jpg"), Path(folder, "target.jpg")
         source.write_bytes(segments.join(parts))
-        try:
+        with explained(Reason.NOT_REWRITTEN):  # libjpeg's own errors are RuntimeErrors
             with Image.open(source, formats=("JPEG",)) as header:
                 assert isinstance(header, JpegImagePlugin.JpegImageFile)
                 tables = header.quantization
@@ -238,8 +263,10 @@ def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bo
             planes = coded.coef_arrays
             for component, plane, change in zip(coded.comp_info, planes, changes, strict=False):
                 if plane.shape != planes[0].shape:
-                    raise UnsupportedFormat("RGB or CMYK JPEG with subsampled colours")
+                    raise UnsupportedFormat(Reason.SUBSAMPLED_COLOURS)
                 steps = np.reshape(tables[component.quant_tbl_no], (_BLOCK, _BLOCK))
+                if not steps.all():
+                    raise CodecError(Reason.NOT_REWRITTEN, "a quantisation step of zero")
                 _add_to_plane(plane, steps.astype(np.float32), change)
             for number, component in enumerate(coded.comp_info if own_tables else ()):
                 # Unset where the first scan of a progressive file leaves a component out.
@@ -260,11 +287,7 @@ def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bo
                 data = write(coded.restart_interval)
             # libjpeg-turbo does not look whether a given table has a code for all that it writes.
             if not own_tables and not _holds(target, planes):
-                raise NoCode("the JPEG's Huffman tables lack a code")
-        except CodecError:
-            raise
-        except (*DAMAGE, RuntimeError) as error:  # libjpeg's own errors are RuntimeErrors
-            raise CodecError(f"the JPEG cannot be rewritten ({error})") from error
+                raise NoCode(Reason.NOT_REWRITTEN, "the JPEG's Huffman tables lack a code")
     return mozjpeg_lossless_optimization.optimize(data) if by_mozjpeg else data
 
 

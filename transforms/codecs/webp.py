@@ -19,6 +19,7 @@ from transforms.codecs.photo import (
     open_image,
     with_change,
 )
+from transforms.reasons import Reason
 
 _FORMATS = ("WEBP",)
 _PICTURE = {b"VP8 ", b"VP8L", b"ALPH"}
@@ -50,7 +51,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     cloaked = Image.fromarray(pixels)
     lossless = any(name == b"VP8L" for name, _ in chunks)
     old_size = _size(_picture(data))
-    notes: list[str] = []
+    notes = list(oddities(data))
     if lossless:
         picture = _picture(_coded(cloaked, lossless=True, quality=80, exact=True))
     else:
@@ -83,11 +84,27 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(riff.join(kept), tuple(notes))
 
 
+def oddities(data: bytes) -> tuple[str, ...]:
+    """See `transforms.codecs.oddities`."""
+    _, end = riff.split(data)
+    return ("original tells a wrong size",) if _tells_wrong_size(data, end) else ()
+
+
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
-    image = open_image(data, _FORMATS, max_pixels)
+    image = open_image(_readable(data), _FORMATS, max_pixels)
     if getattr(image, "is_animated", False):
-        raise UnsupportedFormat("animated WebP")
+        raise UnsupportedFormat(Reason.ANIMATED.of(format="WebP"))
     return image
+
+
+def _readable(data: bytes) -> bytes:
+    """The file as libwebp can read it, which wants its size to be right."""
+    chunks, end = riff.split(data)
+    return riff.join(chunks) if _tells_wrong_size(data, end) else data
+
+
+def _tells_wrong_size(data: bytes, end: int) -> bool:
+    return 8 + int.from_bytes(data[4:8], "little") != end
 
 
 def _orientation(image: Image.Image) -> Orientation:
@@ -133,7 +150,7 @@ def _coded(image: Image.Image, **options: Any) -> bytes:
     try:
         image.save(out, "WEBP", **options)
     except DAMAGE as error:
-        raise CodecError(f"the WebP cannot be rewritten ({error})") from error
+        raise CodecError(Reason.NOT_REWRITTEN, error) from error
     return out.getvalue()
 
 
