@@ -254,7 +254,9 @@ def without_names(data: bytes) -> tuple[bytes, int]:
             payload, found = names.without_names(segment.payload, known)
             parts[at] = Segment(segment.marker, payload)
             count += found
-    return (segments.join(parts) + data[end:], count) if count else (data, 0)
+    rest, found = names.without_names(data[end:], known)
+    count += found
+    return (segments.join(parts) + rest, count) if count else (data, 0)
 
 
 def _component_changes(
