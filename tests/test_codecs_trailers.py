@@ -264,6 +264,28 @@ def test_pictures_and_videos_in_them_go(kind: str, photo: bytes, picture: bytes)
         assert fields_of(left) == {name: body for _, name, body in SAMSUNG}
 
 
+def test_video_of_a_samsung_trailer_is_no_longer_announced(photo: bytes) -> None:
+    packet = (
+        b"<a><rdf:Description%b><Container:Directory><rdf:Seq><rdf:li><Container:Item "
+        b'Item:Semantic="Primary"/></rdf:li><rdf:li><Container:Item Item:Semantic="MotionPhoto" '
+        b'Item:Mime="video/mp4" Item:Length="2024"/></rdf:li></rdf:Seq></Container:Directory>'
+        b"</rdf:Description></a>"
+    )
+    head = b"http://ns.adobe.com/xap/1.0/\0"
+    marks = b' GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"'
+    first, *rest = segments.split(photo)[0]
+    announced = segments.Segment(segments.APP1, head + packet % marks)
+    motion = (0x0A30, b"MotionPhoto_Data", VIDEO)
+    done = coded(segments.join([first, announced, *rest]) + samsung(*SAMSUNG, motion))
+    assert done.notes == (
+        "pictures or video in the Samsung trailer removed",
+        "what announced removed parts in the metadata removed",
+    )
+    assert behind(done.data) == samsung(*SAMSUNG)
+    kept = segments.split(done.data)[0][1].payload
+    assert kept == head + b"<a><rdf:Description></rdf:Description></a>"
+
+
 @pytest.mark.parametrize("kind", METADATA)
 def test_what_only_ends_like_one_goes(kind: str, photo: bytes) -> None:
     """Cut off at its start, so that no size in it can be true; or of nothing but its last bytes."""

@@ -183,14 +183,22 @@ def gif_extension(image: Image.Image, clean: Image.Image) -> bytes:
     return data[:end] + b"!\xff\x0bXMP DataXMP" + body + b"\0" + data[end:]
 
 
-def heic(image: Image.Image, clean: Image.Image, role: bytes, kind: str = "HEIF") -> bytes:
+GAIN_MAP = b"urn:com:apple:photo:2020:aux:hdrgainmap\0"
+
+
+def heic(
+    image: Image.Image,
+    clean: Image.Image,
+    role: bytes,
+    kind: str = "HEIF",
+    aux: bytes = b"urn:mpeg:hevc:2015:auxid:2\0",  # what a depth map says of itself
+) -> bytes:
     """A HEIC with a second picture in it: a thumbnail ("thmb") or an auxiliary one ("auxl")."""
     files = [bmff.parse(heif(one, kind)) for one in (image, clean.resize(SMALL))]
     main, other = files
     number = max(main.items) + 1
     item = other.items[other.primary]
-    # What a depth map says of itself.
-    body = bytes(4) + b"urn:mpeg:hevc:2015:auxid:2\0"
+    body = bytes(4) + aux
     box = (8 + len(body)).to_bytes(4, "big") + b"auxC" + body
     if role == b"auxl":
         item = replace(item, properties=(*item.properties, bmff.Property(box, False)))
@@ -315,6 +323,7 @@ BUILDERS: dict[str, Builder] = {
     "GIF extension": gif_extension,
     "HEIC thumbnail": lambda i, c: heic(i, c, b"thmb"),
     "HEIC auxiliary picture": lambda i, c: heic(i, c, b"auxl"),
+    "HEIC gain map": lambda i, c: heic(i, c.convert("L"), b"auxl", aux=GAIN_MAP),
     "HEIC EXIF thumbnail": lambda i, c: heif(i, exif=exif_block(small_jpeg(c))),
     "HEIC XMP": lambda i, c: heif(
         i, xmp=b'<a xmpGImg:image="%b"/>' % base64.b64encode(small_jpeg(c))
@@ -328,6 +337,7 @@ REBUILT = {
     *("EXIF thumbnail", "MPF large thumbnail", "Photoshop thumbnail", "PNG EXIF", "WebP EXIF"),
     *("Photoshop thumbnail of a TIFF", "PNG profile in hex", "HEIC thumbnail", "AVIF thumbnail"),
     *("HEIC EXIF thumbnail", "AVIF EXIF thumbnail", "Ultra-HDR gain map"),
+    "HEIC gain map",
 }
 """Those made anew from the cloaked photo, unless that is not wanted; all others are removed."""
 

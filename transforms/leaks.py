@@ -148,7 +148,7 @@ class _Reference:
             change = written[place] - original[place]
             if size < SMALLEST_SIDE or not change.any():
                 continue
-            shows = _share(picture[place], original[place], change)
+            shows = _share(*(one.mean(axis=2) for one in (picture[place], original[place], change)))
             if shows is not None and shows >= 0.5:
                 continue
             matrix = face_to_crop([(x, y) for x, y in face.landmarks * scale])
@@ -169,8 +169,8 @@ class _Reference:
 
 
 def _share(picture: np.ndarray, original: np.ndarray, change: np.ndarray) -> float | None:
-    """How much of a change a face shows: 1 for all of it, 0 for none; None where the picture does
-    not show the face at all.
+    """How much of a change a face shows, all in grey: 1 for all of it, 0 for none; None where the
+    picture does not show the face at all.
 
     The picture may be lighter or darker, or an inverse: a gain map has a contrast of its own. So it
     is told as a multiple of the original and one of the change.

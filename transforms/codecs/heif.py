@@ -1,15 +1,16 @@
 """HEIC and AVIF: the picture is encoded anew, the metadata items and colour boxes are carried over.
 
-Thumbnails are made anew from it. What else shows the photo (gain maps, depth and other auxiliary
-pictures, an appended video) is left out. HEIC needs the extra `heif`: its patents keep it out of
-the other libraries.
+Thumbnails are made anew from it, and a gain map is made smooth under the cloaks (`gainmap`). What
+else shows the photo (depth and other auxiliary pictures, an appended video) is left out, and what
+announces it with it. HEIC needs the extra `heif`: its patents keep it out of the other libraries.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import struct
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import bmff, carve, exif, rate, xmp
+from transforms.codecs import bmff, carve, exif, gainmap, rate, xmp
 from transforms.codecs.bmff import HeifFile, Item, Property, Reference
 from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
@@ -38,6 +39,8 @@ _CICP_NAMES = (
     "full_range_flag",
 )
 _XMP_TYPE = b"application/rdf+xml"
+_CONTENT_CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_GAIN_MAP_TYPE = re.compile(rb"urn:com:apple:photo:2020:aux:hdrgainmap\0")
 
 
 def kind(head: bytes) -> str | None:
@@ -77,7 +80,8 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     new = _as_large(changed, depth, file, _tile_size(file), _picture_size(file))
     notes: list[str] = []
     shown = _shown(changed, depth)
-    result = _spliced(file, new, shown if rebuild_thumbnails else None, notes)
+    light = _gain_map(file, change, notes) if rebuild_thumbnails else None
+    result = _spliced(file, new, shown if rebuild_thumbnails else None, light, notes)
     boxes = list(bmff.boxes(data))
     others = {kind for kind, _, _ in boxes} - {b"ftyp", b"meta", b"mdat", b"free", b"uuid"}
     if others or data[boxes[-1][2] :].strip(b"\0"):
@@ -285,13 +289,80 @@ def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_siz
         raise CodecError(f"the AVIF cannot be rewritten ({error})") from error
 
 
+@dataclass(frozen=True)
+class _GainMap:
+    """number: of the item in the old file. file: the new map as a file's main picture."""
+
+    number: int
+    file: HeifFile
+
+
+def _gain_map(file: HeifFile, change: np.ndarray, notes: list[str]) -> _GainMap | None:
+    """The gain map, smooth where the photo changes.
+
+    Args:
+        change: float32 (H, W), upright.
+    """
+    main = file.derived_from(file.primary)
+    shows = {r.source for r in file.references if r.kind == b"auxl" and main & {*r.targets}}
+    number = next((n for n in sorted(shows & file.items.keys()) if _is_gain_map(file, n)), None)
+    if number is None:
+        return None
+    try:
+        alone = _alone(file, number)
+        pixels, depth = _decoded(bmff.build(alone), alone)
+        stored = _turned_back(change, alone)
+        if not gainmap.fits((pixels.shape[0], pixels.shape[1]), stored.shape):
+            notes.append("gain map removed: it has other proportions than the photo")
+            return None
+        where = gainmap.regions(stored)
+        layers = pixels.reshape(*pixels.shape[:2], -1).astype(np.float32)
+        smooth = [gainmap.smoothed(layers[..., n], where) for n in range(layers.shape[2])]
+        most = (1 << depth) - 1
+        levels = np.rint(np.stack(smooth, axis=2)).clip(0, most).astype(pixels.dtype)
+        size = _picture_size(alone)
+        made = _as_large(levels.reshape(pixels.shape), depth, alone, _tile_size(alone), size)
+    except CodecError:
+        notes.append("gain map removed: it cannot be read")
+        return None
+    notes.append("gain map rebuilt")
+    old, new = alone.items[alone.primary], made.items[made.primary]
+    kept = [p for p in old.properties if p.kind in _TURNED | {b"auxC"}]
+    coded = [p for p in new.properties if p.kind not in _TURNED | {b"colr"}]
+    colours = [p for p in old.properties if p.kind == b"colr"]
+    item = replace(new, properties=(*coded, *colours, *kept), hidden=True)
+    return _GainMap(number, replace(made, items={**made.items, made.primary: item}))
+
+
+def _is_gain_map(file: HeifFile, number: int) -> bool:
+    return any(
+        p.kind == b"auxC" and _GAIN_MAP_TYPE.search(p.box) for p in file.items[number].properties
+    )
+
+
+def _alone(file: HeifFile, number: int) -> HeifFile:
+    """A file whose main picture is this one. An item's number may be any; they stay."""
+    parts = file.derived_from(number) & file.items.keys()
+    items = {part: file.items[part] for part in sorted(parts)}
+    references = tuple(
+        one for one in file.references if one.kind == b"dimg" and one.source in parts
+    )
+    items[number] = replace(items[number], hidden=False)
+    return HeifFile(file.ftyp, number, items, references, file.handler)
+
+
 def _spliced(
-    file: HeifFile, new: HeifFile, shown: Image.Image | None, notes: list[str]
+    file: HeifFile,
+    new: HeifFile,
+    shown: Image.Image | None,
+    light: _GainMap | None,
+    notes: list[str],
 ) -> HeifFile:
     """The new picture with the metadata and the colour boxes of the old file.
 
     Args:
-        shown: it, in stored orientation, for thumbnails; None to leave them out.
+        shown: it, in stored orientation, for thumbnails; None to leave them out. light: the gain
+            map, or None.
     """
     items = {number: new.items[number] for number in sorted(new.derived_from(new.primary))}
     references = [r for r in new.references if r.kind in (b"dimg", b"auxl") and r.source in items]
@@ -302,8 +373,21 @@ def _spliced(
         r.source for r in file.references if r.kind == b"thmb" and old_made & {*r.targets}
     }
     fresh = max(items) + 1
+    map_parts = file.derived_from(light.number) if light else set()
+    map_number = 0
+    if light:
+        names = {old: fresh + n for n, old in enumerate(sorted(light.file.items))}
+        items |= {names[old]: item for old, item in light.file.items.items()}
+        references += [
+            Reference(r.kind, names[r.source], tuple(names[t] for t in r.targets))
+            for r in light.file.references
+            if r.kind == b"dimg"
+        ]
+        map_number = names[light.file.primary]
+        references.append(Reference(b"auxl", map_number, (new.primary,)))
+        fresh += len(names)
     for number, item in file.items.items():
-        if number in old_made:
+        if number in old_made or number in map_parts:
             continue
         made = _thumbnail(file, item, shown) if shown and number in thumbnails else None
         if made is not None:
@@ -316,19 +400,29 @@ def _spliced(
             what = "thumbnail" if number in thumbnails else "auxiliary picture"
             notes.append(f"{what} removed")
             continue
-        if not old_made & set(described.get(number, (file.primary,))):
+        about = set(described.get(number, (file.primary,)))
+        if not (old_made | map_parts) & about:
             continue  # it describes a picture that is removed
         items[fresh] = replace(item, data=_cleaned(item, shown, notes), properties=())
-        references.append(Reference(b"cdsc", fresh, (new.primary,)))
+        target = new.primary if old_made & about else map_number
+        references.append(Reference(b"cdsc", fresh, (target,)))
         fresh += 1
     others = []
     for kind_, box in file.others:
+        if box[8:24] == _CONTENT_CREDENTIALS:
+            notes.append("content credentials (C2PA) removed: they vouch for the original")
+            continue
         blanked, pictures = carve.blanked(box)
         others.append((kind_, blanked))
         notes += [f"picture in {kind_.decode('latin-1')} removed"] if pictures else []
-    return HeifFile(
-        file.ftyp, new.primary, items, tuple(references), file.handler, others=tuple(others)
-    )
+    ftyp = _without_brand(file.ftyp, b"tmap")  # ISO 21496-1's own item is not carried over
+    return HeifFile(ftyp, new.primary, items, tuple(references), file.handler, others=tuple(others))
+
+
+def _without_brand(ftyp: bytes, brand: bytes) -> bytes:
+    brands = [ftyp[at : at + 4] for at in range(16, len(ftyp), 4)]
+    kept = b"".join(one for one in brands if one != brand)
+    return struct.pack(">I", 16 + len(kept)) + ftyp[4:16] + kept
 
 
 def _as_shown(file: HeifFile, new: Item) -> Item:

@@ -98,14 +98,16 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
         )
     kept = trailers.keep(behind.without(made, bool(gain_map)), end)
     notes += [*done, *kept.notes]
-    is_less = bool(kept.rest.strip(b"\0"))
-    if is_less:
+    if kept.rest.strip(b"\0"):
         notes.append("data after the end of the image removed")
-    if is_less or kept.notes or gain_map:
-        told = _telling(metadata, behind.gain_map if gain_map else None, len(gain_map))
-        if is_less and told != metadata:
+    found = behind.gain_map if gain_map else None
+    if kept.rest.strip(b"\0") or kept.notes:
+        told = _telling(metadata, found, found.end - found.start if found else 0)
+        if told != metadata:
             notes.append("what announced removed parts in the metadata removed")
         metadata = told
+    if found:
+        metadata = _telling(metadata, found, len(gain_map))
     coded = segments.join(metadata + body)
     listed = bool(behind.gain_map and behind.gain_map.number in made)
     if made:
@@ -175,7 +177,7 @@ def _smooth_map(behind: _Behind, change: np.ndarray) -> tuple[bytes, list[str]]:
 
 
 def _telling(metadata: list[Segment], found: gainmap.GainMap | None, size: int) -> list[Segment]:
-    """The metadata as they announce what follows the photo: at most a gain map of this size."""
+    """The metadata, announcing no more than a gain map of this size behind the photo."""
     kept = []
     for segment in metadata:
         if segment.marker == APP2 and segment.payload.startswith(gainmap.ISO) and not found:
