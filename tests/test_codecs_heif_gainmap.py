@@ -15,7 +15,7 @@ from PIL import Image
 from tests.test_codecs_gainmap import detail
 from transforms import codecs
 from transforms.codecs import bmff, heif
-from transforms.codecs.bmff import Item, Property, Reference
+from transforms.codecs.bmff import Group, Item, Property, Reference
 
 pillow_heif = pytest.importorskip("pillow_heif")
 
@@ -61,6 +61,69 @@ def iphone(
     links = [Reference(b"auxl", number, (main.primary,)), Reference(b"cdsc", packet, (number,))]
     references = (*main.references, *tiles, *links)
     return bmff.build(bmff.HeifFile(main.ftyp, main.primary, items, references, main.handler))
+
+
+# ISO 21496-1: a version, no flags but one, headrooms, and what to compute with, as fractions.
+TONE_MAP = bytes(5) + b"\x40" + struct.pack(">14I", 0, 1, 2, 1, 0, 1, 2, 1, 1, 1, 1, 64, 1, 64)
+
+
+def joined(image: Image.Image, light: Image.Image, kind: str) -> bytes:
+    """As ISO 21496-1 has it: an item that joins photo and map, instead of which a reader that does
+    not know of it shows the photo."""
+    files = [bmff.parse(saved(one, kind)) for one in (image, light)]
+    main, second = files
+    number = max(main.items) + 1
+    join = number + 1
+    shown = tuple(p for p in main.items[main.primary].properties if p.kind in (b"ispe", b"pixi"))
+    items = {
+        **main.items,
+        number: replace(second.items[second.primary], hidden=True),
+        join: Item(b"tmap", b"\0", TONE_MAP, shown),
+    }
+    links = (*main.references, Reference(b"dimg", join, (main.primary, number)))
+    groups = (Group(b"altr", join + 1, (join, main.primary)),)
+    ftyp = struct.pack(">I", len(main.ftyp) + 4) + main.ftyp[4:] + b"tmap"
+    return bmff.build(bmff.HeifFile(ftyp, main.primary, items, links, main.handler, groups=groups))
+
+
+def saved(image: Image.Image, kind: str) -> bytes:
+    pillow_heif.register_heif_opener()
+    out = io.BytesIO()
+    image.save(out, kind, quality=80)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
+def test_item_that_joins_photo_and_map_stays(kind: str, portrait: Image.Image) -> None:
+    data = joined(portrait, portrait.convert("L").resize((160, 120)), kind)
+    change = np.zeros((240, 320), np.float32)
+    change[60:140, 100:180] = 8
+    coded = codecs.encode(data, change)
+    assert coded.notes == ("gain map rebuilt",)
+    files = bmff.parse(data), bmff.parse(coded.data)
+    maps = []
+    for file in files:
+        ((join, item),) = ((n, one) for n, one in file.items.items() if one.kind == b"tmap")
+        assert item.data == TONE_MAP
+        ((base, number),) = (r.targets for r in file.references if r.source == join)
+        assert base == file.primary and file.items[number].hidden
+        (group,) = file.groups
+        assert (group.kind, group.members) == (b"altr", (join, base))
+        assert group.number not in file.items
+        alone = replace(file.items[number], hidden=False)
+        ftyp = file.ftyp.replace(b"tmap", b"mif1")
+        maps.append(bmff.HeifFile(ftyp, 1, {1: alone}, (), file.handler))
+    before, after = (codecs.decode(bmff.build(one), 10**9).pixels.astype(float) for one in maps)
+    assert before.shape == after.shape
+    assert detail(before[30:70, 50:90]) > 10 > 2 > detail(after[30:70, 50:90])
+    assert np.abs(before - after)[:, 120:].mean() < 3
+    assert files[0].ftyp == files[1].ftyp
+    # libheif and libavif, which looks into the joining item, show the photo.
+    assert codecs.decode(coded.data, 10**9).pixels.shape == (240, 320, 3)
+    plain = codecs.encode(data, change, rebuild_thumbnails=False)
+    left = bmff.parse(plain.data)
+    assert not left.groups and b"tmap" not in plain.data
+    assert set(left.items) == left.derived_from(left.primary)
 
 
 def map_of(data: bytes) -> np.ndarray:

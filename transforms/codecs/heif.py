@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from transforms.codecs import bmff, carve, exif, gainmap, rate, xmp
-from transforms.codecs.bmff import HeifFile, Item, Property, Reference
+from transforms.codecs.bmff import Group, HeifFile, Item, Property, Reference
 from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
 from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
 
@@ -291,9 +291,11 @@ def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_siz
 
 @dataclass(frozen=True)
 class _GainMap:
-    """number: of the item in the old file. file: the new map as a file's main picture."""
+    """number: of the item in the old file. tone_map: of the one that joins photo and map (ISO
+    21496-1), if any. file: the new map as a file's main picture."""
 
     number: int
+    tone_map: int | None
     file: HeifFile
 
 
@@ -303,9 +305,7 @@ def _gain_map(file: HeifFile, change: np.ndarray, notes: list[str]) -> _GainMap 
     Args:
         change: float32 (H, W), upright.
     """
-    main = file.derived_from(file.primary)
-    shows = {r.source for r in file.references if r.kind == b"auxl" and main & {*r.targets}}
-    number = next((n for n in sorted(shows & file.items.keys()) if _is_gain_map(file, n)), None)
+    number, tone_map = _gain_map_numbers(file)
     if number is None:
         return None
     try:
@@ -330,8 +330,24 @@ def _gain_map(file: HeifFile, change: np.ndarray, notes: list[str]) -> _GainMap 
     kept = [p for p in old.properties if p.kind in _TURNED | {b"auxC"}]
     coded = [p for p in new.properties if p.kind not in _TURNED | {b"colr"}]
     colours = [p for p in old.properties if p.kind == b"colr"]
-    item = replace(new, properties=(*coded, *colours, *kept), hidden=True)
-    return _GainMap(number, replace(made, items={**made.items, made.primary: item}))
+    hidden = file.items[number].hidden
+    item = replace(new, properties=(*coded, *colours, *kept), hidden=hidden)
+    made = replace(made, items={**made.items, made.primary: item})
+    return _GainMap(number, tone_map, made)
+
+
+def _gain_map_numbers(file: HeifFile) -> tuple[int | None, int | None]:
+    """Of the map, and of the item that joins it to the photo; None where there is none."""
+    main = file.derived_from(file.primary)
+    for one in file.references:
+        is_join = one.kind == b"dimg" and one.source in file.items
+        if is_join and file.items[one.source].kind == b"tmap" and len(one.targets) == 2:
+            base, number = one.targets
+            if base == file.primary and number in file.items and number not in main:
+                return number, one.source
+    shows = {r.source for r in file.references if r.kind == b"auxl" and main & {*r.targets}}
+    found = (n for n in sorted(shows & file.items.keys()) if _is_gain_map(file, n))
+    return next(found, None), None
 
 
 def _is_gain_map(file: HeifFile, number: int) -> bool:
@@ -348,7 +364,8 @@ def _alone(file: HeifFile, number: int) -> HeifFile:
         one for one in file.references if one.kind == b"dimg" and one.source in parts
     )
     items[number] = replace(items[number], hidden=False)
-    return HeifFile(file.ftyp, number, items, references, file.handler)
+    ftyp = _without_brand(file.ftyp, b"tmap")
+    return HeifFile(ftyp, number, items, references, file.handler)
 
 
 def _spliced(
@@ -374,7 +391,8 @@ def _spliced(
     }
     fresh = max(items) + 1
     map_parts = file.derived_from(light.number) if light else set()
-    map_number = 0
+    map_number, ftyp = 0, _without_brand(file.ftyp, b"tmap")
+    groups: tuple[Group, ...] = ()
     if light:
         names = {old: fresh + n for n, old in enumerate(sorted(light.file.items))}
         items |= {names[old]: item for old, item in light.file.items.items()}
@@ -384,8 +402,21 @@ def _spliced(
             if r.kind == b"dimg"
         ]
         map_number = names[light.file.primary]
-        references.append(Reference(b"auxl", map_number, (new.primary,)))
         fresh += len(names)
+        if _is_gain_map(file, light.number):
+            references.append(Reference(b"auxl", map_number, (new.primary,)))
+        if light.tone_map is not None:
+            map_parts.add(light.tone_map)
+            items[fresh] = file.items[light.tone_map]
+            references.append(Reference(b"dimg", fresh, (new.primary, map_number)))
+            kept = {file.primary: new.primary, light.tone_map: fresh}
+            groups = tuple(
+                replace(one, number=fresh + 1, members=tuple(kept[n] for n in one.members))
+                for one in file.groups
+                if one.kind == b"altr" and {*one.members} == kept.keys()
+            )
+            ftyp = file.ftyp
+            fresh += 2
     for number, item in file.items.items():
         if number in old_made or number in map_parts:
             continue
@@ -415,8 +446,9 @@ def _spliced(
         blanked, pictures = carve.blanked(box)
         others.append((kind_, blanked))
         notes += [f"picture in {kind_.decode('latin-1')} removed"] if pictures else []
-    ftyp = _without_brand(file.ftyp, b"tmap")  # ISO 21496-1's own item is not carried over
-    return HeifFile(ftyp, new.primary, items, tuple(references), file.handler, others=tuple(others))
+    return HeifFile(
+        ftyp, new.primary, items, tuple(references), file.handler, tuple(others), groups
+    )
 
 
 def _without_brand(ftyp: bytes, brand: bytes) -> bytes:
