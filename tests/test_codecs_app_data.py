@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from transforms import codecs
-from transforms.codecs import segments
+from transforms.codecs import riff, segments
 from transforms.codecs.segments import APP0, APP1, APP2, COM, Segment
 from transforms.hidden import hidden
 
@@ -153,6 +154,22 @@ def test_content_credentials_go_whole_and_other_boxes_stay(photo: bytes, picture
         left, notes = coded(photo, *store, *other)
         assert left == other
         assert notes == ("content credentials (C2PA) removed: they vouch for the original",)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WebP"])
+def test_content_credentials_of_other_formats_go(kind: str, photo: bytes) -> None:
+    store = box(b"jumb", described(C2PA, b"c2pa", b"a manifest of what was"))
+    with Image.open(io.BytesIO(photo)) as image:
+        data = saved(image, kind)
+    if kind == "PNG":
+        chunk = struct.pack(">I4s", len(store), b"caBX") + store
+        data = data[:33] + chunk + struct.pack(">I", zlib.crc32(chunk[4:])) + data[33:]
+    else:
+        data = riff.join([*riff.split(data)[0], (b"C2PA", store)])
+    assert codecs.encode(data, np.full((240, 320), 4, np.float32)).notes == (
+        "content credentials (C2PA) removed: they vouch for the original",
+    )
+    assert store not in codecs.encode(data, np.full((240, 320), 4, np.float32)).data
 
 
 def test_picture_in_another_box_takes_that_box_alone(photo: bytes, picture: bytes) -> None:

@@ -105,7 +105,8 @@ def test_item_that_joins_photo_and_map_stays(kind: str, portrait: Image.Image) -
     for file in files:
         ((join, item),) = ((n, one) for n, one in file.items.items() if one.kind == b"tmap")
         assert item.data == TONE_MAP
-        ((base, number),) = (r.targets for r in file.references if r.source == join)
+        (targets,) = (r.targets for r in file.references if r.source == join)
+        base, number = targets
         assert base == file.primary and file.items[number].hidden
         (group,) = file.groups
         assert (group.kind, group.members) == (b"altr", (join, base))
@@ -138,8 +139,8 @@ def test_map_is_smooth_under_the_cloak(tile_size: int, turned: bool, portrait: I
     light = portrait.resize((256, 192))
     data = iphone(portrait, light, tile_size, turned)
     seen = codecs.decode(data, 10**9).pixels
-    change = np.zeros(seen.shape[:2], np.float32)
-    height, width = change.shape
+    height, width = seen.shape[:2]
+    change = np.zeros((height, width), np.float32)
     place = (slice(height // 4, height // 2), slice(width // 3, width * 2 // 3))
     change[place] = 8
     coded = codecs.encode(data, change)

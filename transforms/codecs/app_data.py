@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from transforms.codecs import carve, exif, segments
 from transforms.codecs.errors import DAMAGE, CodecError
+from transforms.codecs.photo import NO_CREDENTIALS
 from transforms.codecs.segments import APP0, APP1, APP2, COM, Segment
 
 APP3, APP4, APP11 = 0xE3, 0xE4, 0xEB
@@ -150,7 +151,7 @@ def _jumbf(taken: _Taken, places: list[int]) -> None:
     for name, parts in boxes.items():
         whole = b"".join(taken.payload(at)[16:] for at in parts)
         if name.endswith(b"jumb") and _C2PA.search(whole[:64]):
-            taken.remove(parts, "content credentials (C2PA) removed: they vouch for the original")
+            taken.remove(parts, NO_CREDENTIALS)
         elif name.endswith(b"jumb") and _shows(whole):
             taken.remove(parts, "picture in APP11 removed")
         elif not name.endswith(b"jumb"):

@@ -21,7 +21,13 @@ from PIL import Image
 from transforms.codecs import bmff, carve, exif, gainmap, rate, xmp
 from transforms.codecs.bmff import Group, HeifFile, Item, Property, Reference
 from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
-from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
+from transforms.codecs.photo import (
+    NO_CREDENTIALS,
+    NO_LIMIT,
+    DecodedPhoto,
+    EncodedPhoto,
+    with_change,
+)
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"}
@@ -441,7 +447,7 @@ def _spliced(
     others = []
     for kind_, box in file.others:
         if box[8:24] == _CONTENT_CREDENTIALS:
-            notes.append("content credentials (C2PA) removed: they vouch for the original")
+            notes.append(NO_CREDENTIALS)
             continue
         blanked, pictures = carve.blanked(box)
         others.append((kind_, blanked))

@@ -11,6 +11,7 @@ from PIL import Image
 from transforms.codecs.errors import DAMAGE, CodecError
 from transforms.codecs.orientation import read_orientation, upright
 
+NO_CREDENTIALS = "content credentials (C2PA) removed: they vouch for the original"  # a note
 NO_LIMIT = 1 << 62  # pixels, where `decode` has checked the size already
 
 

@@ -14,6 +14,7 @@ from transforms.codecs import carve, exif, names, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, read_orientation
 from transforms.codecs.photo import (
+    NO_CREDENTIALS,
     NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,
@@ -168,6 +169,8 @@ def _without_pictures(
     """The chunk's body without any picture of the uncloaked photo; None where it has to go."""
     if name == b"eXIf":
         return exif.cloak_pictures(body, shown)
+    if name == b"caBX":
+        return None, [NO_CREDENTIALS]
     try:
         if name in (b"tEXt", b"zTXt") and body.lower().startswith(_RAW_PROFILE):
             return _cloaked_profile(name, body, shown)
