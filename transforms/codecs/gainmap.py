@@ -108,8 +108,11 @@ def regions(change: np.ndarray) -> list[Region]:
 
 
 def fits(size: tuple[int, int], photo: tuple[int, int]) -> bool:
-    """True where a map of this (height, width) can lie over a photo of that one as it is stored."""
-    return abs(size[0] * photo[1] / (size[1] * photo[0]) - 1) <= _STRETCH
+    """True where a map of this (height, width) can lie over a photo of that one as it is stored;
+    none is larger than that."""
+    return (
+        size[0] <= photo[0] + 16 and abs(size[0] * photo[1] / (size[1] * photo[0]) - 1) <= _STRETCH
+    )
 
 
 def smoothed(levels: np.ndarray, where: Sequence[Region]) -> np.ndarray:

@@ -18,6 +18,7 @@ from transforms.codecs.errors import DAMAGE
 
 _AFCP_PICTURES = {b"Nail", b"PrVw"}
 _FOTOSTATION_PICTURES = {3, 4}
+_MOST = 64  # trailers; no file has that many
 _LARGEST_FIELD = 16384  # bytes of a phone's own field; in larger ones nobody knows what lies
 _MIE_END = re.compile(
     rb"~\0\x04\0zmie~\0\0(?:\x06(.{4})([\x10\x18])\x04|\x0a(.{8})([\x10\x18])\x08)\Z", re.DOTALL
@@ -60,9 +61,9 @@ def keep(behind: bytes, at: int) -> Kept:
     known: list[Trailer] = []
     notes: list[str] = []
     end = len(behind)
-    while end:
+    for _ in range(_MOST):
         found = _last(behind[:end], at)
-        if found is None and not behind[end - 1]:
+        if found is None and behind[:end].endswith(b"\0"):
             padding = end - len(behind[:end].rstrip(b"\0"))
             found = _last(behind[: end - padding], at)
         if found is None:
