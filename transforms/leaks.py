@@ -21,6 +21,7 @@ from transforms.hidden import SMALLEST_SIDE, Hidden
 _SAME_FRAMING = 0.9  # least correlation of two pictures that show the same
 _SAME_FACE = 0.4  # least cosine of two embeddings of one face, at the size of a thumbnail
 _NOISE = 0.02  # cosines of one face that differ by less are equal
+_LEAST_TOLD = 0.25  # of a picture's variance by the original's, where it shows the same face
 _KNOWABLE_SIDE = 40  # pixels of a face, below which it cannot be said that it is somebody else's
 
 
@@ -133,8 +134,8 @@ class _Reference:
     ) -> list[tuple[str, float | None]]:
         """As `uncloaked`, with the faces where they are in the photo.
 
-        Whether the change is there is measured on the pixels, by projection on it: 1 where a face
-        shows all of the change, 0 where it shows none. At 20 pixels no embedding could tell.
+        Whether the change is there is measured on the pixels, see `_share`. At 20 pixels no
+        embedding could tell.
         """
         height, width = self._photos[0].shape[:2]
         scale = np.array([picture.shape[1] / width, picture.shape[0] / height])
@@ -145,14 +146,18 @@ class _Reference:
             size = face.size * float(scale.mean())
             place = (slice(top, bottom), slice(left, right))
             change = written[place] - original[place]
-            power = float((change**2).sum())
-            if size < SMALLEST_SIDE or power == 0:
+            if size < SMALLEST_SIDE or not change.any():
                 continue
-            shows = float(((picture[place] - original[place]) * change).sum()) / power
-            if shows < 0.5:
-                matrix = face_to_crop([(x, y) for x, y in face.landmarks * scale])
-                crop = crop_face(picture.clip(0, 255).round().astype(np.uint8), matrix)
-                found.append(("clean face", self._cosines(crop, index, float(scale.mean()))[0]))
+            shows = _share(*(one.mean(axis=2) for one in (picture[place], original[place], change)))
+            if shows is not None and shows >= 0.5:
+                continue
+            matrix = face_to_crop([(x, y) for x, y in face.landmarks * scale])
+            crop = crop_face(picture.clip(0, 255).round().astype(np.uint8), matrix)
+            near, cloaked = self._cosines(crop, index, float(scale.mean()))
+            if shows is not None or (
+                size >= _KNOWABLE_SIDE and near >= _SAME_FACE and near > cloaked + _NOISE
+            ):
+                found.append(("clean face", near))
         return found
 
     def _cosines(self, crop: np.ndarray, index: int, scale: float) -> tuple[float, float]:
@@ -161,6 +166,21 @@ class _Reference:
         references = [_coarse(crops[index], size) for crops in self._crops]
         one, original, cloaked = self._embed(np.stack([crop, *references]))
         return float(one @ original), float(one @ cloaked)
+
+
+def _share(picture: np.ndarray, original: np.ndarray, change: np.ndarray) -> float | None:
+    """How much of a change a face shows, all in grey: 1 for all of it, 0 for none; None where the
+    picture does not show the face at all.
+
+    The picture may be lighter or darker, or an inverse: a gain map has a contrast of its own. So it
+    is told as a multiple of the original and one of the change.
+    """
+    terms = [np.ones(original.size), original.ravel(), change.ravel()]
+    matrix = np.stack([one - one.mean() if n else one for n, one in enumerate(terms)], axis=1)
+    levels = picture.ravel()
+    factors = np.linalg.lstsq(matrix, levels, rcond=None)[0]
+    told = (matrix[:, 1] * factors[1]).var() / max(float(levels.var()), 1.0)
+    return float(factors[2] / factors[1]) if told >= _LEAST_TOLD else None
 
 
 def face_size_in_crop(face: Face, scale: float) -> int:

@@ -50,6 +50,16 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Items that belong together: "altr" for those of which a reader shows the first one that it
+    can. number: its own, of the same count as items' numbers."""
+
+    kind: bytes
+    number: int
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class HeifFile:
     """ftyp: that box, whole. primary: number of the main picture. others: further top-level boxes
     (kind, whole)."""
@@ -60,6 +70,7 @@ class HeifFile:
     references: tuple[Reference, ...]
     handler: bytes
     others: tuple[tuple[bytes, bytes], ...] = ()
+    groups: tuple[Group, ...] = ()
 
     def derived_from(self, number: int) -> set[int]:
         """The item and all that it is made of: tiles, and the auxiliary alpha plane."""
@@ -157,7 +168,9 @@ def _parse(data: bytes) -> HeifFile:
     start, stop = inside[b"hdlr"]
     others = tuple((kind, data[body - 8 : stop]) for kind, body, stop in top if kind == b"uuid")
     references = tuple(_references(data, *inside[b"iref"])) if b"iref" in inside else ()
-    return HeifFile(data[: top[0][2]], primary, items, references, data[start - 8 : stop], others)
+    groups = tuple(_groups(data, *inside[b"grpl"])) if b"grpl" in inside else ()
+    handler = data[start - 8 : stop]
+    return HeifFile(data[: top[0][2]], primary, items, references, handler, others, groups)
 
 
 def _locations(data: bytes, at: int, end: int) -> dict[int, tuple[int, list[tuple[int, int]]]]:
@@ -243,6 +256,13 @@ def _references(data: bytes, at: int, end: int) -> Iterator[Reference]:
         yield Reference(kind, numbers[0], tuple(numbers[1:]))
 
 
+def _groups(data: bytes, at: int, end: int) -> Iterator[Group]:
+    for kind, start, stop in boxes(data, at, end):
+        number, count = struct.unpack_from(">II", data, start + 4)
+        if count <= (stop - start - 12) // 4:
+            yield Group(kind, number, struct.unpack_from(f">{count}I", data, start + 12))
+
+
 def _box(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I4s", len(body) + 8, kind) + body
 
@@ -277,6 +297,13 @@ def _meta(file: HeifFile, data_at: int) -> bytes:
         )
         for one in file.references
     ]
+    groups = [
+        _full_box(
+            one.kind,
+            struct.pack(f">II{len(one.members)}I", one.number, len(one.members), *one.members),
+        )
+        for one in file.groups
+    ]
     count = len(file.items)
     return _full_box(
         b"meta",
@@ -289,5 +316,6 @@ def _meta(file: HeifFile, data_at: int) -> bytes:
             b"iprp",
             _box(b"ipco", b"".join(known))
             + _full_box(b"ipma", struct.pack(">I", len(links)) + b"".join(links), 0, 1),
-        ),
+        )
+        + (_box(b"grpl", b"".join(groups)) if groups else b""),
     )

@@ -15,6 +15,7 @@ from transforms.codecs import carve, exif, names, orientation, xmp
 from transforms.codecs.errors import DAMAGE, DAMAGED, CodecError, UnsupportedFormat, explained
 from transforms.codecs.orientation import Orientation, as_stored
 from transforms.codecs.photo import (
+    NO_CREDENTIALS,
     NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,
@@ -254,6 +255,8 @@ def _without_pictures(
     """The chunk's body without any picture of the uncloaked photo; None where it has to go."""
     if name == b"eXIf":
         return exif.cloak_pictures(body, shown)
+    if name == b"caBX":
+        return None, [NO_CREDENTIALS]
     try:
         if name in (b"tEXt", b"zTXt") and body.lower().startswith(_RAW_PROFILE):
             return _cloaked_profile(name, body, shown)

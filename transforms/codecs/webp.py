@@ -12,6 +12,7 @@ from transforms.codecs import carve, exif, loss, orientation, rate, riff, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import Orientation, as_stored
 from transforms.codecs.photo import (
+    NO_CREDENTIALS,
     NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,
@@ -61,6 +62,9 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
         if name in _PICTURE:
             kept += picture
             picture = []
+            continue
+        if name == b"C2PA":
+            notes.append(NO_CREDENTIALS)
             continue
         if name == b"EXIF":
             headed = body.startswith(exif.HEADER)  # some writers keep JPEG's header
