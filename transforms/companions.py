@@ -22,6 +22,9 @@ _PROPERTY_LISTS = (b"bplist", b"<?xml", b"<!DOCTYPE plist", b"<plist")
 # What Google Takeout says of every photo.
 _TAKEOUT_KEYS = {"photoTakenTime", "creationTime", "imageViews", "googlePhotosOrigin"}
 
+HEAD = 32
+"""Bytes of a file that tell its kind."""
+
 LEFT_OUT: dict[Kind, str] = {
     "sidecar": "sidecar: left out (metadata.sidecars)",
     "video": "video: left out, as the faces in it are not cloaked (metadata.videos)",

@@ -22,6 +22,7 @@ from transforms.faces.detect import Face
 from transforms.guarded import Failure, failure
 from transforms.metadata import MetadataParameters
 from transforms.scan import ScannedPhoto
+from transforms.stripped import stripped
 
 _ENCODINGS = 3  # tries to keep the written file within the budget; one does nearly always
 
@@ -159,9 +160,10 @@ def _cloaked(
     left = _left_as_is(photo)
     if not photo.faces:
         status = "unchanged" if left else "no_face"
-        data, tidied = apart.tidied(data, limits)
+        rebuild = metadata.thumbnails == "rebuild"
+        data, done = stripped(data, photo.inside, rebuild, limits)
         data, people = _people(data, metadata, limits)
-        return _placed(photo, status, data, destination, reason=left, notes=(*tidied, *people))
+        return _placed(photo, status, data, destination, reason=left, notes=(*done, *people))
     pixels = photo.width * photo.height
     original = apart.decode(data, pixels, limits).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]

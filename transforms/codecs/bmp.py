@@ -50,8 +50,10 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("BMP", np.asarray(image.convert("RGB")), Orientation())
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`."""
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
+    if change is None:
+        return _cut(data)
     layout = _layout(data)
     if layout is None:
         return _widened(data, change)
@@ -66,6 +68,22 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     left_over = data[end:].strip(b"\0")
     notes = ("data after the end of the image removed",) if left_over else ()
     return EncodedPhoto(data[: layout.start] + rows.tobytes() + data[layout.end : end], notes)
+
+
+def _cut(data: bytes) -> EncodedPhoto:
+    """The file up to the end of its pixels."""
+    try:
+        (start,) = struct.unpack_from("<I", data, 10)
+        _, width, height, _, bits, compression, size = struct.unpack_from(
+            "<IiiHHII", data, _FILE_HEADER
+        )
+    except struct.error as error:
+        raise CodecError(f"damaged or cut off ({error})") from error
+    if compression in (_RGB, _BITFIELDS, _ALPHA_BITFIELDS):
+        size = (bits * width + 31) // 32 * 4 * abs(height)
+    end = max(start + size, _profile_end(data))
+    notes = ("data after the end of the image removed",) if data[end:].strip(b"\0") else ()
+    return EncodedPhoto(data[:end], notes)
 
 
 def _layout(data: bytes) -> _Layout | None:

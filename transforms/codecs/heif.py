@@ -64,8 +64,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded(name, rgb, _orientation(file))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Encoded with its depth and chroma sampling, in about as many bytes as it had, or in more where
     it would lose too much. The tiles of a grid share one decoder configuration, which another
@@ -73,12 +73,14 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     """
     file = _opened(data, NO_LIMIT)
     pixels, depth = _decoded(data, file)
-    stored_change = as_stored(change, _orientation(file).shown)
-    colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
-    changed = with_change(pixels, stored_change, colours, depth)
+    new = bmff.alone(file, file.primary)
     notes: list[str] = []
-    new = _encoded(changed, depth, file, stored_change != 0, notes)
-    shown = _shown(changed, depth)
+    if change is not None:
+        stored_change = as_stored(change, _orientation(file).shown)
+        colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
+        pixels = with_change(pixels, stored_change, colours, depth)
+        new = _encoded(pixels, depth, file, stored_change != 0, notes)
+    shown = _shown(pixels, depth)
     result = _spliced(file, new, shown if rebuild_thumbnails else None, notes)
     boxes = list(bmff.boxes(data))
     others = {kind for kind, _, _ in boxes} - {b"ftyp", b"meta", b"mdat", b"free", b"uuid"}
@@ -126,8 +128,8 @@ def _shown(pixels: np.ndarray, depth: int) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(_rgb(pixels)))
 
 
-def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """See `transforms.codecs.tidied`."""
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.without_video`."""
     position, kept = 0, []
     for box, _, end in bmff.boxes(data):
         kept.append(b"" if box == b"mpvd" else data[position:end])

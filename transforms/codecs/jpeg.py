@@ -60,18 +60,15 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("JPEG", np.asarray(image.convert("RGB")), _orientation(image))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`."""
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
     original, end = segments.split(data)
     if any(segment.marker in _LOSSLESS_OR_LAYERED for segment in original):
         raise UnsupportedFormat("lossless or hierarchical JPEG")
     image = open_image(data, _FORMATS, NO_LIMIT)
-    changes = _component_changes(image, original, as_stored(change, _orientation(image).shown))
-    # libjpeg reads the colour space off these two; all else could only confuse it.
-    bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
-    coded = with_changes(bare, changes)
-    body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
-    body = _with_tables(body, original)
+    body = [segment for segment in original if not segment.is_metadata]
+    if change is not None:
+        body = _cloaked(image, original, as_stored(change, _orientation(image).shown))
     shown = [s for s in original if s.marker in (APP0, APP14)] + body
     listing = next((s.payload for s in original if _is_mpf(s)), b"") if rebuild_thumbnails else b""
     previews = mpf.previews(listing, data) if listing else []
@@ -101,6 +98,16 @@ def _orientation(image: Image.Image) -> Orientation:
     return orientation.chosen(found[0][0] if found else None, [*(f[1] for f in found), *packets])
 
 
+def _cloaked(image: Image.Image, original: list[Segment], change: np.ndarray) -> list[Segment]:
+    """The segments that make up the picture, with the change, as stored."""
+    changes = _component_changes(image, original, change)
+    # libjpeg reads the colour space off these two; all else could only confuse it.
+    bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
+    coded = with_changes(bare, changes)
+    body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
+    return _with_tables(body, original)
+
+
 def _is_mpf(segment: Segment) -> bool:
     return segment.marker == APP2 and segment.payload.startswith(mpf.HEAD)
 
@@ -123,26 +130,14 @@ def _is_nothing(data: bytes, end: int, known: list[mpf.Preview]) -> bool:
     return not rest[end:].strip(b"\0")
 
 
-def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """See `transforms.codecs.tidied`."""
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.without_video`."""
     parts, end = segments.split(data)
-    rest, notes = data[end:], []
-    if video := carve.VIDEO.search(rest):
-        rest, parts = rest[: video.start()], [_without_motion(part) for part in parts]
-        notes.append("embedded video removed")
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as photo:
-            photo.draft("RGB", (512, 512))
-            for at, part in enumerate(parts):
-                tiff = part.payload[len(exif.HEADER) :]
-                is_exif = part.marker == APP1 and part.payload.startswith(exif.HEADER)
-                if is_exif and exif.shows_another(tiff, photo):
-                    tiff, done = exif.cloak_pictures(tiff, photo)
-                    parts[at] = Segment(APP1, exif.HEADER + tiff)
-                    notes += [f"{note}: it showed another picture" for note in done]
-    except DAMAGE as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
-    return (segments.join(parts) + rest if notes else data), tuple(notes)
+    video = carve.VIDEO.search(data, end)
+    if video is None:
+        return data, ()
+    still = segments.join([_without_motion(part) for part in parts])
+    return still + data[end : video.start()], ("embedded video removed",)
 
 
 def _without_motion(segment: Segment) -> Segment:
@@ -351,7 +346,7 @@ def _without_pictures(
 
 
 def begins_picture(payload: bytes) -> bool:
-    return MAGIC in payload or any(carve.pictures(payload))
+    return MAGIC in payload or carve.holds_pictures(payload)
 
 
 def _is_understood(segment: Segment) -> bool:

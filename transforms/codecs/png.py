@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 
 import imagecodecs
@@ -41,6 +43,7 @@ _STANDARD = _BOUND_TO_MODE | {
 }
 _MOST_TEXT = 1 << 26  # bytes of a text chunk, decompressed; Pillow's own limit refuses real XMP
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MOST_TEXT
+_LONGEST_HEAD = 300  # bytes of a text chunk's keyword, flags, language and translated keyword
 _RAW_PROFILE = b"raw profile type "
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 
@@ -52,31 +55,34 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("PNG", rgb, _orientation(image, data))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Palette and one-bit pictures become full colour or grey: a smooth change needs more levels.
     """
     image = _opened(data, NO_LIMIT)
     chunks, end = _chunks(data)
-    depth, colour_type = chunks[0][1][8], chunks[0][1][9]
     notes: list[str] = []
-    stored_change = as_stored(change, _orientation(image, data).shown)
-    widened = image.mode not in _COLOURS or depth < 8
-    if widened:
-        image = _widened(image, depth)
-        notes.append("palette widened to full colour" if colour_type == 3 else "widened to 8 bits")
-    cloaked = Image.fromarray(
-        with_change(np.asarray(image), stored_change, _COLOURS[image.mode], _depth(image)),
-    )
-    if depth == 16 and colour_type != _GREY:
-        coded = _deep(data, stored_change)
-    else:
-        out = io.BytesIO()
-        cloaked.save(out, "PNG")
-        coded = out.getvalue()
-    shown = _eight_bit(cloaked) if rebuild_thumbnails else None
-    new, _ = _chunks(coded)
+    new, cloaked, widened = chunks, image, False
+    if change is not None:
+        depth, colour_type = chunks[0][1][8], chunks[0][1][9]
+        stored_change = as_stored(change, _orientation(image, data).shown)
+        widened = image.mode not in _COLOURS or depth < 8
+        if widened:
+            image = _widened(image, depth)
+            palette = colour_type == 3
+            notes.append("palette widened to full colour" if palette else "widened to 8 bits")
+        cloaked = Image.fromarray(
+            with_change(np.asarray(image), stored_change, _COLOURS[image.mode], _depth(image)),
+        )
+        if depth == 16 and colour_type != _GREY:
+            coded = _deep(data, stored_change)
+        else:
+            out = io.BytesIO()
+            cloaked.save(out, "PNG")
+            coded = out.getvalue()
+        new, _ = _chunks(coded)
+    shown = _eight_bit(cloaked).convert("RGB") if rebuild_thumbnails else None
     picture = [chunk for chunk in new if chunk[0] == b"IDAT"]
 
     kept: list[tuple[bytes, bytes]] = []
@@ -195,11 +201,20 @@ def _without_pictures(
             return _cloaked_profile(name, body, shown)
         if name == b"iTXt" and body.startswith(_XMP_KEYWORD):
             return _cloaked_xmp(body)
+        if name in (b"zTXt", b"iTXt") and any(map(carve.holds_pictures, _texts(body))):
+            return None, [f"picture in {name.decode()} removed"]
     except DAMAGE:
         return None, ["damaged metadata text removed"]
-    if any(carve.pictures(body)):
+    if carve.holds_pictures(body):
         return None, [f"picture in {name.decode('latin-1')} removed"]
     return body, []
+
+
+def _texts(body: bytes) -> Iterator[bytes]:
+    """What a text chunk says, inflated from where it may be compressed."""
+    for match in re.finditer(rb"\0", body[:_LONGEST_HEAD]):
+        with suppress(zlib.error):
+            yield _inflated(body[match.end() :])
 
 
 def _cloaked_profile(
@@ -214,7 +229,7 @@ def _cloaked_profile(
     if block.startswith(exif.HEADER):
         tiff, notes = exif.cloak_pictures(block[len(exif.HEADER) :], shown)
         new = exif.HEADER + tiff
-    elif any(carve.pictures(block)) or xmp.without_pictures(block)[1]:
+    elif carve.holds_pictures(block) or xmp.without_pictures(block)[1]:
         return None, ["raw profile text removed"]
     else:
         return body, []
