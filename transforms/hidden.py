@@ -288,11 +288,19 @@ def _opened(picture: bytes, where: str) -> Iterator[Hidden]:
                     pixels = np.asarray(image.convert("RGB"))
                 finally:
                     ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
+            if pixels.min() == pixels.max() and side >= SMALLEST_SIDE:
+                _load(picture)  # where its coding is not known, it comes out as nothing at all
     except (*DAMAGE, codecs.CodecError):
         if side >= SMALLEST_SIDE:
             yield Hidden(where, None)
         return
     yield from _large_enough(pixels, where, orientation)
+
+
+def _load(picture: bytes) -> None:
+    """Raises: DAMAGE: it breaks off, or cannot be decoded."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.load()
 
 
 def _large_enough(pixels: np.ndarray, where: str, orientation: int = 1) -> Iterator[Hidden]:
