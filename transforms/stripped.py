@@ -31,14 +31,13 @@ def stripped(
     """
     if not inside:
         return data, ()
-    why = tuple(dict.fromkeys(_note(one) for one in inside))
     if all(one.what == "video" for one in inside):
         still, notes = apart.without_video(data, limits)
         if notes and not any(one.what == "video" for one in apart.hidden(still, limits)):
-            return still, (*notes, *why)
+            return still, notes
     coded = apart.alone(data, rebuild_thumbnails, limits)
     _check(data, coded.data, limits)
-    return coded.data, (*coded.notes, *why)
+    return coded.data, (*coded.notes, *dict.fromkeys(_note(one) for one in inside))
 
 
 def _note(one: Leak) -> str:
