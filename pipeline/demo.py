@@ -19,6 +19,7 @@ from pipeline.library import Library, LibraryError, locked, open_library
 from pipeline.report import summary
 from pipeline.settings import load_settings
 from transforms import assets, storage
+from transforms.junk import is_junk
 
 _MARK = ".photoveil-demo"  # tells a folder that the demo made, and may empty, from any other
 _COMPARE = "2012/portrait.jpg"
@@ -103,7 +104,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _is_ours(name: str) -> bool:
-    if private_state.is_litter(name):
+    if is_junk(name):
         return True
     part, _, rest = name.partition("/")
     if part in (_PHOTOS, _CLOAKED):

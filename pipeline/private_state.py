@@ -20,6 +20,7 @@ from pathlib import Path
 import platformdirs
 
 from transforms import storage, tables
+from transforms.junk import is_junk
 
 MARKER = "photoveil-state.json"
 SOURCE = "source"  # names the input folder, for commands that are given the library alone
@@ -75,13 +76,6 @@ _FOLDERS = re.compile(
     r"(people(/(faces|changes|unfinished))?|scans(/([0-9a-f]{16}|unfinished))?|(waves|trash)(/.+)?"
     r"|unfinished)/",
     re.DOTALL,
-)
-# What systems leave in any folder by themselves. It is nobody's, and stays where it is.
-_LITTER = re.compile(
-    r"(.*/)?(\.DS_Store|\._[^/]*|Thumbs\.db|ehthumbs\.db|desktop\.ini|\.directory|\.localized"
-    r"|(@eaDir|lost\+found|System Volume Information|\$RECYCLE\.BIN|\.Trashes|\.Trash-[0-9]+"
-    r"|\.Spotlight-V100|\.fseventsd)/.*)",
-    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -139,7 +133,7 @@ def look(place: str) -> Found:
     if marker is not None:
         return Found(place, marker=marker, strange=_link(place), source=_source(place))
     names = (entry.name for entry in _entries(place))
-    names = (name for name in names if not is_litter(name))
+    names = (name for name in names if not is_junk(name))
     first = next(names, None)
     if first is None:
         return Found(place, empty=True)
@@ -249,11 +243,6 @@ def is_own(name: str) -> bool:
     return _kind(name) is not None
 
 
-def is_litter(name: str) -> bool:
-    """True for a file that systems put into any folder by themselves."""
-    return _LITTER.fullmatch(name) is not None
-
-
 def photos(place: str) -> set[str]:
     """sha256 of the photos whose faces a state knows.
 
@@ -358,7 +347,7 @@ def _entries(place: str) -> Iterator[_Entry]:
         for name in sorted([*files, *links]):
             status = os.lstat(os.path.join(folder, name))
             yield _Entry(f"{within}{name}", status.st_size, status.st_mtime)
-        inner[:] = sorted(name for name in inner if not is_litter(f"{within}{name}/"))
+        inner[:] = sorted(name for name in inner if not is_junk(f"{within}{name}/"))
 
 
 def _is_bare(name: str) -> bool:

@@ -56,7 +56,7 @@ def check_as_whole(data: bytes, clean: bytes, note: str | None) -> codecs.Encode
     )
     np.testing.assert_array_equal(after, expected)
     assert np.abs(after[BOX].astype(int) - before[BOX]).mean() > 5
-    assert codecs.tidied(data) == (data, ())
+    assert codecs.without_video(data) == (data, ())
     assert codecs.without_names(data) == (data, 0)
     assert codecs.oddities(coded.data) == () or "stray" in str(coded.notes)
     if note is None:
@@ -241,7 +241,7 @@ def test_arithmetic_coding_of_more_than_a_block(
     assert {s.marker for s in segments.split(coded.data)[0]} & segments.FRAMES == frames
     after = codecs.decode(coded.data, NO_LIMIT).pixels
     np.testing.assert_array_equal(after, codecs.decode(cloaked(clean).data, NO_LIMIT).pixels)
-    assert codecs.tidied(data) == (data, ())
+    assert codecs.without_video(data) == (data, ())
     # As a hidden picture, too.
     (inside,) = hidden(saved(portrait) + data)
     assert inside.pixels is not None

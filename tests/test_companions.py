@@ -27,6 +27,7 @@ from transforms.codecs.segments import APP1, Segment
 from transforms.discover import discover
 from transforms.duplicates import place_copy
 from transforms.fingerprint import read_photo
+from transforms.leaks import inside
 from transforms.metadata import MetadataParameters
 from transforms.publish import Destination, Written, publish
 from transforms.scan import scanned, unreadable
@@ -300,8 +301,9 @@ def published(
     if data is not None:
         (folder / name).write_bytes(data)
     ref = next(ref for ref in discover(str(folder)) if ref.relative == name)
-    photo = read_photo(ref, ReadLimits())
-    scan = unreadable(photo) if photo.status else scanned(photo, [], 12)
+    photo = read_photo(ref, ReadLimits(), look_inside=True)
+    beside = tuple(inside(photo.hidden, None, [], lambda _: [], 12))
+    scan = unreadable(photo) if photo.status else scanned(photo, [], 12, inside=beside)
     row = publish(
         scan,
         {},

@@ -183,6 +183,11 @@ def gif_extension(image: Image.Image, clean: Image.Image) -> bytes:
     return data[:end] + b"!\xff\x0bXMP DataXMP" + body + b"\0" + data[end:]
 
 
+def in_base64(clean: Image.Image) -> bytes:
+    """Behind other text, as base64 may lie in any field."""
+    return b"x" + base64.b64encode(small_jpeg(clean))
+
+
 GAIN_MAP = b"urn:com:apple:photo:2020:aux:hdrgainmap\0"
 
 
@@ -211,6 +216,13 @@ def heic(
             main.handler,
         )
     )
+
+
+def jpeg_item(image: Image.Image, clean: Image.Image) -> bytes:
+    """A HEIC with a JPEG that nothing refers to."""
+    main = bmff.parse(heif(image))
+    item = bmff.Item(b"jpeg", data=small_jpeg(clean), hidden=True)
+    return bmff.build(replace(main, items={**main.items, max(main.items) + 1: item}))
 
 
 def heif(image: Image.Image, kind: str = "HEIF", **options: Any) -> bytes:
@@ -328,9 +340,35 @@ BUILDERS: dict[str, Builder] = {
     "HEIC XMP": lambda i, c: heif(
         i, xmp=b'<a xmpGImg:image="%b"/>' % base64.b64encode(small_jpeg(c))
     ),
+    "JPEG in a HEIC": jpeg_item,
     "AVIF thumbnail": lambda i, c: heic(i, c, b"thmb", "AVIF"),
     "AVIF auxiliary picture": lambda i, c: heic(i, c, b"auxl", "AVIF"),
     "AVIF EXIF thumbnail": lambda i, c: heif(i, "AVIF", exif=exif_block(small_jpeg(c))),
+    "base64 in a comment": lambda i, c: with_segments(jpeg(i), Segment(COM, in_base64(c))),
+    "base64 in an unknown segment": lambda i, c: with_segments(
+        jpeg(i), Segment(0xEB, b"own\0" + in_base64(c))
+    ),
+    "base64 in a Photoshop resource": lambda i, c: with_segments(
+        jpeg(i), Segment(APP13, PHOTOSHOP + resource(0x0404, in_base64(c)))
+    ),
+    "base64 in EXIF": lambda i, c: jpeg(
+        i, exif=piexif.dump({"Exif": {piexif.ExifIFD.UserComment: b"ASCII\0\0\0" + in_base64(c)}})
+    ),
+    "base64 in PNG text": lambda i, c: with_chunk(
+        saved(i, "PNG"), b"tEXt", b"thumb\0" + in_base64(c)
+    ),
+    "base64 in compressed PNG text": lambda i, c: with_chunk(
+        saved(i, "PNG"), b"zTXt", b"thumb\0\0" + zlib.compress(in_base64(c))
+    ),
+    "base64 in international PNG text": lambda i, c: with_chunk(
+        saved(i, "PNG"), b"iTXt", b"thumb\0\1\0\0\0" + zlib.compress(in_base64(c))
+    ),
+    "base64 in a PNG chunk": lambda i, c: with_chunk(saved(i, "PNG"), b"prVt", in_base64(c)),
+    "base64 in a WebP chunk": lambda i, c: riff.join(
+        [*riff.split(saved(i, "WEBP", lossless=True))[0], (b"prev", in_base64(c))]
+    ),
+    "base64 in a TIFF tag": lambda i, c: tiff(i, 65000, in_base64(c)),
+    "base64 in a GIF comment": lambda i, c: saved(i.quantize(256), "GIF", comment=in_base64(c)),
 }
 
 REBUILT = {

@@ -48,14 +48,19 @@ def encode(
     return _call(CODECS, "encode", limits, data, change, rebuild_thumbnails)
 
 
+def alone(data: bytes, rebuild_thumbnails: bool, limits: ReadLimits) -> EncodedPhoto:
+    """As `transforms.codecs.alone`; likewise."""
+    return _call(CODECS, "alone", limits, data, rebuild_thumbnails)
+
+
 def without_names(data: bytes, limits: ReadLimits) -> tuple[bytes, int]:
     """As `transforms.codecs.without_names`; likewise."""
     return _call(CODECS, "without_names", limits, data)
 
 
-def tidied(data: bytes, limits: ReadLimits) -> tuple[bytes, tuple[str, ...]]:
-    """As `transforms.codecs.tidied`; likewise."""
-    return _call(CODECS, "tidied", limits, data)
+def without_video(data: bytes, limits: ReadLimits) -> tuple[bytes, tuple[str, ...]]:
+    """As `transforms.codecs.without_video`; likewise."""
+    return _call(CODECS, "without_video", limits, data)
 
 
 def oddities(data: bytes, limits: ReadLimits) -> tuple[str, ...]:

@@ -23,6 +23,9 @@ _PROPERTY_LISTS = (b"bplist", b"<?xml", b"<!DOCTYPE plist", b"<plist")
 # What Google Takeout says of every photo.
 _TAKEOUT_KEYS = {"photoTakenTime", "creationTime", "imageViews", "googlePhotosOrigin"}
 
+HEAD = 32
+"""Bytes of a file that tell its kind."""
+
 LEFT_OUT: dict[Kind, str] = {
     "sidecar": Reason.SIDECAR_LEFT.of(),
     "video": Reason.VIDEO_LEFT.of(),

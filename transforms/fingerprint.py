@@ -17,6 +17,7 @@ from transforms import apart, codecs, companions, extensions, storage
 from transforms.codecs.orientation import quarter
 from transforms.discover import PhotoRef
 from transforms.guarded import failure, told
+from transforms.hidden import Hidden
 from transforms.limits import ReadLimits
 from transforms.reasons import Reason
 
@@ -53,6 +54,8 @@ class ReadPhoto:
     format: by its first bytes. pixels: uint8 (H, W, 3) RGB, upright; None unless decoded.
     quarters: quarter turns anticlockwise that make of the pixels what some programs show, where
         the file's tags do not agree on how it is turned.
+    orientation: as most programs show it, 1..8. hidden: the other pictures inside the file, where
+        they were looked for.
     taken: when, as the camera's clock said.
     """
 
@@ -60,6 +63,8 @@ class ReadPhoto:
     sha256: str | None = None
     format: str | None = None
     pixels: np.ndarray | None = None
+    orientation: int = 1
+    hidden: tuple[Hidden, ...] = ()
     status: str | None = None
     reason: str | None = None
     retry: bool = False
@@ -72,8 +77,12 @@ def fingerprint(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
     return _read(ref, limits)[0]
 
 
-def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
-    """Open, hash and decode one file; whatever is wrong with it becomes its status and reason."""
+def read_photo(ref: PhotoRef, limits: ReadLimits, look_inside: bool = False) -> ReadPhoto:
+    """Open, hash and decode one file; whatever is wrong with it becomes its status and reason.
+
+    Args:
+        look_inside: for other pictures than its own, too.
+    """
     found, data = _read(ref, limits)
     if found.status:
         return found
@@ -88,8 +97,21 @@ def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
         return replace(found, status="failed", reason=Reason.NO_MEMORY_TO_OPEN.of(), retry=True)
     except Exception as error:  # of a library that some file has shaken
         return replace(found, status="failed", **asdict(failure("reading", error, ref.source)))
-    quarters = tuple(sorted({quarter(turn) for turn in photo.turns}))
-    return replace(found, pixels=photo.pixels, taken=_taken(data), quarters=quarters)
+    return replace(
+        found,
+        pixels=photo.pixels,
+        orientation=photo.orientation,
+        hidden=_hidden(data, limits) if look_inside else (),
+        taken=_taken(data),
+        quarters=tuple(sorted({quarter(turn) for turn in photo.turns})),
+    )
+
+
+def _hidden(data: bytes, limits: ReadLimits) -> tuple[Hidden, ...]:
+    try:
+        return tuple(apart.hidden(data, limits))
+    except Exception:  # what cannot be searched may hold anything
+        return (Hidden("some byte", None),)
 
 
 def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:

@@ -23,6 +23,7 @@ from transforms.guarded import Failure, failure, told
 from transforms.metadata import MetadataParameters
 from transforms.reasons import Reason
 from transforms.scan import ScannedPhoto
+from transforms.stripped import stripped
 
 _ENCODINGS = 3  # tries to keep the written file within the budget; one does nearly always
 
@@ -160,11 +161,11 @@ def _cloaked(
     if not photo.faces:
         status = "unchanged" if left else "no_face"
         odd = apart.oddities(data, limits)
-        data, tidied = apart.tidied(data, limits)
+        rebuild = metadata.thumbnails == "rebuild"
+        data, done = stripped(data, photo.inside, rebuild, limits)
         data, people = _people(data, metadata, limits)
-        return _placed(
-            photo, status, data, destination, reason=left, notes=(*odd, *tidied, *people)
-        )
+        notes = tuple(dict.fromkeys((*odd, *done, *people)))
+        return _placed(photo, status, data, destination, reason=left, notes=notes)
     pixels = photo.width * photo.height
     original = apart.decode(data, pixels, limits).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     DAMAGED = "damaged or cut off"
     CRASHES = "damaged in a way that crashes the library that reads it ({signal})"
     NOT_REWRITTEN = "cannot be written anew in its own format"
+    NOT_ALONE = "cannot be written without the other pictures in its file"
     OTHER_SIZE = "the cloaked file has another size"
     EMPTY = "the file is empty"
     NO_PICTURE = "named as a photo but holds none"

@@ -1,7 +1,7 @@
 """One module a file format, behind one interface.
 
 Each format module has `decode(data, max_pixels)` and `encode(data, change, rebuild_thumbnails)`
-as described here.
+as described here; without a change (None) `encode` does what `alone` says.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ __all__ = [
     "MissingPackage",
     "TooMuch",
     "UnsupportedFormat",
+    "alone",
     "decode",
     "encode",
     "oddities",
     "sniff",
-    "tidied",
     "without_names",
+    "without_video",
 ]
 
 # The limit that counts is the caller's `max_pixels`, checked before any pixel is decoded.
@@ -82,6 +83,19 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
         return _module(data).encode(data, change, rebuild_thumbnails)
 
 
+def alone(data: bytes, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """The photo without any other picture in its file, its own pixels as they are coded.
+
+    What becomes of the others is what `encode` makes of them: they are made anew from the photo,
+    or removed.
+
+    Raises:
+        CodecError: damaged, or a kind of file that this version does not write.
+    """
+    with explained(Reason.NOT_REWRITTEN):
+        return _module(data).encode(data, None, rebuild_thumbnails)
+
+
 def without_names(data: bytes) -> tuple[bytes, int]:
     """The file without the people tags of its metadata, its pixels and all else untouched.
 
@@ -98,9 +112,8 @@ def without_names(data: bytes) -> tuple[bytes, int]:
         return names.without_names(data)
 
 
-def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A photo without what may show faces that the photo itself does not: the video of a motion
-    photo, and EXIF pictures of something else, as they stay behind when a photo is cropped.
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A motion photo without its video.
 
     Returns:
         The new file, its pixels and all else untouched, and what was done.
@@ -110,7 +123,7 @@ def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     """
     module = _sniffed(data)[1]
     with explained(Reason.DAMAGED):
-        return module.tidied(data) if module in (jpeg, heif) else (data, ())
+        return module.without_video(data) if module in (jpeg, heif) else (data, ())
 
 
 def oddities(data: bytes) -> tuple[str, ...]:

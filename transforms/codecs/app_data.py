@@ -202,7 +202,9 @@ def _any_other(taken: _Taken, places: list[int]) -> None:
         segment = taken.kept[at]
         assert segment is not None
         found = list(carve.pictures(segment.payload))
-        if segment.payload.find(segments.MAGIC) >= 0 and not found:
+        text = list(carve.base64_pictures(segment.payload))
+        cut = segment.payload.find(segments.MAGIC) >= 0 and not found
+        if cut or any(not _is_complete(one, segment.payload) for one in text):
             beyond.add(segment.marker)
             continue
         if any(not _is_complete(one, segment.payload) for one in found):
@@ -213,9 +215,9 @@ def _any_other(taken: _Taken, places: list[int]) -> None:
             last = max((n for n in range(len(places)) if bounds[n] < start + end), default=index)
             reached = [taken.kept[places[n]] for n in range(index, last + 1)]
             beyond |= {one.marker for one in reached if one is not None}
-        elif found:
+        elif found or text:
             clean, _ = carve.blanked(segment.payload)
-            left = clean.replace(b"\0", b"")
+            left = clean.translate(None, b"\0 ")
             taken.kept[at] = Segment(segment.marker, clean) if len(left) >= _LEAST else None
             taken.notes.append(f"picture in {_name(segment.marker)} removed")
     for marker in sorted(beyond):
@@ -234,7 +236,7 @@ def _is_complete(found: carve.Found, payload: bytes) -> bool:
 
 
 def _shows(data: bytes) -> bool:
-    return segments.MAGIC in data or any(carve.pictures(data))
+    return segments.MAGIC in data or carve.holds_pictures(data)
 
 
 def _name(marker: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transforms.codecs.errors import DAMAGE, DAMAGED, CodecError
 
@@ -118,6 +118,33 @@ def build(file: HeifFile) -> bytes:
         + _mdat(file)
         + b"".join(box for _, box in file.others)
     )
+
+
+def alone(file: HeifFile, number: int) -> HeifFile:
+    """A file of one picture: the item and what it is made of, with numbers of their own.
+
+    A reader shows no main picture that is hidden or says that it is auxiliary, so neither is said;
+    libavif opens no file that has the brand of a tone map and none in it.
+    """
+    parts = sorted(file.derived_from(number) & file.items.keys())
+    names = {part: new for new, part in enumerate(parts, 1)}  # theirs may be too large
+    items = {names[part]: file.items[part] for part in parts}
+    plain = tuple(p for p in file.items[number].properties if p.kind != b"auxC")
+    items[names[number]] = replace(file.items[number], properties=plain, hidden=False)
+    references = tuple(
+        Reference(r.kind, names[r.source], tuple(names[t] for t in r.targets if t in names))
+        for r in file.references
+        if r.kind in (b"dimg", b"auxl") and r.source in names and names.keys() & set(r.targets)
+    )
+    ftyp = without_brand(file.ftyp, b"tmap")
+    return HeifFile(ftyp, names[number], items, references, file.handler)
+
+
+def without_brand(ftyp: bytes, brand: bytes) -> bytes:
+    """The `ftyp` box without one of its compatible brands."""
+    brands = [ftyp[at : at + 4] for at in range(16, len(ftyp), 4)]
+    kept = b"".join(one for one in brands if one != brand)
+    return struct.pack(">I", 16 + len(kept)) + ftyp[4:16] + kept
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:

@@ -86,13 +86,15 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("BMP", _seen(data, layout)[..., :3], Orientation())
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`."""
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
     layout = _layout(data)
     notes = list(oddities(data))
-    if layout.in_place:
-        coded, found = _in_place(data, layout, change)
-        notes += ["picture before the pixels removed"] if found else []
+    if change is None or layout.in_place:
+        before, after, done = _around(data, layout)
+        pixels = data[layout.start : _end(data, layout)]
+        coded = before + (pixels if change is None else _in_place(data, layout, change)) + after
+        notes += done
     else:
         coded = _widened(data, layout, change)
         notes.append(f"widened to {_layout(coded).bits} bits")
@@ -198,8 +200,8 @@ def _rows(data: bytes, layout: _Layout) -> np.ndarray:
     return pixels.view("<u4" if layout.bits == 32 else "<u2")
 
 
-def _in_place(data: bytes, layout: _Layout, change: np.ndarray) -> tuple[bytes, int]:
-    """The changed file, and how many pictures were blanked between its header and its pixels."""
+def _in_place(data: bytes, layout: _Layout, change: np.ndarray) -> bytes:
+    """The changed pixels, as they lie in the file."""
     assert layout.masks is not None
     pixels = _rows(data, layout)
     if layout.bits == 24:
@@ -215,11 +217,19 @@ def _in_place(data: bytes, layout: _Layout, change: np.ndarray) -> tuple[bytes, 
     wide = layout.width * layout.bits // 8
     new_rows = np.ascontiguousarray(changed).view(np.uint8).reshape(layout.height, wide)
     rows[:, :wide] = new_rows if layout.top_down else new_rows[::-1]
+    return bytes(block)
+
+
+def _around(data: bytes, layout: _Layout) -> tuple[bytes, bytes, list[str]]:
+    """The file before its pixels and behind them up to the end of the profile, pictures blanked;
+    and what was done."""
+    head, end = _FILE_HEADER + layout.header, _end(data, layout)
+    before, found = carve.blanked(data[head : layout.start])
+    notes = ["picture before the pixels removed"] if found else []
     at, profile = _profile(data, layout)
-    end = max(layout.end, at + len(profile))
-    head = _FILE_HEADER + layout.header
-    gap, found = carve.blanked(data[head : layout.start])
-    return data[:head] + gap + bytes(block) + data[layout.end : end], found
+    between, found = carve.blanked(data[end:at])
+    notes += ["picture behind the pixels removed"] if found else []
+    return data[:head] + before, between + data[max(at, end) : at + len(profile)], notes
 
 
 def _widened(data: bytes, layout: _Layout, change: np.ndarray) -> bytes:
@@ -276,7 +286,8 @@ def _profile(data: bytes, layout: _Layout) -> tuple[int, bytes]:
 
 def _end(data: bytes, layout: _Layout) -> int:
     """Where the pixels end; of run lengths only the file says that."""
-    if layout.masks is not None:
-        return layout.end
-    told = struct.unpack_from("<I", data, _FILE_HEADER + 20)[0] if layout.header >= _V3 else 0
-    return layout.start + told if told else max(layout.end, 0)
+    if layout.masks is None and layout.header >= _V3:
+        compression, told = struct.unpack_from("<II", data, _FILE_HEADER + 16)
+        if compression != _RGB and told:
+            return layout.start + told
+    return layout.end

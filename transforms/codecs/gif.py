@@ -37,10 +37,37 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("GIF", rgb, Orientation())
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`."""
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
     image = _opened(data, NO_LIMIT)
     blocks, end = _blocks(data)
+    if change is not None:
+        blocks = _cloaked(image, blocks, change)
+    notes = list(oddities(data))
+    kept: list[bytes] = []
+    for block in blocks:
+        found = False
+        if block[0] == _EXTENSION:
+            block, found = _without_pictures(block)
+        if not _is_stray(block):
+            kept.append(block)
+        notes += ["picture in an extension removed"] if found else []
+    if any(map(_is_stray, blocks)):  # they may be a picture together
+        notes.append("bytes between the blocks removed")
+    if blocks[-1][0] != _TRAILER:
+        kept.append(bytes([_TRAILER]))
+    if data[end:].strip(b"\0"):
+        notes.append("data after the end of the image removed")
+    return EncodedPhoto(b"".join(kept), tuple(notes))
+
+
+def _is_stray(block: bytes) -> bool:
+    """True for a byte that readers skip, looking for the picture."""
+    return len(block) == 1 and block[0] != _TRAILER
+
+
+def _cloaked(image: Image.Image, blocks: list[bytes], change: np.ndarray) -> list[bytes]:
+    """The parts of the file with the change in its image."""
     palette = bytes(image.palette.palette) if image.mode == "P" and image.palette else _GREYS
     indices = np.asarray(image).copy()
     transparent = image.info.get("transparency")
@@ -48,22 +75,9 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     if isinstance(transparent, int):
         changed &= indices != transparent
     indices[changed] = _nearest(image, palette, transparent, change)[changed]
-    notes = list(oddities(data))
-    kept: list[bytes] = []
-    for block in blocks:
-        if block[0] == _IMAGE:
-            kept.append(_image_block(block, indices, palette))
-        elif block[0] == _EXTENSION:
-            without, found = _without_pictures(block)
-            kept.append(without)
-            notes += ["picture in an extension removed"] if found else []
-        else:
-            kept.append(block)
-    if notes:
-        kept.append(bytes([_TRAILER]))
-    if data[end:].strip(b"\0"):
-        notes.append("data after the end of the image removed")
-    return EncodedPhoto(b"".join(kept), tuple(notes))
+    return [
+        _image_block(block, indices, palette) if block[0] == _IMAGE else block for block in blocks
+    ]
 
 
 def oddities(data: bytes) -> tuple[str, ...]:

@@ -76,8 +76,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded(name, rgb, _orientation(file))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Encoded with its depth and chroma sampling, in about as many bytes as it had, or in more where
     it would lose too much. The tiles of a grid share one decoder configuration, which another
@@ -85,13 +85,16 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     """
     file = _opened(data, NO_LIMIT)
     pixels, depth = _decoded(data, file)
-    stored_change = as_stored(change, _orientation(file).shown)
-    colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
-    changed = with_change(pixels, stored_change, colours, depth)
+    new = bmff.alone(file, file.primary)
     notes: list[str] = []
-    new = _encoded(changed, depth, file, stored_change != 0, notes)
-    shown = _shown(changed, depth)
-    light = _gain_map(file, change, notes) if rebuild_thumbnails else None
+    light: _GainMap | None = None
+    if change is not None:
+        stored_change = as_stored(change, _orientation(file).shown)
+        colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
+        pixels = with_change(pixels, stored_change, colours, depth)
+        new = _encoded(pixels, depth, file, stored_change != 0, notes)
+        light = _gain_map(file, change, notes) if rebuild_thumbnails else None
+    shown = _shown(pixels, depth)
     result = _spliced(file, new, shown if rebuild_thumbnails else None, light, notes)
     boxes = list(bmff.boxes(data))
     others = {kind for kind, _, _ in boxes} - {b"ftyp", b"meta", b"mdat", b"free", b"uuid"}
@@ -143,8 +146,8 @@ def _shown(pixels: np.ndarray, depth: int) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(_rgb(pixels)))
 
 
-def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """See `transforms.codecs.tidied`."""
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.without_video`."""
     position, kept = 0, []
     for box, _, end in bmff.boxes(data):
         kept.append(b"" if box == b"mpvd" else data[position:end])
@@ -338,7 +341,7 @@ def _gain_map(file: HeifFile, change: np.ndarray, notes: list[str]) -> _GainMap 
     if number is None:
         return None
     try:
-        alone = _alone(file, number)
+        alone = bmff.alone(file, number)
         pixels, depth = _decoded(bmff.build(alone), alone)
         stored = as_stored(change, _orientation(alone).shown)
         if not gainmap.fits((pixels.shape[0], pixels.shape[1]), stored.shape):
@@ -355,12 +358,11 @@ def _gain_map(file: HeifFile, change: np.ndarray, notes: list[str]) -> _GainMap 
         notes.append("gain map removed: it cannot be read")
         return None
     notes.append("gain map rebuilt")
-    old, new = alone.items[alone.primary], made.items[made.primary]
+    old, new = file.items[number], made.items[made.primary]
     kept = [p for p in old.properties if p.kind in _TURNED | {b"auxC"}]
     coded = [p for p in new.properties if p.kind not in _TURNED | {b"colr"}]
     colours = [p for p in old.properties if p.kind == b"colr"]
-    hidden = file.items[number].hidden
-    item = replace(new, properties=(*coded, *colours, *kept), hidden=hidden)
+    item = replace(new, properties=(*coded, *colours, *kept), hidden=old.hidden)
     made = replace(made, items={**made.items, made.primary: item})
     return _GainMap(number, tone_map, made)
 
@@ -383,18 +385,6 @@ def _is_gain_map(file: HeifFile, number: int) -> bool:
     return any(
         p.kind == b"auxC" and _GAIN_MAP_TYPE.search(p.box) for p in file.items[number].properties
     )
-
-
-def _alone(file: HeifFile, number: int) -> HeifFile:
-    """A file whose main picture is this one. An item's number may be any; they stay."""
-    parts = file.derived_from(number) & file.items.keys()
-    items = {part: file.items[part] for part in sorted(parts)}
-    references = tuple(
-        one for one in file.references if one.kind == b"dimg" and one.source in parts
-    )
-    items[number] = replace(items[number], hidden=False)
-    ftyp = _without_brand(file.ftyp, b"tmap")
-    return HeifFile(ftyp, number, items, references, file.handler)
 
 
 def _spliced(
@@ -420,7 +410,7 @@ def _spliced(
     }
     fresh = max(items) + 1
     map_parts = file.derived_from(light.number) if light else set()
-    map_number, ftyp = 0, _without_brand(file.ftyp, b"tmap")
+    map_number, ftyp = 0, bmff.without_brand(file.ftyp, b"tmap")
     groups: tuple[Group, ...] = ()
     if light:
         names = {old: fresh + n for n, old in enumerate(sorted(light.file.items))}
@@ -478,12 +468,6 @@ def _spliced(
     return HeifFile(
         ftyp, new.primary, items, tuple(references), file.handler, tuple(others), groups
     )
-
-
-def _without_brand(ftyp: bytes, brand: bytes) -> bytes:
-    brands = [ftyp[at : at + 4] for at in range(16, len(ftyp), 4)]
-    kept = b"".join(one for one in brands if one != brand)
-    return struct.pack(">I", 16 + len(kept)) + ftyp[4:16] + kept
 
 
 def _as_shown(file: HeifFile, new: Item) -> Item:

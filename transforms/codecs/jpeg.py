@@ -12,7 +12,7 @@ import math
 import struct
 import tempfile
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jpegio
@@ -78,8 +78,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("JPEG", np.asarray(image.convert("RGB")), _orientation(image))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`."""
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
     found, end = segments.split(data)
     if any(segment.marker in _LOSSLESS_OR_LAYERED for segment in found):
         raise UnsupportedFormat(Reason.LOSSLESS_JPEG)
@@ -87,17 +87,17 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     stray = [segment for segment in original if segment.marker == STRAY]
     original = [segment for segment in original if segment.marker != STRAY]
     image = open_image(whole.readable(data), _FORMATS, NO_LIMIT)
-    stored = as_stored(change, _orientation(image).shown)
-    changes = _component_changes(image, original, stored)
-    # libjpeg reads the colour space off these two; all else could only confuse it.
-    bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
-    coded = with_changes(bare, changes)
-    body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
-    body = _with_tables(body, original)
-    shown = [s for s in original if s.marker in (APP0, APP14)] + body
+    body = [segment for segment in original if not segment.is_metadata]
     behind = _Behind.of(data, end, original, rebuild_thumbnails)
-    gain_map, done = _smooth_map(behind, stored) if behind.gain_map else (b"", [])
-    notes += done
+    gain_map = b""
+    if change is None:
+        behind = replace(behind, gain_map=None)  # it may show what made the others go
+    else:
+        stored = as_stored(change, _orientation(image).shown)
+        body = _cloaked(image, original, stored)
+        gain_map, done = _smooth_map(behind, stored) if behind.gain_map else (b"", [])
+        notes += done
+    shown = [s for s in original if s.marker in (APP0, APP14)] + body
     with opened(segments.join(shown)) as cloaked:
         widths, heights = zip((512, 512), *(one.size for one in behind.previews), strict=True)
         cloaked.draft("RGB", (max(widths), max(heights)))  # all that thumbnails need
@@ -147,6 +147,16 @@ def _orientation(image: Image.Image) -> Orientation:
     found = [orientation.in_exif(part) for part in parts if part.startswith(exif.HEADER)]
     packets = [orientation.in_xmp(part) for part in parts if part.startswith(_XMP)]
     return orientation.chosen(found[0][0] if found else None, [*(f[1] for f in found), *packets])
+
+
+def _cloaked(image: Image.Image, original: list[Segment], change: np.ndarray) -> list[Segment]:
+    """The segments that make up the picture, with the change, as stored."""
+    changes = _component_changes(image, original, change)
+    # libjpeg reads the colour space off these two; all else could only confuse it.
+    bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
+    coded = with_changes(bare, changes)
+    body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
+    return _with_tables(body, original)
 
 
 @dataclass(frozen=True)
@@ -248,29 +258,22 @@ def oddities(data: bytes) -> tuple[str, ...]:
     return tuple(whole.mended(found, segments.is_ended(data, end))[1])
 
 
-def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """See `transforms.codecs.tidied`."""
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.without_video`."""
     parts, end = segments.split(data)
-    rest, notes = data[end:], []
-    if video := carve.VIDEO.search(rest):
-        rest, parts = rest[: video.start()], [_without_motion(part) for part in parts]
-        notes.append("embedded video removed")
-    with explained(Reason.DAMAGED), opened(whole.readable(data), _FORMATS) as photo:
-        photo.draft("RGB", (512, 512))
-        for at, part in enumerate(parts):
-            tiff = part.payload[len(exif.HEADER) :]
-            is_exif = part.marker == APP1 and part.payload.startswith(exif.HEADER)
-            if is_exif and exif.shows_another(tiff, photo):
-                tiff, done = exif.cloak_pictures(tiff, photo)
-                parts[at] = Segment(APP1, exif.HEADER + tiff)
-                notes += [f"{note}: it showed another picture" for note in done]
-    return (segments.rejoined(parts, data[:end], end) + rest if notes else data), tuple(notes)
+    kept = trailers.keep(data[end:], end)
+    video = carve.VIDEO.search(kept.rest)
+    if video is None and not (kept.notes and carve.VIDEO.search(data, end)):
+        return data, ()
+    still = segments.rejoined([_without_motion(part) for part in parts], data[:end], end)
+    still += kept.rest[: video.start()] if video else kept.rest
+    notes = ("embedded video removed", *kept.notes)
+    return still + trailers.joined(kept.trailers, len(still)), notes
 
 
 def _without_motion(segment: Segment) -> Segment:
-    if not _is_xmp(segment):
-        return segment
-    return Segment(APP1, xmp.without_motion(segment.payload))
+    """As long as it was: what lies behind the photo may be told by its place in the file."""
+    return Segment(APP1, xmp.blank_motion(segment.payload)) if _is_xmp(segment) else segment
 
 
 def without_names(data: bytes) -> tuple[bytes, int]:
@@ -505,7 +508,7 @@ def _without_pictures(
 
 
 def begins_picture(payload: bytes) -> bool:
-    return MAGIC in payload or any(carve.pictures(payload))
+    return MAGIC in payload or carve.holds_pictures(payload)
 
 
 def _is_understood(segment: Segment) -> bool:

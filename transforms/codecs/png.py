@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -48,6 +50,7 @@ _STANDARD = _BOUND_TO_MODE | {
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 _MOST_TEXT = 1 << 26  # bytes of a text chunk, decompressed; Pillow's own limit refuses real XMP
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MOST_TEXT
+_LONGEST_HEAD = 300  # bytes of a text chunk's keyword, flags, language and translated keyword
 _RAW_PROFILE = b"raw profile type "
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 
@@ -59,8 +62,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("PNG", rgb, _orientation(image, data))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Palette and one-bit pictures become full colour or grey: a smooth change needs more levels.
     """
@@ -68,26 +71,29 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     found, end = _chunks(data)
     notes = list(oddities(data))
     chunks = [(chunk.name, chunk.body) for chunk in found if chunk.is_read]
-    depth, colour_type = chunks[0][1][8], chunks[0][1][9]
-    stored_change = as_stored(change, _orientation(image, data).shown)
-    widened = image.mode not in _COLOURS or depth < 8
-    if widened:
-        image = _widened(image, depth)
-        notes.append("palette widened to full colour" if colour_type == 3 else "widened to 8 bits")
-    key = None if widened else _colour_key(chunks)
-    pixels = np.asarray(image)
-    # Where Pillow reads 8 of 16 bits, no more than a thumbnail is made of it.
-    shallow = depth == 16 and colour_type != _GREY
-    changed = with_change(pixels, stored_change, _COLOURS[image.mode], _depth(image))
-    cloaked = Image.fromarray(with_key(pixels, changed, None if shallow else key))
-    if shallow:
-        coded = _deep(chunks, stored_change, key)
-    else:
-        out = io.BytesIO()
-        cloaked.save(out, "PNG")
-        coded = out.getvalue()
-    shown = _eight_bit(cloaked) if rebuild_thumbnails else None
-    new = [(chunk.name, chunk.body) for chunk in _chunks(coded)[0]]
+    new, cloaked, widened = chunks, image, False
+    if change is not None:
+        depth, colour_type = chunks[0][1][8], chunks[0][1][9]
+        stored_change = as_stored(change, _orientation(image, data).shown)
+        widened = image.mode not in _COLOURS or depth < 8
+        if widened:
+            image = _widened(image, depth)
+            is_palette = colour_type == _PALETTE
+            notes.append("palette widened to full colour" if is_palette else "widened to 8 bits")
+        key = None if widened else _colour_key(chunks)
+        pixels = np.asarray(image)
+        # Where Pillow reads 8 of 16 bits, no more than a thumbnail is made of it.
+        shallow = depth == 16 and colour_type != _GREY
+        changed = with_change(pixels, stored_change, _COLOURS[image.mode], _depth(image))
+        cloaked = Image.fromarray(with_key(pixels, changed, None if shallow else key))
+        if shallow:
+            coded = _deep(chunks, stored_change, key)
+        else:
+            out = io.BytesIO()
+            cloaked.save(out, "PNG")
+            coded = out.getvalue()
+        new = [(chunk.name, chunk.body) for chunk in _chunks(coded)[0]]
+    shown = _eight_bit(cloaked).convert("RGB") if rebuild_thumbnails else None
     picture = [chunk for chunk in new if chunk[0] == b"IDAT"]
 
     kept: list[tuple[bytes, bytes]] = []
@@ -262,11 +268,20 @@ def _without_pictures(
             return _cloaked_profile(name, body, shown)
         if name == b"iTXt" and body.startswith(_XMP_KEYWORD):
             return _cloaked_xmp(body)
+        if name in (b"zTXt", b"iTXt") and any(map(carve.holds_pictures, _texts(body))):
+            return None, [f"picture in {name.decode()} removed"]
     except DAMAGE:
         return None, ["damaged metadata text removed"]
-    if any(carve.pictures(body)):
+    if carve.holds_pictures(body):
         return None, [f"picture in {name.decode('latin-1')} removed"]
     return body, []
+
+
+def _texts(body: bytes) -> Iterator[bytes]:
+    """What a text chunk says, inflated from where it may be compressed."""
+    for match in re.finditer(rb"\0", body[:_LONGEST_HEAD]):
+        with suppress(zlib.error):
+            yield _inflated(body[match.end() :])
 
 
 def _cloaked_profile(
@@ -281,7 +296,7 @@ def _cloaked_profile(
     if block.startswith(exif.HEADER):
         tiff, notes = exif.cloak_pictures(block[len(exif.HEADER) :], shown)
         new = exif.HEADER + tiff
-    elif any(carve.pictures(block)) or xmp.without_pictures(block)[1]:
+    elif carve.holds_pictures(block) or xmp.without_pictures(block)[1]:
         return None, ["raw profile text removed"]
     else:
         return body, []

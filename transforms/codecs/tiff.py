@@ -67,8 +67,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return DecodedPhoto("TIFF", np.ascontiguousarray(np.concatenate(padded)), *turned)
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Args:
         change: as tall as all pages together.
@@ -78,6 +78,8 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     with _opened(data, NO_LIMIT, buffer) as file:
         photos, top, moved = _photos(file), 0, False
         for page in photos:
+            if change is None:
+                break
             width, height = _upright_size(page)
             stored = as_stored(change[top : top + height, :width], _orientation(page))
             moved |= _rewrite(page, stored)

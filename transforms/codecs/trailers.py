@@ -138,8 +138,6 @@ def _in_place(name: str, data: bytes, size: int, head: bytes = b"") -> _Found | 
 def _without_pictures(block: bytes) -> bytes:
     """As long as it was."""
     clean = bytearray(carve.blanked(block)[0])
-    for found in carve.base64_pictures(bytes(clean)):
-        clean[found.start : found.end] = b" " * (found.end - found.start)
     for match in _TIFF_HEADS.finditer(block):
         start = match.start()
         clean[start:] = exif.cloak_pictures(bytes(clean[start:]), None)[0]

@@ -38,8 +38,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("WebP", np.asarray(image.convert("RGB")), _orientation(image))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Lossy WebP predicts each block from those before it, so no block can be replaced alone: the
     picture is encoded anew in about as many bytes as it had, or in more where it would lose too
@@ -47,16 +47,17 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     """
     image = _opened(data, NO_LIMIT)
     chunks, end = riff.split(data)
-    stored_change = as_stored(change, _orientation(image).shown)
-    pixels = with_change(np.asarray(image), stored_change)
-    cloaked = Image.fromarray(pixels)
     lossless = any(name == b"VP8L" for name, _ in chunks)
-    old_size = _size(_picture(data))
+    cloaked, picture = image, _picture(data)
     notes = list(oddities(data))
-    if lossless:
-        picture = _picture(_coded(cloaked, lossless=True, quality=80, exact=True))
-    else:
-        picture = _lossy(cloaked, old_size, stored_change != 0, notes)
+    if change is not None:
+        stored_change = as_stored(change, _orientation(image).shown)
+        cloaked = Image.fromarray(with_change(np.asarray(image), stored_change))
+        if lossless:
+            picture = _picture(_coded(cloaked, lossless=True, quality=80, exact=True))
+        else:
+            picture = _lossy(cloaked, _size(picture), stored_change != 0, notes)
+    has_alpha = any(name == b"ALPH" for name, _ in picture)
     kept: list[tuple[bytes, bytes]] = []
     for name, body in chunks:
         if name in _PICTURE:
@@ -78,7 +79,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
             body, found = xmp.without_pictures(body)
             notes += ["XMP thumbnail removed"] if found else []
         elif name == b"VP8X" and not lossless and image.mode == "RGBA":
-            body = _with_alpha_flag(body, any(n == b"ALPH" for n, _ in picture))
+            body = _with_alpha_flag(body, has_alpha)
         elif name != b"ICCP":
             body, pictures = carve.blanked(body)
             notes += [f"picture in {name.decode('latin-1')} removed"] if pictures else []

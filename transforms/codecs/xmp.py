@@ -66,9 +66,13 @@ def without_pictures(packet: bytes) -> tuple[bytes, bool]:
 def blank_pictures(packet: bytes) -> tuple[bytes, bool]:
     """As `without_pictures`, the packet filled up with spaces to its old length."""
     emptied, found = without_pictures(packet)
-    end = emptied.rfind(b"<?xpacket end")
-    at = len(emptied) if end < 0 else end
-    return emptied[:at] + b" " * (len(packet) - len(emptied)) + emptied[at:], found
+    return _filled(emptied, len(packet)), found
+
+
+def _filled(packet: bytes, length: int) -> bytes:
+    end = packet.rfind(b"<?xpacket end")
+    at = len(packet) if end < 0 else end
+    return packet[:at] + b" " * (length - len(packet)) + packet[at:]
 
 
 def without_depth(packet: bytes) -> bytes:
@@ -86,6 +90,11 @@ def without_motion(packet: bytes) -> bytes:
     }
     packet = with_items(packet, still, keep_padding=True) if len(still) < len(known) else packet
     return _without(packet, _MOTION)
+
+
+def blank_motion(packet: bytes) -> bytes:
+    """As `without_motion`, the packet filled up with spaces to its old length."""
+    return _filled(without_motion(packet), len(packet))
 
 
 def without_gain_map(packet: bytes) -> bytes:
