@@ -36,7 +36,8 @@ class Ahead:
     """The scans kept in a private state folder that were made with these settings."""
 
     def __init__(self, state: str, settings: Settings, stamp: RunStamp) -> None:
-        decisive = repr((settings.detector, settings.limits, stamp.assets_hash, stamp.version))
+        made_with = (settings.detector, settings.limits, stamp.assets_hash, stamp.version)
+        decisive = repr((*made_with, scan_table.SCHEMA.names))
         self._root = storage.join(state, _FOLDER)
         name = hashlib.sha256(decisive.encode()).hexdigest()[:16]
         self._folder = storage.join(self._root, name)

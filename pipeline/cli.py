@@ -87,7 +87,10 @@ Since = Annotated[
     str | None,
     typer.Option(metavar="DATE", help="Leave files alone that were modified before 2026-11-01."),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Show TensorFlow's and Beam's own logs.")]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", help="Show the libraries' own logs, and what they say of photos."),
+]
 
 
 def _print_version(wanted: bool) -> None:

@@ -200,7 +200,7 @@ def _hints(settings: Settings) -> dict[str, str]:
 
 
 def _read(limits: ReadLimits, group: ContentGroup) -> tuple[ContentGroup, ReadPhoto]:
-    return group, read_photo(group.ref, limits)
+    return group, read_photo(group.ref, limits, look_inside=True)
 
 
 def _one(group: ContentGroup) -> float:
@@ -213,9 +213,9 @@ def _align(item: tuple[ContentGroup, PredictionResult], min_face: float) -> Scan
     if not isinstance(found, Failure):
         try:
             with timed("align"):
-                return scanned(photo, found, min_face, group.copies)
+                return scanned(photo, found.faces, min_face, group.copies, found.inside)
         except Exception as error:
-            found = failure("aligning faces", error)
+            found = failure("aligning faces", error, group.ref.source)
     return failed(unreadable(photo, group.copies), found)
 
 

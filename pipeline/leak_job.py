@@ -1,4 +1,7 @@
-"""The job behind `photoveil verify --leaks`: scan every file of a library for clean faces."""
+"""The job behind `photoveil verify --leaks`: scan every file of a library for clean faces.
+
+Files without cloaked faces too: what is copied as it is may hold another picture with a face.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from rich.console import Console
 from pipeline import manifest
 from pipeline.library import FOLDER, LibraryError
 from pipeline.screen import tracked
-from transforms import apart, codecs, storage
+from transforms import apart, codecs, companions, storage
 from transforms.apart import ReadLimits
 from transforms.cloak.surrogates import load_surrogate
 from transforms.discover import discover, printable
@@ -23,7 +26,7 @@ from transforms.faces.detect import Face, detect_faces
 from transforms.faces.handler import FaceDetectorHandler
 from transforms.faces.parameters import DetectorParameters
 from transforms.guarded import failure
-from transforms.leaks import Leak, leaks
+from transforms.leaks import Leak, inside, leaks
 
 _SURROGATE = "mobilefacenet"
 _NO_LIMIT = 1 << 62
@@ -36,11 +39,12 @@ Embed = Callable[[np.ndarray], np.ndarray]
 
 @dataclass
 class LeakReport:
-    """checked: files. found: (output, leak). gone: outputs that are not there, or whose originals
-    are not. unopened: (output, why)."""
+    """checked: files. found: (output, leak). videos: files that are videos. gone: outputs that are
+    not there, or whose originals are not and are needed. unopened: (output, why)."""
 
     checked: int = 0
     found: list[tuple[str, Leak]] = field(default_factory=list)
+    videos: int = 0
     gone: list[str] = field(default_factory=list)
     unopened: list[tuple[str, str]] = field(default_factory=list)
 
@@ -63,7 +67,7 @@ def leak_job(root: str, originals: str, console: Console) -> LeakReport:
         raise LibraryError(f"{root} is no library of cloaked photos; give the output folder")
     rows = list(_one_row_a_content(root))
     report = scan(root, originals, tracked(rows, len(rows), "looking for leaks", console))
-    console.print(summary(report), highlight=False, markup=False, soft_wrap=True)
+    console.print(summary(report, originals, root), highlight=False, markup=False, soft_wrap=True)
     return report
 
 
@@ -71,7 +75,7 @@ def scan(root: str, originals: str, rows: Iterable[Mapping[str, Any]]) -> LeakRe
     """Look into the output of each manifest row.
 
     Args:
-        rows: mappings with `source`, `output` and `source_sha256`.
+        rows: mappings with `source`, `output`, `format` and `faces`, as in the manifest.
     """
     places = {ref.source: ref.path for ref in discover(originals)}
     outputs = {printable(e.relative): e.relative for e in storage.walk(root)}
@@ -80,11 +84,18 @@ def scan(root: str, originals: str, rows: Iterable[Mapping[str, Any]]) -> LeakRe
         source, output = places.get(row["source"]), outputs.get(row["output"])
         if output is None and storage.exists(storage.join(root, row["output"])):
             output = row["output"]  # the file system lists it under another spelling
-        if source is None or output is None:
+        if output is None or (source is None and row["faces"]):
             report.gone.append(row["output"])
             continue
+        path = storage.join(root, output)
         try:
-            found = _leaks(source, storage.join(root, output), *judges)
+            if row["format"] is None and _is_video(path):
+                report.videos += 1
+                continue
+            if row["faces"]:
+                found = _leaks(str(source), path, *judges)
+            else:
+                found = _inside(path, row["format"] is not None, judges[0])
         except codecs.CodecError as error:
             report.unopened.append((row["output"], str(error)))
         except OSError as error:
@@ -106,6 +117,19 @@ def _leaks(source: str, output: str, detect: Detect, embed: Embed) -> list[Leak]
     return leaks(pictures, original, written, detect(original.pixels), detect, embed)
 
 
+def _inside(output: str, is_photo: bool, detect: Detect) -> list[Leak]:
+    """Of a file that holds no cloaked face. Args: output: path."""
+    data = storage.read_bytes(output)
+    photo = apart.decode(data, _NO_LIMIT, LIMITS) if is_photo else None
+    pictures = apart.hidden(data, LIMITS)
+    faces = detect(photo.pixels) if photo and pictures else []
+    return inside(pictures, photo, faces, detect, DetectorParameters().min_face)
+
+
+def _is_video(output: str) -> bool:
+    return companions.kind(output, storage.read_bytes(output, companions.HEAD)) == "video"
+
+
 @cache
 def load_judges() -> tuple[Detect, Embed]:
     """The detector and the surrogate, as `transforms.leaks.leaks` takes them."""
@@ -119,7 +143,7 @@ def load_judges() -> tuple[Detect, Embed]:
     return partial(detect_faces, detector=detector, parameters=parameters), embed
 
 
-def summary(report: LeakReport) -> str:
+def summary(report: LeakReport, originals: str, root: str) -> str:
     """Several lines without a final newline."""
     lines = [f"{report.checked:,} files looked into."]
     if report.found:
@@ -128,10 +152,15 @@ def summary(report: LeakReport) -> str:
         lines += [f"  {output}: {_words(leak)}" for output, leak in report.found]
         lines += [
             "",
-            "Cloak these photos anew (`photoveil run --recloak`), or do not publish them.",
+            f"`photoveil run {originals} {root} --recloak` does anew those that an older version "
+            "or other settings made.",
+            "Delete any other of them and run it without --recloak. Until then do not publish "
+            "these files.",
         ]
     elif report.checked:
         lines.append("No clean face hides in them.")
+    if report.videos:
+        lines.append(f"{report.videos:,} more are videos, copied as metadata.videos says.")
     if report.gone or report.unopened:
         lines += ["", "Not looked into:"]
         lines += [f"  {output}: it or its original is gone" for output in report.gone]
@@ -148,9 +177,9 @@ def _words(leak: Leak) -> str:
 
 
 def _one_row_a_content(root: str) -> Iterator[dict[str, Any]]:
-    """The rows that have an output, files with equal bytes once."""
+    """The rows that have an output, companions too, files with equal bytes once."""
     seen = set()
     for row in manifest.read(storage.join(root, f"{FOLDER}/manifest")).to_pylist():
-        if row["output"] and row["format"] and row["output_sha256"] not in seen:
+        if row["output"] and row["output_sha256"] not in seen:
             seen.add(row["output_sha256"])
             yield row

@@ -20,6 +20,7 @@ from transforms.faces.detect import Face
 from transforms.fingerprint import read_photo
 from transforms.mirror import Canonical, canonical, mirror
 from transforms.near_duplicates import Hashed, Pair, pdq
+from transforms.reasons import Reason
 from transforms.scan import ScannedPhoto
 
 PAIRS = pa.schema([("one", pa.string()), ("other", pa.string()), ("distance", pa.int32())])
@@ -119,7 +120,7 @@ class Likes:
                 continue
             photo = mirror(mine[key], like, nearest[key], self._settings.detector.min_face)
             if self._settings.near_duplicates.policy == "skip":
-                reason = f"near duplicate of {like.source} (near_duplicates.policy)"
+                reason = Reason.NEAR_DUPLICATE.of(source=like.source)
                 photo = replace(photo, status="skipped", reason=reason)
             changed[key] = photo
         return changed

@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
         ("pdq", pa.binary()),
         ("embeddings", pa.binary()),
         ("taken", pa.timestamp("ms")),
+        ("inside", pa.list_(pa.struct([("where", pa.string()), ("what", pa.string())]))),
     ]
 )
 

@@ -18,6 +18,7 @@ from transforms import tables
 from transforms.duplicates import ContentGroup
 from transforms.faces.align import CROP_SIZE
 from transforms.faces.detect import Face
+from transforms.leaks import Leak
 from transforms.scan import ScannedPhoto
 
 
@@ -41,6 +42,7 @@ def to_row(photo: ScannedPhoto) -> dict[str, Any]:
         "pdq": photo.pdq,
         "embeddings": photo.embeddings.tobytes(),
         "taken": photo.taken,
+        "inside": [{"where": one.where, "what": one.what} for one in photo.inside],
     }
 
 
@@ -93,6 +95,7 @@ def from_row(row: dict[str, Any]) -> ScannedPhoto:
         row["pdq"],
         embeddings=_embeddings(row["embeddings"], len(faces)),
         taken=row["taken"],
+        inside=tuple(Leak(**one) for one in row["inside"]),
     )
 
 

@@ -23,7 +23,7 @@ _COLUMNS = ("source", "status", "reason", "retry", "faces", "gone")
 
 _STATUSES = {
     "cloaked": "cloaked",
-    "no_face": "without a face: as they are",
+    "no_face": "without a face: copied",
     "unchanged": "with no face to cloak: as they are",
     "duplicate": "duplicates",
     "companion": "sidecars and other files of photos",

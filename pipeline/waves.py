@@ -268,7 +268,8 @@ def _settle(people: People, library: Library) -> Change:
 
 def _wave_name(groups: Sequence[ContentGroup], stamp: RunStamp) -> str:
     """Of the private folder of a wave; one that was interrupted finds its own again."""
-    content = repr((stamp.tries_hash, stamp.assets_hash, stamp.version, *groups)).encode()
+    decisive = (stamp.tries_hash, stamp.assets_hash, stamp.version, SCANS.names)
+    content = repr((*decisive, *groups)).encode()
     return hashlib.sha256(content).hexdigest()[:32]
 
 

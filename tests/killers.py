@@ -10,9 +10,16 @@ import numpy as np
 
 import transforms.hidden
 from transforms import codecs
-from transforms.codecs import DecodedPhoto, EncodedPhoto, tidied, without_names
+from transforms.codecs import (
+    DecodedPhoto,
+    EncodedPhoto,
+    alone,
+    oddities,
+    without_names,
+    without_video,
+)
 
-__all__ = ["decode", "encode", "hidden", "tidied", "without_names"]
+__all__ = ["alone", "decode", "encode", "hidden", "oddities", "without_names", "without_video"]
 
 
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:

@@ -79,7 +79,8 @@ def test_the_same_comes_from_the_child_as_from_the_codecs() -> None:
     change = np.zeros(same.pixels.shape[:2], np.float32)
     change[100:150, 100:150] = 5
     assert apart.encode(data, change, True, LIMITS) == codecs.encode(data, change)
-    assert apart.tidied(data, LIMITS) == codecs.tidied(data)
+    assert apart.alone(data, True, LIMITS) == codecs.alone(data)
+    assert apart.without_video(data, LIMITS) == codecs.without_video(data)
     assert apart.without_names(data, LIMITS) == codecs.without_names(data)
     found, same_found = apart.hidden(data, LIMITS), hidden(data)  # its thumbnail
     assert [one.where for one in found] == [one.where for one in same_found] != []

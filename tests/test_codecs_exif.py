@@ -131,22 +131,6 @@ def test_thumbnail_that_cannot_fit_is_removed(cloaked: Image.Image) -> None:
     assert MAKER_NOTE in after
 
 
-def test_thumbnail_of_an_earlier_framing_is_made_anew(portrait: Image.Image) -> None:
-    cropped = portrait.crop((200, 100, 320, 190))
-    for shown, note in (
-        (cropped, ()),
-        (portrait, ("EXIF thumbnail rebuilt: it showed another picture",)),
-    ):
-        thumbnail = saved(shown.resize(SIZE), quality=90)
-        data = saved(cropped, quality=90, exif=exif.HEADER + block(thumbnail, MAKER_NOTE))
-        tidy, notes = codecs.tidied(data)
-        assert notes == note
-        assert error(piexif.load(tidy)["thumbnail"], cropped) < 6
-        one, two = (codecs.decode(one, NO_LIMIT).pixels for one in (data, tidy))
-        np.testing.assert_array_equal(one, two)
-        assert (tidy == data) == (not note)
-
-
 def test_thumbnail_is_removed_where_none_is_wanted(portrait: Image.Image) -> None:
     old = saved(portrait.resize(SIZE), quality=90)
     data = saved(portrait, quality=90, exif=exif.HEADER + block(old, MAKER_NOTE))

@@ -478,7 +478,7 @@ def test_pages_that_form_a_loop_are_damage(portrait: Image.Image) -> None:
     (first,) = struct.unpack_from("<I", data, 4)
     (entries,) = struct.unpack_from("<H", data, first)
     struct.pack_into("<I", data, first + 2 + 12 * entries, first)
-    with pytest.raises(codecs.CodecError, match="loop"):
+    with pytest.raises(codecs.CodecError, match="damaged"):
         codecs.decode(bytes(data), NO_LIMIT)
 
 
@@ -777,3 +777,19 @@ def test_pixel_limit_is_checked(kind: str, portrait: Image.Image) -> None:
     data = saved(portrait.quantize(64) if kind == "GIF" else portrait, kind)
     with pytest.raises(codecs.CodecError, match=r"limits\.max_megapixels"):
         codecs.decode(data, portrait.width * portrait.height - 1)
+
+
+def test_gif_pixels_do_not_become_transparent_or_opaque(portrait: Image.Image) -> None:
+    image = portrait.quantize(32)
+    indices = np.asarray(image).copy()
+    indices[20:30, 20:60] = 7
+    flat = Image.fromarray(indices)
+    flat.putpalette(image.getpalette() or [])
+    data = saved(flat, "GIF", transparency=7)
+    change = np.zeros(indices.shape, np.float32)
+    change[10:60, 10:90] = -12
+    coded = codecs.encode(data, change).data
+    before, after = (np.asarray(opened(one).convert("RGBA"))[..., 3] for one in (data, coded))
+    assert (before == 0).sum() >= 400
+    np.testing.assert_array_equal(before, after)
+    assert (codecs.decode(data, NO_LIMIT).pixels != codecs.decode(coded, NO_LIMIT).pixels).any()

@@ -332,8 +332,17 @@ BASE64 = b"/9j/4AAQSkZJRgABAQ&#xA;AAAQABAAD/"
         (b"<a><xmpGImg:image>%b</xmpGImg:image></a>", b"<a><xmpGImg:image></xmpGImg:image></a>"),
         (b'<a xmpGImg:image="%b" b="c"/>', b'<a xmpGImg:image="" b="c"/>'),
         (b"<a xmpGImg:image='%b' b='c'/>", b"<a xmpGImg:image='' b='c'/>"),
-        (b'<a GImage:Data="%b" b="c"/>', b'<a GImage:Data="" b="c"/>'),
-        (b"<GDepth:Image>\n%b\n</GDepth:Image>", b"<GDepth:Image></GDepth:Image>"),
+        (b'<a GImage:Data="%b" b="c"/>', b'<a b="c"/>'),
+        (b"<b>\n <GDepth:Image>\n%b\n</GDepth:Image>\n</b>", b"<b>\n</b>"),
+        (
+            b'<a GDepth:Format="RangeLinear" GDepth:Model="M"><GDepth:Data>%b</GDepth:Data></a>',
+            b'<a GDepth:Model="M"></a>',
+        ),
+        (
+            b"<a>\n <xmp:Thumbnails><rdf:Alt><rdf:li xmpGImg:image='%b'/></rdf:Alt>"
+            b"</xmp:Thumbnails>\n</a>",
+            b"<a>\n</a>",
+        ),
     ],
 )
 def test_xmp_pictures_are_emptied(packet: bytes, expected: bytes, portrait: Image.Image) -> None:
@@ -356,19 +365,20 @@ def test_extended_xmp_keeps_all_but_its_pictures(portrait: Image.Image) -> None:
         )
         for start in range(0, len(text), 65_000)  # the name that gives it away may be cut in two
     ]
-    main = Segment(APP1, XMP + b'<a xmpNote:HasExtendedXMP="' + guid + b'"/>')
+    main = Segment(APP1, XMP + b'<a GDepth:Near="1" xmpNote:HasExtendedXMP="' + guid + b'"/>')
     coded = codecs.encode(with_segments(saved(portrait), main, *parts), np.zeros((145, 161), "f4"))
     after = metadata(coded.data)
     new = [s.payload[len(EXTENDED_XMP) :] for s in after if s.payload.startswith(EXTENDED_XMP)]
     packet = b"".join(part[40:] for part in new)
     assert coded.notes == ("pictures in extended XMP removed",)
-    assert packet == b'<rdf:Description GDepth:Data="" note="' + b"n " * 40_000 + b'"/>'
+    assert packet == b'<rdf:Description note="' + b"n " * 40_000 + b'"/>'
     assert {part[:32] for part in new} == {hashlib.md5(packet).hexdigest().upper().encode()}
     assert [struct.unpack(">II", part[32:40]) for part in new] == [
         (len(packet), 0),
         (len(packet), len(new[0]) - 40),
     ]
-    assert new[0][:32] in after[1].payload  # and the main packet finds it
+    # The main packet finds it, and tells of no depth map.
+    assert after[1].payload == XMP + b'<a xmpNote:HasExtendedXMP="' + new[0][:32] + b'"/>'
 
 
 def test_data_after_the_end_is_removed(portrait: Image.Image) -> None:

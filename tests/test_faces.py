@@ -129,7 +129,7 @@ def test_faces_come_through_run_inference(demo_photo: Callable[[str], Path]) -> 
 
     def check(predictions: list) -> None:
         (done,) = predictions
-        assert len(done.inference) == 1
+        assert len(done.inference.faces) == 1
 
     with TestPipeline(runner=FnApiRunner()) as pipeline:
         done = (

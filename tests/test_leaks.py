@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import piexif
 import pytest
@@ -25,6 +26,7 @@ from tests.test_codecs_mpf import STEREO, VGA, with_pictures
 from transforms import codecs
 from transforms.codecs import bmff, riff, segments
 from transforms.codecs.segments import APP0, APP1, APP2, APP13, COM, Segment
+from transforms.faces.align import crop_face, face_to_crop
 from transforms.faces.detect import Face
 from transforms.hidden import hidden
 from transforms.leaks import Leak, leaks
@@ -181,14 +183,27 @@ def gif_extension(image: Image.Image, clean: Image.Image) -> bytes:
     return data[:end] + b"!\xff\x0bXMP DataXMP" + body + b"\0" + data[end:]
 
 
-def heic(image: Image.Image, clean: Image.Image, role: bytes, kind: str = "HEIF") -> bytes:
+def in_base64(clean: Image.Image) -> bytes:
+    """Behind other text, as base64 may lie in any field."""
+    return b"x" + base64.b64encode(small_jpeg(clean))
+
+
+GAIN_MAP = b"urn:com:apple:photo:2020:aux:hdrgainmap\0"
+
+
+def heic(
+    image: Image.Image,
+    clean: Image.Image,
+    role: bytes,
+    kind: str = "HEIF",
+    aux: bytes = b"urn:mpeg:hevc:2015:auxid:2\0",  # what a depth map says of itself
+) -> bytes:
     """A HEIC with a second picture in it: a thumbnail ("thmb") or an auxiliary one ("auxl")."""
     files = [bmff.parse(heif(one, kind)) for one in (image, clean.resize(SMALL))]
     main, other = files
     number = max(main.items) + 1
     item = other.items[other.primary]
-    # What a depth map says of itself.
-    body = bytes(4) + b"urn:mpeg:hevc:2015:auxid:2\0"
+    body = bytes(4) + aux
     box = (8 + len(body)).to_bytes(4, "big") + b"auxC" + body
     if role == b"auxl":
         item = replace(item, properties=(*item.properties, bmff.Property(box, False)))
@@ -201,6 +216,13 @@ def heic(image: Image.Image, clean: Image.Image, role: bytes, kind: str = "HEIF"
             main.handler,
         )
     )
+
+
+def jpeg_item(image: Image.Image, clean: Image.Image) -> bytes:
+    """A HEIC with a JPEG that nothing refers to."""
+    main = bmff.parse(heif(image))
+    item = bmff.Item(b"jpeg", data=small_jpeg(clean), hidden=True)
+    return bmff.build(replace(main, items={**main.items, max(main.items) + 1: item}))
 
 
 def heif(image: Image.Image, kind: str = "HEIF", **options: Any) -> bytes:
@@ -313,19 +335,47 @@ BUILDERS: dict[str, Builder] = {
     "GIF extension": gif_extension,
     "HEIC thumbnail": lambda i, c: heic(i, c, b"thmb"),
     "HEIC auxiliary picture": lambda i, c: heic(i, c, b"auxl"),
+    "HEIC gain map": lambda i, c: heic(i, c.convert("L"), b"auxl", aux=GAIN_MAP),
     "HEIC EXIF thumbnail": lambda i, c: heif(i, exif=exif_block(small_jpeg(c))),
     "HEIC XMP": lambda i, c: heif(
         i, xmp=b'<a xmpGImg:image="%b"/>' % base64.b64encode(small_jpeg(c))
     ),
+    "JPEG in a HEIC": jpeg_item,
     "AVIF thumbnail": lambda i, c: heic(i, c, b"thmb", "AVIF"),
     "AVIF auxiliary picture": lambda i, c: heic(i, c, b"auxl", "AVIF"),
     "AVIF EXIF thumbnail": lambda i, c: heif(i, "AVIF", exif=exif_block(small_jpeg(c))),
+    "base64 in a comment": lambda i, c: with_segments(jpeg(i), Segment(COM, in_base64(c))),
+    "base64 in an unknown segment": lambda i, c: with_segments(
+        jpeg(i), Segment(0xEB, b"own\0" + in_base64(c))
+    ),
+    "base64 in a Photoshop resource": lambda i, c: with_segments(
+        jpeg(i), Segment(APP13, PHOTOSHOP + resource(0x0404, in_base64(c)))
+    ),
+    "base64 in EXIF": lambda i, c: jpeg(
+        i, exif=piexif.dump({"Exif": {piexif.ExifIFD.UserComment: b"ASCII\0\0\0" + in_base64(c)}})
+    ),
+    "base64 in PNG text": lambda i, c: with_chunk(
+        saved(i, "PNG"), b"tEXt", b"thumb\0" + in_base64(c)
+    ),
+    "base64 in compressed PNG text": lambda i, c: with_chunk(
+        saved(i, "PNG"), b"zTXt", b"thumb\0\0" + zlib.compress(in_base64(c))
+    ),
+    "base64 in international PNG text": lambda i, c: with_chunk(
+        saved(i, "PNG"), b"iTXt", b"thumb\0\1\0\0\0" + zlib.compress(in_base64(c))
+    ),
+    "base64 in a PNG chunk": lambda i, c: with_chunk(saved(i, "PNG"), b"prVt", in_base64(c)),
+    "base64 in a WebP chunk": lambda i, c: riff.join(
+        [*riff.split(saved(i, "WEBP", lossless=True))[0], (b"prev", in_base64(c))]
+    ),
+    "base64 in a TIFF tag": lambda i, c: tiff(i, 65000, in_base64(c)),
+    "base64 in a GIF comment": lambda i, c: saved(i.quantize(256), "GIF", comment=in_base64(c)),
 }
 
 REBUILT = {
     *("EXIF thumbnail", "MPF large thumbnail", "Photoshop thumbnail", "PNG EXIF", "WebP EXIF"),
     *("Photoshop thumbnail of a TIFF", "PNG profile in hex", "HEIC thumbnail", "AVIF thumbnail"),
-    *("HEIC EXIF thumbnail", "AVIF EXIF thumbnail"),
+    *("HEIC EXIF thumbnail", "AVIF EXIF thumbnail", "Ultra-HDR gain map"),
+    "HEIC gain map",
 }
 """Those made anew from the cloaked photo, unless that is not wanted; all others are removed."""
 
@@ -388,6 +438,57 @@ def test_leak_is_found_and_the_codec_leaves_none(
         coded = codecs.encode(data, change, rebuild_thumbnails=False)
         assert hidden(coded.data) == []
     assert any("removed" in note for note in coded.notes)
+
+
+def hdr(image: Image.Image) -> bytes:
+    """An Ultra HDR photo, as libultrahdr makes it of light that reaches thrice paper white."""
+    seen = np.asarray(image, np.float32) / 255
+    linear = np.where(seen <= 0.04045, seen / 12.92, ((seen + 0.055) / 1.055) ** 2.4)
+    light = linear.mean(axis=2, keepdims=True)
+    pixels = np.concatenate([linear * (1 + 2 * light), np.ones_like(light)], axis=2)
+    kinds = imagecodecs.ULTRAHDR
+    return bytes(
+        imagecodecs.ultrahdr_encode(
+            pixels.astype(np.float16), 95, transfer=kinds.CT.LINEAR, gamut=kinds.CG.BT_709
+        )
+    )
+
+
+def shown(data: bytes) -> np.ndarray:
+    """The HDR rendition as uint8 (H, W, 3), its brightest light white."""
+    linear = imagecodecs.ultrahdr_decode(data)[..., :3].astype(np.float32).clip(0)
+    linear /= linear.max()
+    return (255 * linear ** (1 / 2.2)).round().astype(np.uint8)
+
+
+def _pixels(data: bytes) -> list[np.ndarray]:
+    return [one.pixels for one in hidden(data) if one.pixels is not None]
+
+
+def test_neither_the_gain_map_nor_the_hdr_rendition_shows_the_clean_face(
+    photos: tuple[Image.Image, Image.Image],
+) -> None:
+    clean, cloaked = photos
+    detect, embed = load_judges()
+    change = (np.asarray(cloaked).astype(np.float32) - np.asarray(clean)).mean(axis=2)
+    data = hdr(clean)
+    coded = codecs.encode(data, change)
+    assert coded.notes == ("gain map rebuilt",)
+    maps = [max(_pixels(one), key=len) for one in (data, coded.data)]
+    assert detect(maps[0]) and not detect(maps[1])
+    assert scan(coded.data, clean) == []
+    # On a bright screen the face is as far from the clean one as on another.
+    (face,) = faces_in(clean.tobytes(), clean.size)
+    matrix = face_to_crop(face.landmarks)
+    base = [codecs.decode(one, 10**9).pixels for one in (data, coded.data)]
+    careless = coded.data[: segments.split(coded.data)[1]] + data[segments.split(data)[1] :]
+    bright = [shown(one) for one in (data, coded.data, careless)]
+    found = embed(np.stack([crop_face(one, matrix) for one in (*base, *bright)]))
+    plain, plain_cloaked, light, light_cloaked, light_careless = found
+    assert light @ light_cloaked < plain @ plain_cloaked + 0.1
+    # The clean map itself shows who it is, and lets some of it through.
+    assert light @ light_careless > light @ light_cloaked + 0.2
+    assert [leak.what for leak in scan(careless, clean)] == ["clean face"]
 
 
 def test_stranger_in_a_hidden_picture_is_told(

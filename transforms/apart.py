@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import math
 import os
 import pickle
@@ -29,6 +30,7 @@ from transforms.codecs.errors import CodecError, TooMuch
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto
 from transforms.hidden import Hidden
 from transforms.limits import ReadLimits
+from transforms.reasons import Reason
 
 CODECS, HIDDEN = "transforms.codecs", "transforms.hidden"
 _GIGA = 1_000_000_000
@@ -46,14 +48,24 @@ def encode(
     return _call(CODECS, "encode", limits, data, change, rebuild_thumbnails)
 
 
+def alone(data: bytes, rebuild_thumbnails: bool, limits: ReadLimits) -> EncodedPhoto:
+    """As `transforms.codecs.alone`; likewise."""
+    return _call(CODECS, "alone", limits, data, rebuild_thumbnails)
+
+
 def without_names(data: bytes, limits: ReadLimits) -> tuple[bytes, int]:
     """As `transforms.codecs.without_names`; likewise."""
     return _call(CODECS, "without_names", limits, data)
 
 
-def tidied(data: bytes, limits: ReadLimits) -> tuple[bytes, tuple[str, ...]]:
-    """As `transforms.codecs.tidied`; likewise."""
-    return _call(CODECS, "tidied", limits, data)
+def without_video(data: bytes, limits: ReadLimits) -> tuple[bytes, tuple[str, ...]]:
+    """As `transforms.codecs.without_video`; likewise."""
+    return _call(CODECS, "without_video", limits, data)
+
+
+def oddities(data: bytes, limits: ReadLimits) -> tuple[str, ...]:
+    """As `transforms.codecs.oddities`; likewise."""
+    return _call(CODECS, "oddities", limits, data)
 
 
 def hidden(data: bytes, limits: ReadLimits) -> list[Hidden]:
@@ -65,7 +77,9 @@ class _Child:
     def __init__(self) -> None:
         here, there = socket.socketpair()
         # Not by `multiprocessing`: it would load the main module, and with it TensorFlow.
-        code = f"from transforms.apart import serve; serve({there.fileno()}, {CODECS!r})"
+        # Libraries in C write warnings about a file straight to the screen.
+        quiet = not logging.getLogger("photoveil").isEnabledFor(logging.INFO)
+        code = f"from transforms.apart import serve; serve({there.fileno()}, {CODECS!r}, {quiet})"
         path = os.pathsep.join(part for part in sys.path if part)
         with there:
             self._process = subprocess.Popen(
@@ -135,31 +149,34 @@ def _end_idle() -> None:
 
 def _how_it_died(code: int, limits: ReadLimits) -> CodecError:
     if code == -signal.SIGALRM:
-        return TooMuch(
-            f"takes more than {limits.max_seconds:g} seconds to open or write (limits.max_seconds)"
-        )
+        return TooMuch(Reason.TOO_SLOW.of(limits.max_seconds))
     if code == -signal.SIGKILL:
-        return TooMuch("takes more memory than there is to open or write: its process was killed")
+        return TooMuch(Reason.KILLED)
     what = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-    return CodecError(f"damaged in a way that crashes the library that reads it ({what})")
+    return CodecError(Reason.CRASHES.of(signal=what))
 
 
 def _too_large(limits: ReadLimits) -> TooMuch:
-    most = f"{limits.max_memory_gigabytes:g} GB (limits.max_memory_gigabytes)"
-    return TooMuch(f"takes more memory than {most} to open or write")
+    return TooMuch(Reason.TOO_LARGE.of(limits.max_memory_gigabytes))
 
 
-def serve(descriptor: int, codecs: str) -> None:
+def serve(descriptor: int, codecs: str, quiet: bool) -> None:
     """Be the child: answer requests until the other end is closed.
 
     Args:
         descriptor: of a connected socket. codecs: module to load ahead, as it is asked for first.
+        quiet: say nothing on the screen from then on.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the photo
     with contextlib.suppress(OSError):  # where the system kills for memory, it kills this first
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
     import_module(codecs)
+    if quiet:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+        os.close(nowhere)
     connection = Connection(descriptor)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:

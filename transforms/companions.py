@@ -8,6 +8,7 @@ from typing import Literal
 
 from transforms import extensions
 from transforms.codecs import names, xmp
+from transforms.reasons import Reason
 
 Kind = Literal["sidecar", "video"]
 
@@ -22,9 +23,12 @@ _PROPERTY_LISTS = (b"bplist", b"<?xml", b"<!DOCTYPE plist", b"<plist")
 # What Google Takeout says of every photo.
 _TAKEOUT_KEYS = {"photoTakenTime", "creationTime", "imageViews", "googlePhotosOrigin"}
 
+HEAD = 32
+"""Bytes of a file that tell its kind."""
+
 LEFT_OUT: dict[Kind, str] = {
-    "sidecar": "sidecar: left out (metadata.sidecars)",
-    "video": "video: left out, as the faces in it are not cloaked (metadata.videos)",
+    "sidecar": Reason.SIDECAR_LEFT.of(),
+    "video": Reason.VIDEO_LEFT.of(),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from transforms import output_names, storage
 from transforms.discover import PhotoRef
+from transforms.reasons import Reason
 
 Placing = Literal["copy", "link"]
 """How a duplicate gets the cloaked file: a copy of its own, or a hard link, which takes no room
@@ -45,7 +46,7 @@ class Copied:
 
 def not_copied(ref: PhotoRef, error: OSError) -> Copied:
     """An exact duplicate that could not be written."""
-    reason = f"cannot be written: {storage.explain(error)}"
+    reason = Reason.NOT_WRITTEN.of(system=storage.explain(error))
     return Copied(ref, reason, not storage.is_of_name(error))
 
 

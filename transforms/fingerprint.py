@@ -16,8 +16,10 @@ from PIL import ExifTags, Image
 from transforms import apart, codecs, companions, extensions, storage
 from transforms.codecs.orientation import quarter
 from transforms.discover import PhotoRef
-from transforms.guarded import failure
+from transforms.guarded import failure, told
+from transforms.hidden import Hidden
 from transforms.limits import ReadLimits
+from transforms.reasons import Reason
 
 _MEGA = 1_000_000
 _HEAD = 32  # bytes that tell a format; a video is not read to the end to learn that it is one
@@ -52,6 +54,8 @@ class ReadPhoto:
     format: by its first bytes. pixels: uint8 (H, W, 3) RGB, upright; None unless decoded.
     quarters: quarter turns anticlockwise that make of the pixels what some programs show, where
         the file's tags do not agree on how it is turned.
+    orientation: as most programs show it, 1..8. hidden: the other pictures inside the file, where
+        they were looked for.
     taken: when, as the camera's clock said.
     """
 
@@ -59,6 +63,8 @@ class ReadPhoto:
     sha256: str | None = None
     format: str | None = None
     pixels: np.ndarray | None = None
+    orientation: int = 1
+    hidden: tuple[Hidden, ...] = ()
     status: str | None = None
     reason: str | None = None
     retry: bool = False
@@ -71,8 +77,12 @@ def fingerprint(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
     return _read(ref, limits)[0]
 
 
-def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
-    """Open, hash and decode one file; whatever is wrong with it becomes its status and reason."""
+def read_photo(ref: PhotoRef, limits: ReadLimits, look_inside: bool = False) -> ReadPhoto:
+    """Open, hash and decode one file; whatever is wrong with it becomes its status and reason.
+
+    Args:
+        look_inside: for other pictures than its own, too.
+    """
     found, data = _read(ref, limits)
     if found.status:
         return found
@@ -80,25 +90,35 @@ def read_photo(ref: PhotoRef, limits: ReadLimits) -> ReadPhoto:
         photo = apart.decode(data, int(limits.max_megapixels * _MEGA), limits)
     except codecs.UnsupportedFormat as error:
         retry = isinstance(error, codecs.MissingPackage)
-        return replace(found, status="unsupported", reason=str(error), retry=retry)
+        return replace(found, status="unsupported", reason=told(ref.source, error), retry=retry)
     except codecs.CodecError as error:
-        return replace(found, status="failed", reason=str(error))
+        return replace(found, status="failed", reason=told(ref.source, error))
     except MemoryError:
-        return replace(found, status="failed", reason="not enough memory to open it", retry=True)
+        return replace(found, status="failed", reason=Reason.NO_MEMORY_TO_OPEN.of(), retry=True)
     except Exception as error:  # of a library that some file has shaken
-        return replace(found, status="failed", **asdict(failure("reading", error)))
-    quarters = tuple(sorted({quarter(turn) for turn in photo.turns}))
-    return replace(found, pixels=photo.pixels, taken=_taken(data), quarters=quarters)
+        return replace(found, status="failed", **asdict(failure("reading", error, ref.source)))
+    return replace(
+        found,
+        pixels=photo.pixels,
+        orientation=photo.orientation,
+        hidden=_hidden(data, limits) if look_inside else (),
+        taken=_taken(data),
+        quarters=tuple(sorted({quarter(turn) for turn in photo.turns})),
+    )
+
+
+def _hidden(data: bytes, limits: ReadLimits) -> tuple[Hidden, ...]:
+    try:
+        return tuple(apart.hidden(data, limits))
+    except Exception:  # what cannot be searched may hold anything
+        return (Hidden("some byte", None),)
 
 
 def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
     if ref.problem:
         return ReadPhoto(ref, status="failed", reason=ref.problem), b""
     if ref.size > limits.max_megabytes * _MEGA:
-        reason = (
-            f"{ref.size / _MEGA:.0f} MB is more than the limit of {limits.max_megabytes:g} MB "
-            "(limits.max_megabytes)"
-        )
+        reason = Reason.TOO_MANY_BYTES.of(round(ref.size / _MEGA), limits.max_megabytes)
         status = "failed" if _named_as_photo(ref) else "unsupported"
         return ReadPhoto(ref, status=status, reason=reason), b""
     try:
@@ -112,10 +132,10 @@ def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
         if companion == "sidecar" and not companions.is_sidecar(ref.relative, data):
             return ReadPhoto(ref, **_not_a_photo(ref, head)), b""
     except OSError as error:
-        reason = f"cannot be read: {storage.explain(error)}"
+        reason = Reason.NOT_READ.of(system=storage.explain(error))
         return ReadPhoto(ref, status="failed", reason=reason, retry=True), b""
     except Exception as error:
-        return ReadPhoto(ref, status="failed", **asdict(failure("reading", error))), b""
+        return ReadPhoto(ref, status="failed", **asdict(failure("reading", error, ref.source))), b""
     return ReadPhoto(ref, digest, found, status=companion), data
 
 
@@ -144,9 +164,8 @@ def _not_a_photo(ref: PhotoRef, head: bytes) -> dict[str, Any]:
         if head[offset:].startswith(magic):
             return {
                 "status": "unsupported",
-                "reason": f"{name}: a format that Photoveil does not write",
+                "reason": Reason.NOT_A_FORMAT_WRITTEN.of(format=name),
             }
     if not _named_as_photo(ref):
-        return {"status": "unsupported", "reason": "not a photo"}
-    reason = "named as a photo but holds none" if head else "the file is empty"
-    return {"status": "failed", "reason": reason}
+        return {"status": "unsupported", "reason": Reason.NO_PHOTO.of()}
+    return {"status": "failed", "reason": (Reason.NO_PICTURE if head else Reason.EMPTY).of()}

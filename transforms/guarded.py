@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+
+from transforms import storage
+from transforms.codecs.errors import CodecError
+from transforms.reasons import Reason
+
+_log = logging.getLogger("photoveil")
 
 
 @dataclass(frozen=True)
@@ -13,13 +20,24 @@ class Failure:
     retry: bool
 
 
-def failure(what: str, error: Exception) -> Failure:
-    """Of an error that nobody foresaw.
+def failure(what: str, error: Exception, source: str = "a photo") -> Failure:
+    """Of an error that nobody foresaw, which goes to the log with where it arose.
 
     Args:
-        what: was being done, such as "aligning faces".
+        what: was being done, such as "aligning faces". source: of the photo.
     """
+    _log.info("%s of %s failed", what, source, exc_info=error)
     # By its name: this module does without TensorFlow, which is slow to load.
     exhausted = type(error).__name__ == "ResourceExhaustedError"
-    retry = exhausted or isinstance(error, OSError | MemoryError)
-    return Failure(f"{what} failed: {error!r}", retry)
+    if exhausted or isinstance(error, MemoryError):
+        return Failure(Reason.STEP_MEMORY.of(step=what), True)
+    if isinstance(error, OSError):
+        return Failure(Reason.STEP_SYSTEM.of(step=what, system=storage.explain(error)), True)
+    return Failure(Reason.STEP_UNEXPECTED.of(step=what), False)
+
+
+def told(source: str, error: CodecError) -> str:
+    """The reason for a photo that a codec refuses; what a library said of it goes to the log."""
+    if error.detail:
+        _log.info("%s: %s: %s", source, error, error.detail)
+    return str(error)

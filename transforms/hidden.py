@@ -21,6 +21,8 @@ from transforms import codecs
 from transforms.codecs import bmff, carve, gif, segments
 from transforms.codecs import tiff as tiff_codec
 from transforms.codecs.errors import DAMAGE
+from transforms.codecs.orientation import in_exif
+from transforms.codecs.photo import opened
 
 SMALLEST_SIDE = 16  # pixels of a picture, and of a face in it, below which nobody is to be seen
 _DEPTH = 4  # a picture in a picture in a picture
@@ -33,17 +35,27 @@ _HEADS = {_EXTENDED_XMP: 75, b"Photoshop 3.0\0": 14, b"Exif\0\0": 6}
 _PHOTOSHOP_LAYERS, _REDUCED_OR_MASK = 37724, 0b101
 
 
+# Codings and constructions of HEIF; a JPEG as an item is found by how it begins.
+_PICTURE_ITEMS = {
+    *(b"hvc1", b"hvt1", b"lhv1", b"av01", b"avc1", b"vvc1", b"evc1", b"j2k1", b"unci"),
+    *(b"grid", b"iden", b"iovl"),
+}
+_UNCOMPRESSED = 1
+
+
 @dataclass(frozen=True)
 class Hidden:
     """A picture inside a file that is not the file's own.
 
     where: in plain words, such as "JPEG at byte 1,234". pixels: uint8 (H, W, 3) RGB as stored;
         None for what holds pictures that cannot be looked at. what: "picture", "video", "layers".
+    orientation: by its own EXIF, 1..8.
     """
 
     where: str
     pixels: np.ndarray | None
     what: str = "picture"
+    orientation: int = 1
 
 
 def hidden(data: bytes) -> list[Hidden]:
@@ -121,16 +133,17 @@ def _in_directories(data: bytes, inside: str, is_tiff: bool) -> Iterator[Hidden]
                 for number, page in enumerate(tiff_codec.directories(file)):
                     where = f"TIFF directory {number} at byte {match.start():,}{inside}"
                     if not own or page.subfiletype & _REDUCED_OR_MASK:
-                        yield from _in_page(page, where)
+                        yield from _in_page(page, where, own)
                     if _PHOTOSHOP_LAYERS in page.tags:
                         yield Hidden(where, None, "layers")
                     for sub in page.pages if page.subifds else ():
-                        yield from _in_page(sub, f"sub-image of {where}")
+                        yield from _in_page(sub, f"sub-image of {where}", own)
         except (*DAMAGE, RuntimeError):
             continue
 
 
-def _in_page(page: tifffile.TiffPage, where: str) -> Iterator[Hidden]:
+def _in_page(page: tifffile.TiffPage, where: str, own: bool) -> Iterator[Hidden]:
+    """Args: own: of a TIFF file, and not of some bytes that begin as one."""
     try:
         if not page.dataoffsets:
             return
@@ -139,8 +152,22 @@ def _in_page(page: tifffile.TiffPage, where: str) -> Iterator[Hidden]:
             return
         pixels = tiff_codec.upright_rgb(page)
     except (*DAMAGE, RuntimeError):
+        if own or _holds_samples(page):
+            yield Hidden(where, None)
         return
     yield from _large_enough(pixels, where)
+
+
+def _holds_samples(page: tifffile.TiffPage) -> bool:
+    """True for a picture that is neither compressed (JPEGs are found by how they begin) nor a
+    chance match."""
+    spans = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    return (
+        page.compression == _UNCOMPRESSED
+        and min(page.imagewidth, page.imagelength) >= SMALLEST_SIDE
+        and sum(length for _, length in spans) >= page.imagewidth * page.imagelength
+        and all(start + length <= page.parent.filehandle.size for start, length in spans)
+    )
 
 
 def _in_segments(data: bytes) -> Iterator[Hidden]:
@@ -218,25 +245,15 @@ def _in_items(data: bytes) -> Iterator[Hidden]:
     except codecs.CodecError:
         return
     for number in sorted(file.items.keys() - file.derived_from(file.primary)):
-        parts = sorted(file.derived_from(number) & file.items.keys())
-        names = {part: new for new, part in enumerate(parts, 1)}  # theirs may be too large
-        # A reader shows no picture that says it is auxiliary.
-        plain = tuple(p for p in file.items[number].properties if p.kind != b"auxC")
-        items = {names[part]: file.items[part] for part in parts}
-        items[names[number]] = replace(file.items[number], properties=plain, hidden=False)
-        made_of = [r for r in file.references if r.kind == b"dimg" and r.source in names]
-        references = tuple(
-            bmff.Reference(
-                r.kind, names[r.source], tuple(names[t] for t in r.targets if t in names)
-            )
-            for r in made_of
-        )
-        alone = bmff.HeifFile(file.ftyp, names[number], items, references, file.handler)
+        where, is_picture = f"HEIF item {number}", file.items[number].kind in _PICTURE_ITEMS
         try:
-            pixels = codecs.decode(bmff.build(alone), _MOST_PIXELS).pixels
+            alone = bmff.build(bmff.alone(file, number))
+            pixels = codecs.decode(alone, _MOST_PIXELS).pixels
         except (*DAMAGE, codecs.CodecError):
+            if is_picture:
+                yield Hidden(where, None)
             continue
-        yield from _large_enough(pixels, f"HEIF item {number}")
+        yield from _large_enough(pixels, where)
 
 
 def _in_frames(data: bytes, kind: str | None) -> Iterator[Hidden]:
@@ -253,25 +270,40 @@ def _in_frames(data: bytes, kind: str | None) -> Iterator[Hidden]:
 
 
 def _opened(picture: bytes, where: str) -> Iterator[Hidden]:
-    """The picture, even if it breaks off; nothing where nothing can be seen."""
+    """The picture, even if it breaks off; without pixels where only others can decode it; nothing
+    where it breaks off before its size."""
+    side, orientation = 0, 1
     try:
         if codecs.sniff(picture) in ("HEIC", "AVIF"):
+            side = SMALLEST_SIDE
             pixels = codecs.decode(picture, _MOST_PIXELS).pixels
         else:
-            with Image.open(io.BytesIO(picture)) as image:
+            with opened(picture) as image:
+                side = min(image.size)
                 if image.width * image.height > _MOST_PIXELS:
                     yield Hidden(where, None)
                     return
+                orientation = in_exif(image.info.get("exif", b""))[1] or 1
                 tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
                 try:
                     pixels = np.asarray(image.convert("RGB"))
                 finally:
                     ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
+            if pixels.min() == pixels.max() and side >= SMALLEST_SIDE:
+                _load(picture)  # where its coding is not known, it comes out as nothing at all
     except (*DAMAGE, codecs.CodecError):
+        if side >= SMALLEST_SIDE:
+            yield Hidden(where, None)
         return
-    yield from _large_enough(pixels, where)
+    yield from _large_enough(pixels, where, orientation)
 
 
-def _large_enough(pixels: np.ndarray, where: str) -> Iterator[Hidden]:
+def _load(picture: bytes) -> None:
+    """Raises: DAMAGE: it breaks off, or cannot be decoded."""
+    with opened(picture) as image:
+        image.load()
+
+
+def _large_enough(pixels: np.ndarray, where: str, orientation: int = 1) -> Iterator[Hidden]:
     if min(pixels.shape[:2]) >= SMALLEST_SIDE:
-        yield Hidden(where, pixels)
+        yield Hidden(where, pixels, orientation=orientation)

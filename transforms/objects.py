@@ -292,8 +292,8 @@ def _plain(error: Exception, path: str, missing: str) -> OSError:
     if status == 403:
         return OSError(errno.EACCES, os.strerror(errno.EACCES), path)
     if status is None and ("Connect" in name or "Timeout" in name or name == "RetryError"):
-        return OSError(errno.EHOSTUNREACH, f"the server cannot be reached ({error})", path)
-    return OSError(errno.EIO, str(error), path)
+        return OSError(errno.EHOSTUNREACH, "the server cannot be reached", path)
+    return OSError(errno.EIO, f"the storage service gave an error ({code or status or name})", path)
 
 
 def _status(error: Exception) -> tuple[int | None, str]:

@@ -19,14 +19,16 @@ from transforms.discover import PhotoRef
 from transforms.duplicates import Copied, Placing, not_copied, place_copy
 from transforms.faces.align import crop_face, face_to_crop, lay_back
 from transforms.faces.detect import Face
-from transforms.guarded import Failure, failure
+from transforms.guarded import Failure, failure, told
 from transforms.metadata import MetadataParameters
+from transforms.reasons import Reason
 from transforms.scan import ScannedPhoto
+from transforms.stripped import stripped
 
 _ENCODINGS = 3  # tries to keep the written file within the budget; one does nearly always
 
 
-NO_SPACE = f"cannot be written: {storage.explain(OSError(errno.ENOSPC, ''))}"
+NO_SPACE = Reason.NOT_WRITTEN.of(system=storage.explain(OSError(errno.ENOSPC, "")))
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def place(
     except OSError as error:
         return not_copied(ref, error)
     except Exception as error:
-        return Copied(ref, failure("writing", error).reason)
+        return Copied(ref, failure("writing", error, ref.source).reason)
     return Copied(ref)
 
 
@@ -154,14 +156,16 @@ def _cloaked(
 ) -> Written:
     data = storage.read_bytes(photo.ref.path)
     if hashlib.sha256(data).hexdigest() != photo.sha256:
-        reason = "the file changed while it was being read"
-        return _row(photo, "failed", reason=reason, retry=True)
+        return _row(photo, "failed", reason=Reason.CHANGED.of(), retry=True)
     left = _left_as_is(photo)
     if not photo.faces:
         status = "unchanged" if left else "no_face"
-        data, tidied = apart.tidied(data, limits)
+        odd = apart.oddities(data, limits)
+        rebuild = metadata.thumbnails == "rebuild"
+        data, done = stripped(data, photo.inside, rebuild, limits)
         data, people = _people(data, metadata, limits)
-        return _placed(photo, status, data, destination, reason=left, notes=(*tidied, *people))
+        notes = tuple(dict.fromkeys((*odd, *done, *people)))
+        return _placed(photo, status, data, destination, reason=left, notes=notes)
     pixels = photo.width * photo.height
     original = apart.decode(data, pixels, limits).pixels
     chosen = [cloaks[index] for index in range(len(photo.faces))]
@@ -175,7 +179,7 @@ def _cloaked(
         # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
         written = apart.decode(encoded.data, pixels, limits).pixels
         if written.shape != original.shape:
-            return _row(photo, "failed", reason="the cloaked file has another size")
+            return _row(photo, "failed", reason=Reason.OTHER_SIZE.of())
         seen = [look(original, written, face) for face in photo.faces]
         over = [figures for figures in seen if budget.spent(figures) > 1 + TOLERANCE]
         if not over:
@@ -215,10 +219,10 @@ def _over_budget(count: int) -> tuple[str, ...]:
 
 def _left_as_is(photo: ScannedPhoto) -> str | None:
     reasons = [
-        (photo.tiny_faces, "faces too small for a recogniser (detector.min_face) left as is"),
-        (photo.spared, "faces left as is because of who they are (people.only, people.spare)"),
+        (photo.tiny_faces, Reason.TINY_FACES),
+        (photo.spared, Reason.SPARED_FACES),
     ]
-    return "; ".join(f"{count} {why}" for count, why in reasons if count) or None
+    return "; ".join(why.of(count) for count, why in reasons if count) or None
 
 
 def _placed(photo: ScannedPhoto, status: str, data: bytes, to: Destination, **more) -> Written:
@@ -239,16 +243,16 @@ def _guarded(photo: ScannedPhoto, work: Callable[[], Written]) -> Written:
     try:
         return work()
     except codecs.UnsupportedFormat as error:
-        return _row(photo, "unsupported", reason=str(error))
+        return _row(photo, "unsupported", reason=told(photo.ref.source, error))
     except codecs.CodecError as error:
-        return _row(photo, "failed", reason=str(error))
+        return _row(photo, "failed", reason=told(photo.ref.source, error))
     except OSError as error:
-        reason = f"cannot be written: {storage.explain(error)}"
+        reason = Reason.NOT_WRITTEN.of(system=storage.explain(error))
         return _row(photo, "failed", reason=reason, retry=not storage.is_of_name(error))
     except MemoryError:
-        return _row(photo, "failed", reason="not enough memory to cloak it", retry=True)
+        return _row(photo, "failed", reason=Reason.NO_MEMORY_TO_CLOAK.of(), retry=True)
     except Exception as error:
-        return _row(photo, "failed", **asdict(failure("writing", error)))
+        return _row(photo, "failed", **asdict(failure("writing", error, photo.ref.source)))
 
 
 def _row(photo: ScannedPhoto, status: str, **more) -> Written:

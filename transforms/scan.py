@@ -16,6 +16,7 @@ from transforms.faces.align import CROP_SIZE, crop_face, face_to_crop
 from transforms.faces.detect import Face
 from transforms.fingerprint import ReadPhoto
 from transforms.guarded import Failure
+from transforms.leaks import Leak
 
 
 def _no_crops() -> np.ndarray:
@@ -30,6 +31,7 @@ class ScannedPhoto:
     width, height: pixels, upright; 0 when it was not decoded.
     faces: those to cloak. crops: uint8 (n, 112, 112, 3), their aligned crops.
     tiny_faces: how many more were found that are too small for any recogniser.
+    inside: what its file holds beside the photo that shows faces, or cannot be looked at.
     copies: its exact duplicates.
     pdq: 32 bytes, see `near_duplicates`; None where it is not looked for or shows too little.
     duplicate_of, distance: source of the photo that it is a near duplicate of, and how near.
@@ -59,6 +61,7 @@ class ScannedPhoto:
     taken: dt.datetime | None = None
     spared: int = 0
     known: tuple[Known | None, ...] = ()
+    inside: tuple[Leak, ...] = ()
 
 
 def unreadable(photo: ReadPhoto, copies: tuple[PhotoRef, ...] = ()) -> ScannedPhoto:
@@ -75,12 +78,17 @@ def unreadable(photo: ReadPhoto, copies: tuple[PhotoRef, ...] = ()) -> ScannedPh
 
 
 def scanned(
-    photo: ReadPhoto, faces: Sequence[Face], min_face: float, copies: tuple[PhotoRef, ...] = ()
+    photo: ReadPhoto,
+    faces: Sequence[Face],
+    min_face: float,
+    copies: tuple[PhotoRef, ...] = (),
+    inside: tuple[Leak, ...] = (),
 ) -> ScannedPhoto:
     """The scan of a decoded photo and the faces found in it.
 
     Args:
         min_face: least size in pixels of a face that is worth cloaking.
+        inside: as in `ScannedPhoto`.
     """
     pixels = photo.pixels
     assert pixels is not None
@@ -99,6 +107,7 @@ def scanned(
         copies=copies,
         pdq=near_duplicates.pdq(pixels),
         taken=photo.taken,
+        inside=inside,
     )
 
 

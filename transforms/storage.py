@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from transforms import folding, objects
+from transforms.reasons import Reason
 
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
 
@@ -222,17 +223,17 @@ def _walk_local(root: str, below: str) -> Iterator[Entry]:
             try:
                 yield from _walk_local(root, relative)
             except OSError as error:
-                yield Entry(relative, 0, 0.0, f"folder cannot be listed: {explain(error)}")
+                yield Entry(relative, 0, 0.0, Reason.NOT_LISTED.of(system=explain(error)))
             continue
         try:
             status = entry.stat()
         except OSError as error:
-            yield Entry(relative, 0, 0.0, f"broken link: {explain(error)}")
+            yield Entry(relative, 0, 0.0, Reason.BROKEN_LINK.of(system=explain(error)))
             continue
         if stat.S_ISDIR(status.st_mode):
-            problem: str | None = "link to a folder: not followed"
+            problem: str | None = Reason.LINK_TO_FOLDER.of()
         elif not stat.S_ISREG(status.st_mode):
-            problem = "not a regular file"
+            problem = Reason.NOT_REGULAR.of()
         else:
             problem = None
         yield Entry(relative, status.st_size, status.st_mtime, problem)
@@ -486,4 +487,4 @@ def explain(error: OSError) -> str:
         errno.EIO: "the disk gave a read error",
         errno.EROFS: "the disk is read-only",
     }
-    return words.get(error.errno or 0, error.strerror or str(error))
+    return words.get(error.errno or 0, error.strerror or "an error of the disk or the network")

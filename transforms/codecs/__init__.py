@@ -1,7 +1,7 @@
 """One module a file format, behind one interface.
 
 Each format module has `decode(data, max_pixels)` and `encode(data, change, rebuild_thumbnails)`
-as described here.
+as described here; without a change (None) `encode` does what `alone` says.
 """
 
 from __future__ import annotations
@@ -12,8 +12,15 @@ import numpy as np
 from PIL import Image
 
 from transforms.codecs import bmp, gif, heif, jpeg, names, png, tiff, webp
-from transforms.codecs.errors import CodecError, MissingPackage, TooMuch, UnsupportedFormat
+from transforms.codecs.errors import (
+    CodecError,
+    MissingPackage,
+    TooMuch,
+    UnsupportedFormat,
+    explained,
+)
 from transforms.codecs.photo import DecodedPhoto, EncodedPhoto
+from transforms.reasons import Reason
 
 __all__ = [
     "CodecError",
@@ -22,11 +29,13 @@ __all__ = [
     "MissingPackage",
     "TooMuch",
     "UnsupportedFormat",
+    "alone",
     "decode",
     "encode",
+    "oddities",
     "sniff",
-    "tidied",
     "without_names",
+    "without_video",
 ]
 
 # The limit that counts is the caller's `max_pixels`, checked before any pixel is decoded.
@@ -54,7 +63,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
         UnsupportedFormat: a kind of file that this version does not write.
         CodecError: damaged, cut off, or larger than `max_pixels`.
     """
-    return _module(data).decode(data, max_pixels)
+    with explained(Reason.DAMAGED):
+        return _module(data).decode(data, max_pixels)
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
@@ -69,7 +79,21 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     Raises:
         CodecError: the photo cannot be written in its own format.
     """
-    return _module(data).encode(data, change, rebuild_thumbnails)
+    with explained(Reason.NOT_REWRITTEN):
+        return _module(data).encode(data, change, rebuild_thumbnails)
+
+
+def alone(data: bytes, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """The photo without any other picture in its file, its own pixels as they are coded.
+
+    What becomes of the others is what `encode` makes of them: they are made anew from the photo,
+    or removed.
+
+    Raises:
+        CodecError: damaged, or a kind of file that this version does not write.
+    """
+    with explained(Reason.NOT_REWRITTEN):
+        return _module(data).encode(data, None, rebuild_thumbnails)
 
 
 def without_names(data: bytes) -> tuple[bytes, int]:
@@ -82,14 +106,14 @@ def without_names(data: bytes) -> tuple[bytes, int]:
         CodecError: damaged or cut off.
     """
     module = _sniffed(data)[1]
-    if module in (jpeg, png):  # which split, compress or check what they carry
-        return module.without_names(data)
-    return names.without_names(data)
+    with explained(Reason.DAMAGED):
+        if module in (jpeg, png):  # which split, compress or check what they carry
+            return module.without_names(data)
+        return names.without_names(data)
 
 
-def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A photo without what may show faces that the photo itself does not: the video of a motion
-    photo, and EXIF pictures of something else, as they stay behind when a photo is cropped.
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A motion photo without its video.
 
     Returns:
         The new file, its pixels and all else untouched, and what was done.
@@ -98,7 +122,19 @@ def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
         CodecError: damaged or cut off.
     """
     module = _sniffed(data)[1]
-    return module.tidied(data) if module in (jpeg, heif) else (data, ())
+    with explained(Reason.DAMAGED):
+        return module.without_video(data) if module in (jpeg, heif) else (data, ())
+
+
+def oddities(data: bytes) -> tuple[str, ...]:
+    """What a strict reader would refuse in a photo that others show whole, in plain words.
+
+    Raises:
+        CodecError: damaged or cut off.
+    """
+    module = _sniffed(data)[1]
+    with explained(Reason.DAMAGED):
+        return module.oddities(data) if module in (jpeg, png, gif, bmp, webp) else ()
 
 
 def _sniffed(data: bytes) -> tuple[str | None, ModuleType | None]:
@@ -113,5 +149,5 @@ def _sniffed(data: bytes) -> tuple[str | None, ModuleType | None]:
 def _module(data: bytes) -> ModuleType:
     module = _sniffed(data)[1]
     if module is None:
-        raise UnsupportedFormat("no picture format that is known here")
+        raise UnsupportedFormat(Reason.NO_KNOWN_FORMAT)
     return module

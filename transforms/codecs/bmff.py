@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from transforms.codecs.errors import DAMAGE, CodecError
+from transforms.codecs.errors import DAMAGE, DAMAGED, CodecError
 
 _MOST_EXTENTS = 65_536
 _ALPHA = re.compile(rb"aux(?:iliary)?:alpha|auxid:1\0")  # MPEG's name, and HEVC's
@@ -50,6 +50,16 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Items that belong together: "altr" for those of which a reader shows the first one that it
+    can. number: its own, of the same count as items' numbers."""
+
+    kind: bytes
+    number: int
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class HeifFile:
     """ftyp: that box, whole. primary: number of the main picture. others: further top-level boxes
     (kind, whole)."""
@@ -60,6 +70,7 @@ class HeifFile:
     references: tuple[Reference, ...]
     handler: bytes
     others: tuple[tuple[bytes, bytes], ...] = ()
+    groups: tuple[Group, ...] = ()
 
     def derived_from(self, number: int) -> set[int]:
         """The item and all that it is made of: tiles, and the auxiliary alpha plane."""
@@ -95,7 +106,7 @@ def parse(data: bytes) -> HeifFile:
     except CodecError:
         raise
     except (*DAMAGE, StopIteration) as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
+        raise CodecError(DAMAGED, error) from error
 
 
 def build(file: HeifFile) -> bytes:
@@ -107,6 +118,33 @@ def build(file: HeifFile) -> bytes:
         + _mdat(file)
         + b"".join(box for _, box in file.others)
     )
+
+
+def alone(file: HeifFile, number: int) -> HeifFile:
+    """A file of one picture: the item and what it is made of, with numbers of their own.
+
+    A reader shows no main picture that is hidden or says that it is auxiliary, so neither is said;
+    libavif opens no file that has the brand of a tone map and none in it.
+    """
+    parts = sorted(file.derived_from(number) & file.items.keys())
+    names = {part: new for new, part in enumerate(parts, 1)}  # theirs may be too large
+    items = {names[part]: file.items[part] for part in parts}
+    plain = tuple(p for p in file.items[number].properties if p.kind != b"auxC")
+    items[names[number]] = replace(file.items[number], properties=plain, hidden=False)
+    references = tuple(
+        Reference(r.kind, names[r.source], tuple(names[t] for t in r.targets if t in names))
+        for r in file.references
+        if r.kind in (b"dimg", b"auxl") and r.source in names and names.keys() & set(r.targets)
+    )
+    ftyp = without_brand(file.ftyp, b"tmap")
+    return HeifFile(ftyp, names[number], items, references, file.handler)
+
+
+def without_brand(ftyp: bytes, brand: bytes) -> bytes:
+    """The `ftyp` box without one of its compatible brands."""
+    brands = [ftyp[at : at + 4] for at in range(16, len(ftyp), 4)]
+    kept = b"".join(one for one in brands if one != brand)
+    return struct.pack(">I", 16 + len(kept)) + ftyp[4:16] + kept
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
@@ -130,7 +168,7 @@ def _parse(data: bytes) -> HeifFile:
     top = list(boxes(data))
     kinds = [kind for kind, _, _ in top]
     if kinds[:1] != [b"ftyp"] or b"meta" not in kinds:
-        raise CodecError("damaged or cut off (no pictures in it)")
+        raise CodecError(DAMAGED, "no pictures in it")
     _, meta, end = top[kinds.index(b"meta")]
     inside = {kind: (start, stop) for kind, start, stop in boxes(data, meta + 4, end)}
     start, _ = inside[b"pitm"]
@@ -144,7 +182,7 @@ def _parse(data: bytes) -> HeifFile:
         base = idat[0] if method == 1 else 0
         spans = [(base + offset, length) for offset, length in extents]
         if any(at + length > len(data) for at, length in spans) or method > 1:
-            raise CodecError("damaged or cut off (data of an item is missing)")
+            raise CodecError(DAMAGED, "data of an item is missing")
         items[number] = Item(
             kind,
             entry,
@@ -153,11 +191,13 @@ def _parse(data: bytes) -> HeifFile:
             hidden,
         )
     if primary not in items:
-        raise CodecError("damaged or cut off (no main picture)")
+        raise CodecError(DAMAGED, "no main picture")
     start, stop = inside[b"hdlr"]
     others = tuple((kind, data[body - 8 : stop]) for kind, body, stop in top if kind == b"uuid")
     references = tuple(_references(data, *inside[b"iref"])) if b"iref" in inside else ()
-    return HeifFile(data[: top[0][2]], primary, items, references, data[start - 8 : stop], others)
+    groups = tuple(_groups(data, *inside[b"grpl"])) if b"grpl" in inside else ()
+    handler = data[start - 8 : stop]
+    return HeifFile(data[: top[0][2]], primary, items, references, handler, others, groups)
 
 
 def _locations(data: bytes, at: int, end: int) -> dict[int, tuple[int, list[tuple[int, int]]]]:
@@ -172,7 +212,7 @@ def _locations(data: bytes, at: int, end: int) -> dict[int, tuple[int, list[tupl
         nonlocal position
         position += size
         if position > end:
-            raise CodecError("damaged or cut off (iloc)")
+            raise CodecError(DAMAGED, "iloc")
         return int.from_bytes(data[position - size : position], "big")
 
     places = {}
@@ -182,7 +222,7 @@ def _locations(data: bytes, at: int, end: int) -> dict[int, tuple[int, list[tupl
         take(2)  # data reference
         base, count = take(base_size), take(2)
         if count > _MOST_EXTENTS:
-            raise CodecError("damaged or cut off (iloc)")
+            raise CodecError(DAMAGED, "iloc")
         extents = []
         for _ in range(count):
             take(index_size)
@@ -229,7 +269,7 @@ def _properties(data: bytes, at: int, end: int) -> dict[int, list[Property]]:
                     Property(known[index - 1], bool(value & essential_bit))
                 )
         if position > stop:
-            raise CodecError("damaged or cut off (ipma)")
+            raise CodecError(DAMAGED, "ipma")
     return found
 
 
@@ -241,6 +281,13 @@ def _references(data: bytes, at: int, end: int) -> Iterator[Reference]:
             for p in (start, *range(start + size + 2, stop - size + 1, size))
         ]
         yield Reference(kind, numbers[0], tuple(numbers[1:]))
+
+
+def _groups(data: bytes, at: int, end: int) -> Iterator[Group]:
+    for kind, start, stop in boxes(data, at, end):
+        number, count = struct.unpack_from(">II", data, start + 4)
+        if count <= (stop - start - 12) // 4:
+            yield Group(kind, number, struct.unpack_from(f">{count}I", data, start + 12))
 
 
 def _box(kind: bytes, body: bytes) -> bytes:
@@ -277,6 +324,13 @@ def _meta(file: HeifFile, data_at: int) -> bytes:
         )
         for one in file.references
     ]
+    groups = [
+        _full_box(
+            one.kind,
+            struct.pack(f">II{len(one.members)}I", one.number, len(one.members), *one.members),
+        )
+        for one in file.groups
+    ]
     count = len(file.items)
     return _full_box(
         b"meta",
@@ -289,5 +343,6 @@ def _meta(file: HeifFile, data_at: int) -> bytes:
             b"iprp",
             _box(b"ipco", b"".join(known))
             + _full_box(b"ipma", struct.pack(">I", len(links)) + b"".join(links), 0, 1),
-        ),
+        )
+        + (_box(b"grpl", b"".join(groups)) if groups else b""),
     )

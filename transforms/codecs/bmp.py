@@ -1,20 +1,24 @@
-"""BMP: full-colour pixels change where they lie; fewer bits a pixel become 24."""
+"""BMP: pixels of 8 bits a colour or more change where they lie; those of fewer bits are widened.
+
+Header (versions 3 to 5 of Windows' and OS/2's first), alpha and colour profile stay. Pillow knows a
+few orders of colours alone; a header may put them anywhere, so pixels with masks are read here.
+"""
 
 from __future__ import annotations
 
-import io
 import struct
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from transforms.codecs.errors import CodecError
+from transforms.codecs import carve
+from transforms.codecs.errors import DAMAGED, CodecError
 from transforms.codecs.orientation import Orientation
 from transforms.codecs.photo import (
     NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,
+    check_size,
     decoded,
     open_image,
     with_change,
@@ -24,83 +28,266 @@ MAGIC = b"BM"
 
 _FORMATS = ("BMP",)
 _FILE_HEADER = 14
+_CORE, _V3, _V5 = 12, 40, 124  # bytes of the headers
+_HEADERS = {_CORE, _V3, 52, 56, 64, 108, _V5}
+_MASKED = {52, 56, 108, _V5}  # headers that hold masks
+_WITH_ALPHA_MASK = 56
 _RGB, _BITFIELDS, _ALPHA_BITFIELDS = 0, 3, 6
+_FIELDS_BEHIND = {_BITFIELDS: 12, _ALPHA_BITFIELDS: 16}  # bytes of masks behind a V3 header
 _BLUE_GREEN_RED = (0xFF0000, 0xFF00, 0xFF)  # masks of red, green, blue
-_V5 = 124  # bytes of the header that can point to a colour profile
+_FIFTEEN_BITS = (0x7C00, 0x3E0, 0x1F)
+_NO_ALPHA, _ALPHA = 0, 0xFF000000
+_BYTE = 8  # bits a colour that a cloak needs
+_MOST_BITS = 16  # of a colour
+_PROFILE = 112  # where a V5 header says where its profile lies, and how long it is
+_NO_PADDING = "original lacks its last bytes of padding"
 
 
-class _Layout(NamedTuple):
-    """Where the pixels lie: bytes a row, bytes a pixel, rows from the top."""
+@dataclass(frozen=True)
+class _Layout:
+    """Where the pixels lie and what they are.
 
+    header: bytes of the header behind the file's own. start: of the pixels in the file. width,
+    height: pixels. bits: of a pixel. masks: of red, green, blue and alpha (0 for none) in a pixel;
+    None for what only Pillow reads: a palette or run lengths.
+    """
+
+    header: int
     start: int
-    stride: int
     width: int
     height: int
-    size: int
     top_down: bool
+    bits: int
+    masks: tuple[int, int, int, int] | None
+
+    @property
+    def stride(self) -> int:
+        return (self.bits * self.width + 31) // 32 * 4
 
     @property
     def end(self) -> int:
         return self.start + self.stride * self.height
 
+    @property
+    def padding(self) -> int:
+        """Bytes at the end of a row that are no pixels."""
+        return self.stride - (self.bits * self.width + 7) // 8
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the pixels can take a smooth change as they are."""
+        return self.masks is not None and min(m.bit_count() for m in self.masks[:3]) >= _BYTE
+
 
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
-    image = open_image(data, _FORMATS, max_pixels)
-    return decoded("BMP", np.asarray(image.convert("RGB")), Orientation())
-
-
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`."""
     layout = _layout(data)
-    if layout is None:
-        return _widened(data, change)
-    rows = np.frombuffer(data, np.uint8, layout.stride * layout.height, layout.start)
-    rows = rows.reshape(layout.height, layout.stride).copy()
-    pixels = rows[:, : layout.width * layout.size].reshape(layout.height, layout.width, -1)
-    pixels = pixels if layout.top_down else pixels[::-1]
-    changed = with_change(pixels, change)
-    changed = changed if layout.top_down else changed[::-1]
-    rows[:, : layout.width * layout.size] = changed.reshape(layout.height, -1)
-    end = max(layout.end, _profile_end(data))
-    left_over = data[end:].strip(b"\0")
-    notes = ("data after the end of the image removed",) if left_over else ()
-    return EncodedPhoto(data[: layout.start] + rows.tobytes() + data[layout.end : end], notes)
+    check_size(layout.width * layout.height, max_pixels)
+    return decoded("BMP", _seen(data, layout)[..., :3], Orientation())
 
 
-def _layout(data: bytes) -> _Layout | None:
-    """None for a kind of BMP whose pixels are no red, green and blue of a byte each."""
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
+    layout = _layout(data)
+    notes = list(oddities(data))
+    if change is None or layout.in_place:
+        before, after, done = _around(data, layout)
+        pixels = data[layout.start : _end(data, layout)]
+        coded = before + (pixels if change is None else _in_place(data, layout, change)) + after
+        notes += done
+    else:
+        coded = _widened(data, layout, change)
+        notes.append(f"widened to {_layout(coded).bits} bits")
+    profile_at, profile = _profile(data, layout)
+    end = max(_end(data, layout), profile_at + len(profile))
+    if data[end:].strip(b"\0"):
+        notes.append("data after the end of the image removed")
+    return EncodedPhoto(coded, tuple(notes))
+
+
+def oddities(data: bytes) -> tuple[str, ...]:
+    """See `transforms.codecs.oddities`."""
+    layout = _layout(data)
+    is_short = layout.masks is not None and layout.end > len(data)
+    return (_NO_PADDING,) if is_short else ()
+
+
+def _layout(data: bytes) -> _Layout:
+    """
+    Raises:
+        CodecError: damaged, or pixels are missing.
+    """
     try:
         (start,) = struct.unpack_from("<I", data, 10)
-        size, width, height, _, bits, compression = struct.unpack_from(
-            "<IiiHHI", data, _FILE_HEADER
-        )
-        if size < 40 or bits not in (24, 32):
-            return None
-        if compression in (_BITFIELDS, _ALPHA_BITFIELDS):
-            if struct.unpack_from("<3I", data, _FILE_HEADER + 40) != _BLUE_GREEN_RED:
-                return None
-        elif compression != _RGB:
-            return None
+        (header,) = struct.unpack_from("<I", data, _FILE_HEADER)
+        compression = _RGB
+        if header not in _HEADERS:
+            raise CodecError(DAMAGED, f"a header of {header} bytes")
+        if header == _CORE:
+            width, height, _, bits = struct.unpack_from("<4H", data, _FILE_HEADER + 4)
+        else:
+            width, height, _, bits, compression = struct.unpack_from(
+                "<iiHHI", data, _FILE_HEADER + 4
+            )
+        masks = _masks(data, header, bits, compression)
     except struct.error as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
-    stride = (bits * width + 31) // 32 * 4
-    layout = _Layout(start, stride, width, abs(height), bits // 8, height < 0)
-    if width <= 0 or layout.end > len(data):
-        raise CodecError("damaged or cut off (too few pixels)")
+        raise CodecError(DAMAGED, error) from error
+    fields = _FIELDS_BEHIND.get(compression, 0) if header == _V3 else 0
+    least = _FILE_HEADER + header + fields
+    layout = _Layout(header, start or least, width, abs(height), height < 0, bits, masks)
+    missing = layout.end - len(data) if masks else 0
+    if width <= 0 or height == 0 or missing > layout.padding or layout.start < least:
+        raise CodecError(DAMAGED, "too few pixels")
     return layout
 
 
-def _profile_end(data: bytes) -> int:
-    if struct.unpack_from("<I", data, _FILE_HEADER)[0] < _V5:
-        return 0
-    offset, size = struct.unpack_from("<II", data, _FILE_HEADER + 112)
-    return _FILE_HEADER + offset + size if size else 0
+def _masks(
+    data: bytes, header: int, bits: int, compression: int
+) -> tuple[int, int, int, int] | None:
+    if bits not in (16, 24, 32):
+        return None
+    if compression == _RGB:
+        return (*(_FIFTEEN_BITS if bits == 16 else _BLUE_GREEN_RED), _NO_ALPHA)
+    if compression not in (_BITFIELDS, _ALPHA_BITFIELDS) or bits == 24:
+        return None
+    red, green, blue, alpha = struct.unpack_from("<4I", data, _FILE_HEADER + _V3)
+    if not red | green | blue:
+        return (*(_FIFTEEN_BITS if bits == 16 else _BLUE_GREEN_RED), _NO_ALPHA)
+    has_alpha = header in _MASKED and header >= _WITH_ALPHA_MASK
+    has_alpha |= compression == _ALPHA_BITFIELDS
+    masks = (red, green, blue, alpha if has_alpha else _NO_ALPHA)
+    for mask in masks:
+        ones = mask >> _shift(mask)
+        if ones & (ones + 1) or mask >> bits or mask.bit_count() > _MOST_BITS:
+            raise CodecError(DAMAGED, "a mask of scattered bits")
+    if 0 in masks[:3] or red & green | green & blue | blue & red:
+        raise CodecError(DAMAGED, "masks without a colour, or that overlap")
+    return masks
 
 
-def _widened(data: bytes, change: np.ndarray) -> EncodedPhoto:
-    image = open_image(data, _FORMATS, NO_LIMIT)
-    out = io.BytesIO()
-    changed = Image.fromarray(with_change(np.asarray(image.convert("RGB")), change))
-    changed.save(out, "BMP", dpi=image.info.get("dpi", (0, 0)))
-    return EncodedPhoto(out.getvalue(), ("widened to 24 bits",))
+def _shift(mask: int) -> int:
+    return (mask & -mask).bit_length() - 1 if mask else 0
+
+
+def _seen(data: bytes, layout: _Layout) -> np.ndarray:
+    """uint8 (H, W, 3), or (H, W, 4) where there is a mask of alpha."""
+    if layout.masks is None:
+        image = open_image(data, _FORMATS, NO_LIMIT)
+        return np.asarray(image.convert("RGB"))
+    if layout.bits == 24:
+        return np.ascontiguousarray(_rows(data, layout)[..., ::-1])
+    pixels = _rows(data, layout)
+    channels = []
+    for mask in layout.masks if layout.masks[3] else layout.masks[:3]:
+        most = mask >> _shift(mask)
+        level = (pixels & mask) >> _shift(mask)
+        channels.append((level.astype(np.uint32) * 255 // most).astype(np.uint8))
+    return np.stack(channels, axis=2)
+
+
+def _rows(data: bytes, layout: _Layout) -> np.ndarray:
+    """A copy of the pixels, first row on top: uint16 or uint32 (H, W), uint8 (H, W, 3) of 24."""
+    block = data[layout.start : layout.end].ljust(layout.end - layout.start, b"\0")
+    rows = np.frombuffer(block, np.uint8).reshape(layout.height, layout.stride)
+    rows = (
+        rows[:, : layout.width * layout.bits // 8]
+        if layout.top_down
+        else rows[::-1, : layout.width * layout.bits // 8]
+    )
+    pixels = np.ascontiguousarray(rows)
+    if layout.bits == 24:
+        return pixels.reshape(layout.height, layout.width, 3)
+    return pixels.view("<u4" if layout.bits == 32 else "<u2")
+
+
+def _in_place(data: bytes, layout: _Layout, change: np.ndarray) -> bytes:
+    """The changed pixels, as they lie in the file."""
+    assert layout.masks is not None
+    pixels = _rows(data, layout)
+    if layout.bits == 24:
+        changed = with_change(pixels, change)
+    else:
+        changed = pixels
+        for mask in layout.masks[:3]:
+            level = (changed & mask) >> _shift(mask)
+            new = with_change(level, change, 1, mask.bit_count())
+            changed = changed & ~np.uint32(mask) | new << _shift(mask)
+    block = bytearray(data[layout.start : layout.end].ljust(layout.end - layout.start, b"\0"))
+    rows = np.frombuffer(block, np.uint8).reshape(layout.height, layout.stride)
+    wide = layout.width * layout.bits // 8
+    new_rows = np.ascontiguousarray(changed).view(np.uint8).reshape(layout.height, wide)
+    rows[:, :wide] = new_rows if layout.top_down else new_rows[::-1]
+    return bytes(block)
+
+
+def _around(data: bytes, layout: _Layout) -> tuple[bytes, bytes, list[str]]:
+    """The file before its pixels and behind them up to the end of the profile, pictures blanked;
+    and what was done."""
+    head, end = _FILE_HEADER + layout.header, _end(data, layout)
+    before, found = carve.blanked(data[head : layout.start])
+    notes = ["picture before the pixels removed"] if found else []
+    at, profile = _profile(data, layout)
+    between, found = carve.blanked(data[end:at])
+    notes += ["picture behind the pixels removed"] if found else []
+    return data[:head] + before, between + data[max(at, end) : at + len(profile)], notes
+
+
+def _widened(data: bytes, layout: _Layout, change: np.ndarray) -> bytes:
+    """The file with 24 bits a pixel, or 32 where it has alpha, under a header of the same kind."""
+    pixels = with_change(_seen(data, layout), change)
+    has_alpha = pixels.shape[2] == 4
+    bits = 32 if has_alpha else 24
+    order = pixels[..., [2, 1, 0, 3] if has_alpha else [2, 1, 0]]
+    rows = order.reshape(layout.height, -1)
+    rows = np.pad(rows, [(0, 0), (0, -rows.shape[1] % 4)])
+    body = (rows if layout.top_down else rows[::-1]).tobytes()
+    size = layout.header
+    header = bytearray(data[_FILE_HEADER : _FILE_HEADER + size])
+    if size == _CORE:
+        struct.pack_into("<H", header, 10, bits)
+    else:
+        if has_alpha and size < _WITH_ALPHA_MASK:  # whose masks stood behind it
+            size = _WITH_ALPHA_MASK
+            header = header.ljust(size, b"\0")
+            struct.pack_into("<I", header, 0, size)
+        compression = _BITFIELDS if has_alpha else _RGB
+        struct.pack_into("<HII", header, 14, bits, compression, len(body))
+        struct.pack_into("<II", header, 32, 0, 0)  # no palette
+        if size in _MASKED:
+            masks = (*_BLUE_GREEN_RED, _ALPHA) if has_alpha else (0, 0, 0, 0)
+            header[_V3:_WITH_ALPHA_MASK] = struct.pack("<4I", *masks)[: size - _V3]
+    _, profile = _profile(data, layout)
+    if profile:
+        struct.pack_into("<II", header, _PROFILE, size + len(body), len(profile))
+    start = _FILE_HEADER + size
+    whole = start + len(body) + len(profile)
+    reserved = data[6:10]
+    return (
+        MAGIC
+        + struct.pack("<I", whole)
+        + reserved
+        + struct.pack("<I", start)
+        + bytes(header)
+        + body
+        + profile
+    )
+
+
+def _profile(data: bytes, layout: _Layout) -> tuple[int, bytes]:
+    """Where in the file the colour profile lies, and it; nothing where there is none."""
+    if layout.header < _V5:
+        return 0, b""
+    offset, size = struct.unpack_from("<II", data, _FILE_HEADER + _PROFILE)
+    at = _FILE_HEADER + offset
+    if not size or at + size > len(data) or offset < layout.header:
+        return 0, b""
+    return at, data[at : at + size]
+
+
+def _end(data: bytes, layout: _Layout) -> int:
+    """Where the pixels end; of run lengths only the file says that."""
+    if layout.masks is None and layout.header >= _V3:
+        compression, told = struct.unpack_from("<II", data, _FILE_HEADER + 16)
+        if compression != _RGB and told:
+            return layout.start + told
+    return layout.end

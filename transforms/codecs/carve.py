@@ -38,6 +38,8 @@ _BASE64 = re.compile(
     rb"[A-Za-z0-9+/](?:[A-Za-z0-9+/]|[ \t\r\n]|&#(?:x[AaDd9]|10|13|9);){20,}={0,2}\s*"
 )
 _BETWEEN_BASE64 = re.compile(rb"\s|&#\w+;")
+# How JPEG, PNG, GIF and RIFF begin in base64: other text may lie right before it.
+_BASE64_BEGINNINGS = re.compile(rb"/9j/|iVBORw0KGgo|R0lGOD|UklGR")
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,22 @@ def pictures(data: bytes) -> Iterator[Found]:
 
 
 def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
-    """`data` with zeros in place of every picture but `keep`, and how many there were."""
+    """`data` with zeros in place of every picture but `keep`, spaces in place of those in base64,
+    and how many there were."""
     block, count = bytearray(data), 0
     for found in pictures(data):
         if keep is None or found.data != keep:
             block[found.start : found.end] = bytes(found.end - found.start)
             count += 1
+    for found in base64_pictures(bytes(block)):
+        block[found.start : found.end] = b" " * (found.end - found.start)
+        count += 1
     return bytes(block), count
+
+
+def holds_pictures(data: bytes) -> bool:
+    """True where `blanked` would find one."""
+    return any(pictures(data)) or any(base64_pictures(data))
 
 
 def base64_pictures(data: bytes) -> Iterator[Found]:
@@ -86,15 +97,19 @@ def base64_pictures(data: bytes) -> Iterator[Found]:
     `Found.data` is the picture decoded."""
     for match in _BASE64.finditer(data):
         text = _BETWEEN_BASE64.sub(b"", match[0]).rstrip(b"=")
-        try:
-            decoded = base64.b64decode(text[: len(text) - (len(text) % 4 == 1)] + b"===")
-        except binascii.Error:
-            continue
-        picture = next((found.data for found in pictures(decoded)), None)
-        if picture is None and _BEGINNINGS.match(decoded):
-            picture = decoded
-        if picture is not None:
-            yield Found(match.start(), match.end(), picture)
+        for start in (0, *(head.start() for head in _BASE64_BEGINNINGS.finditer(text))):
+            if picture := _in_base64(text[start:]):
+                yield Found(match.start(), match.end(), picture)
+                break
+
+
+def _in_base64(text: bytes) -> bytes | None:
+    try:
+        decoded = base64.b64decode(text[: len(text) - (len(text) % 4 == 1)] + b"===")
+    except binascii.Error:
+        return None
+    picture = next((found.data for found in pictures(decoded)), None)
+    return decoded if picture is None and _BEGINNINGS.match(decoded) else picture
 
 
 def _goes_on(data: bytes, marker: int) -> bool:
@@ -108,7 +123,7 @@ def _length(picture: bytes) -> int:
     """Of the picture at the start of `picture`; to the end of the bytes where it is cut off."""
     if picture.startswith(segments.MAGIC):
         try:
-            return segments.split(picture)[1]
+            return segments.strictly(picture)
         except CodecError:
             return picture.find(segments.EOI) + 2 if segments.EOI in picture else len(picture)
     if picture.startswith(b"RIFF"):

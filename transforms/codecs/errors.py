@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from transforms.reasons import Reason
+
+DAMAGED = Reason.DAMAGED
 
 
 class CodecError(ValueError):
-    """A photo that cannot be read or written; the message is a reason in plain words."""
+    """A photo that cannot be read or written; the message is one of `transforms.reasons`.
+
+    detail: what a library said of the file, or which part is wrong, for the log alone.
+    """
+
+    def __init__(self, reason: str, detail: BaseException | str | None = None) -> None:
+        super().__init__(str(reason))
+        self.detail = repr(detail) if isinstance(detail, BaseException) else detail
 
 
 class UnsupportedFormat(CodecError):
@@ -38,3 +51,17 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
+
+
+@contextmanager
+def explained(reason: Reason) -> Iterator[None]:
+    """What a library raises on a damaged file becomes a `CodecError` with this reason; not what the
+    operating system says of itself, such as that a disk is full."""
+    try:
+        yield
+    except CodecError:
+        raise
+    except (*DAMAGE, RuntimeError, StopIteration, AssertionError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise CodecError(reason, error) from error

@@ -10,7 +10,6 @@ import io
 import struct
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image, ImageOps
 
 from transforms.codecs import carve, segments
@@ -23,8 +22,6 @@ _JPEG_OFFSET, _JPEG_LENGTH = 0x0201, 0x0202
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _QUALITIES = (90, 80, 65, 50, 35, 20)
 _LETTERBOX = 0.05
-_FLAT = 2.0  # standard deviation, in levels, of a picture of nothing
-_SAME = 0.7  # least correlation of a photo and its thumbnail; cameras sharpen these
 
 
 def cloak_pictures(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, list[str]]:
@@ -45,22 +42,6 @@ def cloak_pictures(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, lis
     if previews:
         notes.append("EXIF preview pictures removed")
     return result, notes
-
-
-def shows_another(tiff: bytes, photo: Image.Image) -> bool:
-    """True where a picture in the block shows something else than the photo in stored
-    orientation, as an earlier version that was cropped since."""
-    for found in carve.pictures(tiff):
-        try:
-            with Image.open(io.BytesIO(found.data)) as picture:
-                small = picture.convert("L")
-        except DAMAGE:
-            continue
-        other = _scaled(photo, small.size).convert("L")
-        levels = np.stack([np.asarray(one, np.float64).ravel() for one in (small, other)])
-        if levels.std(axis=1).min() > _FLAT and np.corrcoef(levels[0], levels[1])[0, 1] < _SAME:
-            return True
-    return False
 
 
 @dataclass(frozen=True)

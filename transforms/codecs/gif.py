@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from transforms.codecs import carve, xmp
-from transforms.codecs.errors import CodecError, UnsupportedFormat
+from transforms.codecs.errors import DAMAGED, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import Orientation
 from transforms.codecs.palette import dithered
 from transforms.codecs.photo import (
@@ -19,6 +19,7 @@ from transforms.codecs.photo import (
     open_image,
     with_change,
 )
+from transforms.reasons import Reason
 
 MAGIC = b"GIF8"
 
@@ -36,10 +37,37 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("GIF", rgb, Orientation())
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`."""
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
     image = _opened(data, NO_LIMIT)
     blocks, end = _blocks(data)
+    if change is not None:
+        blocks = _cloaked(image, blocks, change)
+    notes = list(oddities(data))
+    kept: list[bytes] = []
+    for block in blocks:
+        found = False
+        if block[0] == _EXTENSION:
+            block, found = _without_pictures(block)
+        if not _is_stray(block):
+            kept.append(block)
+        notes += ["picture in an extension removed"] if found else []
+    if any(map(_is_stray, blocks)):  # they may be a picture together
+        notes.append("bytes between the blocks removed")
+    if blocks[-1][0] != _TRAILER:
+        kept.append(bytes([_TRAILER]))
+    if data[end:].strip(b"\0"):
+        notes.append("data after the end of the image removed")
+    return EncodedPhoto(b"".join(kept), tuple(notes))
+
+
+def _is_stray(block: bytes) -> bool:
+    """True for a byte that readers skip, looking for the picture."""
+    return len(block) == 1 and block[0] != _TRAILER
+
+
+def _cloaked(image: Image.Image, blocks: list[bytes], change: np.ndarray) -> list[bytes]:
+    """The parts of the file with the change in its image."""
     palette = bytes(image.palette.palette) if image.mode == "P" and image.palette else _GREYS
     indices = np.asarray(image).copy()
     transparent = image.info.get("transparency")
@@ -47,20 +75,15 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     if isinstance(transparent, int):
         changed &= indices != transparent
     indices[changed] = _nearest(image, palette, transparent, change)[changed]
-    notes: list[str] = []
-    kept: list[bytes] = []
-    for block in blocks:
-        if block[0] == _IMAGE:
-            kept.append(_image_block(block, indices, palette))
-        elif block[0] == _EXTENSION:
-            without, found = _without_pictures(block)
-            kept.append(without)
-            notes += ["picture in an extension removed"] if found else []
-        else:
-            kept.append(block)
-    if data[end:].strip(b"\0"):
-        notes.append("data after the end of the image removed")
-    return EncodedPhoto(b"".join(kept), tuple(notes))
+    return [
+        _image_block(block, indices, palette) if block[0] == _IMAGE else block for block in blocks
+    ]
+
+
+def oddities(data: bytes) -> tuple[str, ...]:
+    """See `transforms.codecs.oddities`."""
+    blocks, _ = _blocks(data)
+    return () if blocks[-1][0] == _TRAILER else ("original has no trailer",)
 
 
 def extensions(data: bytes) -> list[bytes]:
@@ -75,7 +98,7 @@ def extensions(data: bytes) -> list[bytes]:
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
     image = open_image(data, _FORMATS, max_pixels)
     if getattr(image, "is_animated", False):
-        raise UnsupportedFormat("animated GIF")
+        raise UnsupportedFormat(Reason.ANIMATED.of(format="GIF"))
     return image
 
 
@@ -116,7 +139,12 @@ def _without_pictures(block: bytes) -> tuple[bytes, bool]:
 
 def _blocks(data: bytes) -> tuple[list[bytes], int]:
     """The file in parts (header with its colour table, extensions, images, trailer), each whole,
-    and the offset after the trailer."""
+    and the offset after the trailer, or where it should be: readers stop behind the picture at the
+    first byte that begins no block.
+
+    Raises:
+        CodecError: it breaks off before the picture.
+    """
     position = 13 + (_table_size(data[10]) if len(data) > 10 else 0)
     blocks = [data[:position]]
     while position < len(data):
@@ -128,17 +156,26 @@ def _blocks(data: bytes) -> tuple[list[bytes], int]:
         elif kind == _IMAGE and position + 10 <= len(data):
             position += 10 + _table_size(data[position + 9]) + 1
         else:
-            break
+            if any(block[0] == _IMAGE for block in blocks[1:]):
+                break
+            blocks.append(data[position : position + 1])
+            position += 1
+            continue
         while position < len(data) and data[position]:
             position += 1 + data[position]
         position += 1
+        if kind == _EXTENSION and position > len(data):
+            position = start
+            break
         blocks.append(data[start:position])
-    raise CodecError("damaged or cut off (no trailer)")
+    if not any(block[0] == _IMAGE for block in blocks[1:]):
+        raise CodecError(DAMAGED, "no picture")
+    return blocks, min(position, len(data))
 
 
 def _joined(block: bytes, position: int) -> bytes:
     parts = []
-    while block[position]:
+    while position < len(block) and block[position]:
         parts.append(block[position + 1 : position + 1 + block[position]])
         position += 1 + block[position]
     return b"".join(parts)

@@ -1,15 +1,16 @@
 """HEIC and AVIF: the picture is encoded anew, the metadata items and colour boxes are carried over.
 
-Thumbnails are made anew from it. What else shows the photo (gain maps, depth and other auxiliary
-pictures, an appended video) is left out. HEIC needs the extra `heif`: its patents keep it out of
-the other libraries.
+Thumbnails are made anew from it, and a gain map is made smooth under the cloaks (`gainmap`). What
+else shows the photo (depth and other auxiliary pictures, an appended video) is left out, and what
+announces it with it. HEIC needs the extra `heif`: its patents keep it out of the other libraries.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import struct
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -17,11 +18,20 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import bmff, carve, exif, loss, orientation, rate, xmp
-from transforms.codecs.bmff import HeifFile, Item, Property, Reference
+from transforms.codecs import bmff, carve, exif, gainmap, loss, orientation, rate, xmp
+from transforms.codecs.bmff import Group, HeifFile, Item, Property, Reference
 from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
 from transforms.codecs.orientation import Orientation, as_stored
-from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, with_change
+from transforms.codecs.photo import (
+    NO_CREDENTIALS,
+    NO_LIMIT,
+    DecodedPhoto,
+    EncodedPhoto,
+    check_size,
+    decoded,
+    with_change,
+)
+from transforms.reasons import Reason
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"}
@@ -40,6 +50,8 @@ _CICP_NAMES = (
     "full_range_flag",
 )
 _XMP_TYPE = b"application/rdf+xml"
+_CONTENT_CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_GAIN_MAP_TYPE = re.compile(rb"urn:com:apple:photo:2020:aux:hdrgainmap\0")
 
 
 def kind(head: bytes) -> str | None:
@@ -64,8 +76,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded(name, rgb, _orientation(file))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Encoded with its depth and chroma sampling, in about as many bytes as it had, or in more where
     it would lose too much. The tiles of a grid share one decoder configuration, which another
@@ -73,13 +85,17 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     """
     file = _opened(data, NO_LIMIT)
     pixels, depth = _decoded(data, file)
-    stored_change = as_stored(change, _orientation(file).shown)
-    colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
-    changed = with_change(pixels, stored_change, colours, depth)
+    new = bmff.alone(file, file.primary)
     notes: list[str] = []
-    new = _encoded(changed, depth, file, stored_change != 0, notes)
-    shown = _shown(changed, depth)
-    result = _spliced(file, new, shown if rebuild_thumbnails else None, notes)
+    light: _GainMap | None = None
+    if change is not None:
+        stored_change = as_stored(change, _orientation(file).shown)
+        colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
+        pixels = with_change(pixels, stored_change, colours, depth)
+        new = _encoded(pixels, depth, file, stored_change != 0, notes)
+        light = _gain_map(file, change, notes) if rebuild_thumbnails else None
+    shown = _shown(pixels, depth)
+    result = _spliced(file, new, shown if rebuild_thumbnails else None, light, notes)
     boxes = list(bmff.boxes(data))
     others = {kind for kind, _, _ in boxes} - {b"ftyp", b"meta", b"mdat", b"free", b"uuid"}
     if others or data[boxes[-1][2] :].strip(b"\0"):
@@ -111,11 +127,15 @@ def _encoded(
     return new
 
 
-def _as_large(pixels: np.ndarray, file: HeifFile, size: int) -> HeifFile:
-    """8-bit pixels in the coding of a file, in about `size` bytes."""
+def _as_large(
+    pixels: np.ndarray, depth: int, file: HeifFile, tile_size: int, size: int
+) -> HeifFile:
+    """The pixels in the coding of a file, in about `size` bytes."""
     write = _avif if _coding(file) == _AV1 else _heic
     return rate.matched(
-        lambda quality: bmff.parse(write(pixels, 8, quality, file, 0)), _picture_size, size
+        lambda quality: bmff.parse(write(pixels, depth, quality, file, tile_size)),
+        _picture_size,
+        size,
     )
 
 
@@ -126,8 +146,8 @@ def _shown(pixels: np.ndarray, depth: int) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(_rgb(pixels)))
 
 
-def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """See `transforms.codecs.tidied`."""
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.without_video`."""
     position, kept = 0, []
     for box, _, end in bmff.boxes(data):
         kept.append(b"" if box == b"mpvd" else data[position:end])
@@ -138,22 +158,18 @@ def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 def _opened(data: bytes, max_pixels: int) -> HeifFile:
     if b"moov" in _top(data):
-        raise UnsupportedFormat(f"animated {kind(data) or 'HEIF'}")
+        raise UnsupportedFormat(Reason.ANIMATED.of(format=kind(data) or "HEIF"))
     file = bmff.parse(data)
     coding = _coding(file)
     if coding not in (_HEVC, _AV1):
-        raise UnsupportedFormat(f"HEIF coded as {coding.decode('latin-1')}")
+        raise UnsupportedFormat(Reason.OTHER_HEIF_CODING, repr(coding))
     pixels = 0
     for one in file.items[file.primary].properties:
         if one.kind == b"ispe":
             pixels = int.from_bytes(one.box[12:16], "big") * int.from_bytes(one.box[16:20], "big")
         elif one.kind == b"clap" and coding == _AV1:
-            raise UnsupportedFormat("AVIF with a clean aperture")
-    if pixels > max_pixels:
-        raise CodecError(
-            f"{pixels / 1e6:g} megapixels are more than the limit of {max_pixels / 1e6:g} "
-            "megapixels (limits.max_megapixels)"
-        )
+            raise UnsupportedFormat(Reason.AVIF_APERTURE)
+    check_size(pixels, max_pixels)
     return file
 
 
@@ -186,16 +202,14 @@ def _decoded(data: bytes, file: HeifFile) -> tuple[np.ndarray, int]:
     except CodecError:
         raise
     except (*DAMAGE, RuntimeError) as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
+        raise CodecError(Reason.DAMAGED, error) from error
 
 
 def _pillow_heif() -> ModuleType:
     try:
         import pillow_heif
     except ModuleNotFoundError as error:
-        raise MissingPackage(
-            "HEIC needs an optional package: pip install 'photoveil[heif]'"
-        ) from error
+        raise MissingPackage(Reason.NEEDS_HEIF) from error
     return pillow_heif
 
 
@@ -205,7 +219,7 @@ def _configuration(file: HeifFile) -> bytes:
         for one in file.items[number].properties:
             if one.kind in (b"hvcC", b"av1C"):
                 return one.box[8:]
-    raise CodecError("damaged or cut off (no decoder configuration)")
+    raise CodecError(Reason.DAMAGED, "no decoder configuration")
 
 
 def _depth(file: HeifFile) -> int:
@@ -272,7 +286,7 @@ def _heic(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_siz
             **options,
         )
     except (*DAMAGE, RuntimeError) as error:
-        raise CodecError(f"the HEIC cannot be rewritten ({error})") from error
+        raise CodecError(Reason.NOT_REWRITTEN, error) from error
     return out.getvalue()
 
 
@@ -304,16 +318,87 @@ def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_siz
             )
         )
     except (*DAMAGE, RuntimeError) as error:
-        raise CodecError(f"the AVIF cannot be rewritten ({error})") from error
+        raise CodecError(Reason.NOT_REWRITTEN, error) from error
+
+
+@dataclass(frozen=True)
+class _GainMap:
+    """number: of the item in the old file. tone_map: of the one that joins photo and map (ISO
+    21496-1), if any. file: the new map as a file's main picture."""
+
+    number: int
+    tone_map: int | None
+    file: HeifFile
+
+
+def _gain_map(file: HeifFile, change: np.ndarray, notes: list[str]) -> _GainMap | None:
+    """The gain map, smooth where the photo changes.
+
+    Args:
+        change: float32 (H, W), upright.
+    """
+    number, tone_map = _gain_map_numbers(file)
+    if number is None:
+        return None
+    try:
+        alone = bmff.alone(file, number)
+        pixels, depth = _decoded(bmff.build(alone), alone)
+        stored = as_stored(change, _orientation(alone).shown)
+        if not gainmap.fits((pixels.shape[0], pixels.shape[1]), stored.shape):
+            notes.append("gain map removed: it has other proportions than the photo")
+            return None
+        where = gainmap.regions(stored)
+        layers = pixels.reshape(*pixels.shape[:2], -1).astype(np.float32)
+        smooth = [gainmap.smoothed(layers[..., n], where) for n in range(layers.shape[2])]
+        most = (1 << depth) - 1
+        levels = np.rint(np.stack(smooth, axis=2)).clip(0, most).astype(pixels.dtype)
+        size = _picture_size(alone)
+        made = _as_large(levels.reshape(pixels.shape), depth, alone, _tile_size(alone), size)
+    except CodecError:
+        notes.append("gain map removed: it cannot be read")
+        return None
+    notes.append("gain map rebuilt")
+    old, new = file.items[number], made.items[made.primary]
+    kept = [p for p in old.properties if p.kind in _TURNED | {b"auxC"}]
+    coded = [p for p in new.properties if p.kind not in _TURNED | {b"colr"}]
+    colours = [p for p in old.properties if p.kind == b"colr"]
+    item = replace(new, properties=(*coded, *colours, *kept), hidden=old.hidden)
+    made = replace(made, items={**made.items, made.primary: item})
+    return _GainMap(number, tone_map, made)
+
+
+def _gain_map_numbers(file: HeifFile) -> tuple[int | None, int | None]:
+    """Of the map, and of the item that joins it to the photo; None where there is none."""
+    main = file.derived_from(file.primary)
+    for one in file.references:
+        is_join = one.kind == b"dimg" and one.source in file.items
+        if is_join and file.items[one.source].kind == b"tmap" and len(one.targets) == 2:
+            base, number = one.targets
+            if base == file.primary and number in file.items and number not in main:
+                return number, one.source
+    shows = {r.source for r in file.references if r.kind == b"auxl" and main & {*r.targets}}
+    found = (n for n in sorted(shows & file.items.keys()) if _is_gain_map(file, n))
+    return next(found, None), None
+
+
+def _is_gain_map(file: HeifFile, number: int) -> bool:
+    return any(
+        p.kind == b"auxC" and _GAIN_MAP_TYPE.search(p.box) for p in file.items[number].properties
+    )
 
 
 def _spliced(
-    file: HeifFile, new: HeifFile, shown: Image.Image | None, notes: list[str]
+    file: HeifFile,
+    new: HeifFile,
+    shown: Image.Image | None,
+    light: _GainMap | None,
+    notes: list[str],
 ) -> HeifFile:
     """The new picture with the metadata and the colour boxes of the old file.
 
     Args:
-        shown: it, in stored orientation, for thumbnails; None to leave them out.
+        shown: it, in stored orientation, for thumbnails; None to leave them out. light: the gain
+            map, or None.
     """
     items = {number: new.items[number] for number in sorted(new.derived_from(new.primary))}
     references = [r for r in new.references if r.kind in (b"dimg", b"auxl") and r.source in items]
@@ -324,8 +409,35 @@ def _spliced(
         r.source for r in file.references if r.kind == b"thmb" and old_made & {*r.targets}
     }
     fresh = max(items) + 1
+    map_parts = file.derived_from(light.number) if light else set()
+    map_number, ftyp = 0, bmff.without_brand(file.ftyp, b"tmap")
+    groups: tuple[Group, ...] = ()
+    if light:
+        names = {old: fresh + n for n, old in enumerate(sorted(light.file.items))}
+        items |= {names[old]: item for old, item in light.file.items.items()}
+        references += [
+            Reference(r.kind, names[r.source], tuple(names[t] for t in r.targets))
+            for r in light.file.references
+            if r.kind == b"dimg"
+        ]
+        map_number = names[light.file.primary]
+        fresh += len(names)
+        if _is_gain_map(file, light.number):
+            references.append(Reference(b"auxl", map_number, (new.primary,)))
+        if light.tone_map is not None:
+            map_parts.add(light.tone_map)
+            items[fresh] = file.items[light.tone_map]
+            references.append(Reference(b"dimg", fresh, (new.primary, map_number)))
+            kept = {file.primary: new.primary, light.tone_map: fresh}
+            groups = tuple(
+                replace(one, number=fresh + 1, members=tuple(kept[n] for n in one.members))
+                for one in file.groups
+                if one.kind == b"altr" and {*one.members} == kept.keys()
+            )
+            ftyp = file.ftyp
+            fresh += 2
     for number, item in file.items.items():
-        if number in old_made:
+        if number in old_made or number in map_parts:
             continue
         made = _thumbnail(file, item, shown) if shown and number in thumbnails else None
         if made is not None:
@@ -338,18 +450,23 @@ def _spliced(
             what = "thumbnail" if number in thumbnails else "auxiliary picture"
             notes.append(f"{what} removed")
             continue
-        if not old_made & set(described.get(number, (file.primary,))):
+        about = set(described.get(number, (file.primary,)))
+        if not (old_made | map_parts) & about:
             continue  # it describes a picture that is removed
         items[fresh] = replace(item, data=_cleaned(item, shown, notes), properties=())
-        references.append(Reference(b"cdsc", fresh, (new.primary,)))
+        target = new.primary if old_made & about else map_number
+        references.append(Reference(b"cdsc", fresh, (target,)))
         fresh += 1
     others = []
     for kind_, box in file.others:
+        if box[8:24] == _CONTENT_CREDENTIALS:
+            notes.append(NO_CREDENTIALS)
+            continue
         blanked, pictures = carve.blanked(box)
         others.append((kind_, blanked))
         notes += [f"picture in {kind_.decode('latin-1')} removed"] if pictures else []
     return HeifFile(
-        file.ftyp, new.primary, items, tuple(references), file.handler, others=tuple(others)
+        ftyp, new.primary, items, tuple(references), file.handler, tuple(others), groups
     )
 
 
@@ -371,7 +488,7 @@ def _thumbnail(file: HeifFile, old: Item, shown: Image.Image) -> Item | None:
         return None
     small = shown.resize((width, height), Image.Resampling.LANCZOS, None, 3.0)
     pixels = np.asarray(small.convert("L") if _chroma(file) == "400" else small)
-    new = _as_large(pixels, file, len(old.data))
+    new = _as_large(pixels, 8, file, 0, len(old.data))
     turned = [p for p in old.properties if p.kind in _TURNED]
     coded = [p for p in new.items[new.primary].properties if p.kind not in _TURNED]
     profile = [p for p in _colours(file) if p.box[8:12] != b"nclx"]

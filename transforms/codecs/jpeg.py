@@ -8,9 +8,11 @@ there is no luminance (RGB, CMYK) each colour takes the change.
 from __future__ import annotations
 
 import hashlib
-import io
+import math
+import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jpegio
@@ -20,20 +22,32 @@ from PIL import Image, JpegImagePlugin
 from scipy.fft import dctn, idctn
 
 from transforms.codecs import (
+    app_data,
     carve,
     exif,
+    gainmap,
     mpf,
     names,
     orientation,
     photoshop,
     restarts,
     segments,
+    trailers,
+    whole,
     xmp,
 )
-from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
+from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat, explained
 from transforms.codecs.orientation import Orientation, as_stored
-from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, decoded, open_image
-from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
+from transforms.codecs.photo import (
+    NO_LIMIT,
+    DecodedPhoto,
+    EncodedPhoto,
+    decoded,
+    open_image,
+    opened,
+)
+from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, STRAY, Segment
+from transforms.reasons import Reason
 
 MAGIC = segments.MAGIC
 
@@ -50,47 +64,81 @@ _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENDED_XMP_HEAD = len(_EXTENDED_XMP) + 32 + 4 + 4  # GUID, full length, offset
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _ICC = b"ICC_PROFILE\0"  # numbers that may look like a picture and never are one
-_UNDERSTOOD = (exif.HEADER, b"JFIF\0", b"JFXX\0", mpf.HEAD, _ICC, _XMP, _EXTENDED_XMP, _PHOTOSHOP)
+_UNDERSTOOD = (
+    *(exif.HEADER, b"JFIF\0", b"JFXX\0", mpf.HEAD, _ICC, _XMP, _EXTENDED_XMP, _PHOTOSHOP),
+    gainmap.ISO,
+)
 _MOST_PAYLOAD = 65533
+_MOST_STRAY = 64  # bytes; no face is to be seen in fewer
 
 
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
-    image = open_image(data, _FORMATS, max_pixels)
+    image = open_image(whole.readable(data), _FORMATS, max_pixels)
     return decoded("JPEG", np.asarray(image.convert("RGB")), _orientation(image))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`."""
-    original, end = segments.split(data)
-    if any(segment.marker in _LOSSLESS_OR_LAYERED for segment in original):
-        raise UnsupportedFormat("lossless or hierarchical JPEG")
-    image = open_image(data, _FORMATS, NO_LIMIT)
-    changes = _component_changes(image, original, as_stored(change, _orientation(image).shown))
-    # libjpeg reads the colour space off these two; all else could only confuse it.
-    bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
-    coded = with_changes(bare, changes)
-    body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
-    body = _with_tables(body, original)
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
+    found, end = segments.split(data)
+    if any(segment.marker in _LOSSLESS_OR_LAYERED for segment in found):
+        raise UnsupportedFormat(Reason.LOSSLESS_JPEG)
+    original, notes = whole.mended(found, segments.is_ended(data, end))
+    stray = [segment for segment in original if segment.marker == STRAY]
+    original = [segment for segment in original if segment.marker != STRAY]
+    image = open_image(whole.readable(data), _FORMATS, NO_LIMIT)
+    body = [segment for segment in original if not segment.is_metadata]
+    behind = _Behind.of(data, end, original, rebuild_thumbnails)
+    gain_map = b""
+    if change is None:
+        behind = replace(behind, gain_map=None)  # it may show what made the others go
+    else:
+        stored = as_stored(change, _orientation(image).shown)
+        body = _cloaked(image, original, stored)
+        gain_map, done = _smooth_map(behind, stored) if behind.gain_map else (b"", [])
+        notes += done
     shown = [s for s in original if s.marker in (APP0, APP14)] + body
-    listing = next((s.payload for s in original if _is_mpf(s)), b"") if rebuild_thumbnails else b""
-    previews = mpf.previews(listing, data) if listing else []
-    with Image.open(io.BytesIO(segments.join(shown))) as cloaked:
-        widths, heights = zip((512, 512), *(one.size for one in previews), strict=True)
+    with opened(segments.join(shown)) as cloaked:
+        widths, heights = zip((512, 512), *(one.size for one in behind.previews), strict=True)
         cloaked.draft("RGB", (max(widths), max(heights)))  # all that thumbnails need
-        made = _made_anew(previews, data, cloaked)
-        metadata, notes = _without_pictures(
+        made = _made_anew(behind.previews, data, cloaked)
+        notes += ["preview pictures rebuilt"] if made else []
+        if gain_map and behind.gain_map and behind.gain_map.number is not None:
+            made = {behind.gain_map.number: gain_map, **made}
+        metadata, done = _without_pictures(
             [segment for segment in original if segment.is_metadata],
             cloaked if rebuild_thumbnails else None,
-            listing if made else b"",
+            behind.listing if made else b"",
         )
-    if not _is_nothing(data, end, [one for one in previews if one.number in made]):
+    kept = trailers.keep(behind.without(made, bool(gain_map)), end)
+    notes += [*done, *kept.notes]
+    if kept.rest.strip(b"\0"):
         notes.append("data after the end of the image removed")
-        metadata = [_without_motion(segment) for segment in metadata]
-    coded = segments.join(metadata + body)
+    still = behind.gain_map if gain_map else None
+    if kept.rest.strip(b"\0") or kept.notes:
+        told = _telling(metadata, still, still.end - still.start if still else 0)
+        if told != metadata:
+            notes.append("metadata that announced removed parts removed")
+        metadata = told
+    if still:
+        metadata = _telling(metadata, still, len(gain_map))
+    harmless = [one for one in stray if _is_harmless(one.payload)]
+    if len(harmless) < len(stray):
+        notes.append("bytes between the segments removed")
+    # A file has to begin with a segment, or few programs take it for a JPEG.
+    coded = segments.join(metadata + body[:1] + harmless + body[1:])
+    listed = bool(behind.gain_map and behind.gain_map.number in made)
     if made:
-        coded = mpf.with_previews(coded, listing, made)
+        coded = mpf.with_previews(coded, behind.listing, made, b"" if listed else gain_map)
+    else:
+        coded += gain_map
+    coded += trailers.joined(kept.trailers, len(coded))
     return EncodedPhoto(coded, tuple(dict.fromkeys(notes)))
+
+
+def _is_harmless(stray: bytes) -> bool:
+    """True for bytes that are too few for a picture of their own, and begin none."""
+    return len(stray) <= _MOST_STRAY and not begins_picture(stray)
 
 
 def _orientation(image: Image.Image) -> Orientation:
@@ -101,8 +149,97 @@ def _orientation(image: Image.Image) -> Orientation:
     return orientation.chosen(found[0][0] if found else None, [*(f[1] for f in found), *packets])
 
 
+def _cloaked(image: Image.Image, original: list[Segment], change: np.ndarray) -> list[Segment]:
+    """The segments that make up the picture, with the change, as stored."""
+    changes = _component_changes(image, original, change)
+    # libjpeg reads the colour space off these two; all else could only confuse it.
+    bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
+    coded = with_changes(bare, changes)
+    body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
+    return _with_tables(body, original)
+
+
+@dataclass(frozen=True)
+class _Behind:
+    """What lies behind a photo in its file and may be made anew.
+
+    data: the file. end: of the photo. listing: payload of the MPF segment, or nothing.
+    """
+
+    data: bytes
+    end: int
+    listing: bytes
+    previews: list[mpf.Preview]
+    gain_map: gainmap.GainMap | None
+
+    @classmethod
+    def of(cls, data: bytes, end: int, parts: list[Segment], is_wanted: bool) -> _Behind:
+        listing = next((s.payload for s in parts if _is_mpf(s)), b"") if is_wanted else b""
+        packet = next((s.payload for s in parts if _is_xmp(s)), b"")
+        found = gainmap.find(data, end, listing, packet) if is_wanted else None
+        previews = mpf.previews(listing, data) if listing else []
+        previews = [one for one in previews if found is None or one.number != found.number]
+        return cls(data, end, listing, previews, found)
+
+    def without(self, made: Collection[int], has_map: bool) -> bytes:
+        """The bytes behind the photo, zeros in place of what is made anew."""
+        rest = bytearray(self.data)
+        spans = [(one.start, one.end) for one in self.previews if one.number in made]
+        if self.gain_map and has_map:
+            spans.append((self.gain_map.start, self.gain_map.end))
+        for start, stop in spans:
+            rest[start:stop] = bytes(stop - start)
+        return bytes(rest[self.end :])
+
+
+def _smooth_map(behind: _Behind, change: np.ndarray) -> tuple[bytes, list[str]]:
+    """The gain map without detail under a change (as stored), in the coding that it has; nothing
+    where that cannot be. And what was done."""
+    found = behind.gain_map
+    assert found is not None
+    # Stray bytes may be a picture, and some programs would not find a height behind the scan.
+    parts, _ = whole.mended(segments.split(behind.data, found.start)[0], True)
+    parts = [segment for segment in parts if segment.marker != STRAY]
+    where = gainmap.regions(change)
+
+    def smooth(planes: list[np.ndarray], steps: list[np.ndarray]) -> None:
+        for plane, (height, width), table in zip(planes, _sizes(parts), steps, strict=True):
+            levels = _levels(plane, table)[:height, :width]
+            _add_to_plane(plane, table, gainmap.smoothed(levels, where) - levels)
+
+    try:
+        with opened(segments.join(parts), _FORMATS) as picture:
+            if not gainmap.fits((picture.height, picture.width), change.shape):
+                return b"", ["gain map removed: it has other proportions than the photo"]
+        coded = _rewritten([s for s in parts if not s.is_metadata], smooth)
+    except (*DAMAGE, CodecError):
+        return b"", ["gain map removed: it cannot be read"]
+    body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
+    metadata, _ = _without_pictures([s for s in parts if s.is_metadata], None, b"")
+    return segments.join(metadata + _with_tables(body, parts)), ["gain map rebuilt"]
+
+
+def _telling(metadata: list[Segment], found: gainmap.GainMap | None, size: int) -> list[Segment]:
+    """The metadata, announcing no more than a gain map of this size behind the photo."""
+    kept = []
+    for segment in metadata:
+        if segment.marker == APP2 and segment.payload.startswith(gainmap.ISO) and not found:
+            continue
+        if _is_xmp(segment):
+            packet = xmp.without_motion(segment.payload)
+            lengths = {} if found is None or found.item is None else {found.item: size}
+            packet = xmp.with_items(packet, lengths)
+            segment = Segment(APP1, packet if found else xmp.without_gain_map(packet))
+        kept.append(segment)
+    return kept
+
+
 def _is_mpf(segment: Segment) -> bool:
     return segment.marker == APP2 and segment.payload.startswith(mpf.HEAD)
+
+
+def _is_xmp(segment: Segment) -> bool:
+    return segment.marker == APP1 and segment.payload.startswith(_XMP)
 
 
 def _made_anew(previews: list[mpf.Preview], data: bytes, cloaked: Image.Image) -> dict[int, bytes]:
@@ -115,40 +252,28 @@ def _made_anew(previews: list[mpf.Preview], data: bytes, cloaked: Image.Image) -
     return made
 
 
-def _is_nothing(data: bytes, end: int, known: list[mpf.Preview]) -> bool:
-    """True where nothing but padding follows the image and those previews."""
-    rest = bytearray(data)
-    for one in known:
-        rest[one.start : one.end] = bytes(one.end - one.start)
-    return not rest[end:].strip(b"\0")
+def oddities(data: bytes) -> tuple[str, ...]:
+    """See `transforms.codecs.oddities`."""
+    found, end = segments.split(data)
+    return tuple(whole.mended(found, segments.is_ended(data, end))[1])
 
 
-def tidied(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """See `transforms.codecs.tidied`."""
+def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """See `transforms.codecs.without_video`."""
     parts, end = segments.split(data)
-    rest, notes = data[end:], []
-    if video := carve.VIDEO.search(rest):
-        rest, parts = rest[: video.start()], [_without_motion(part) for part in parts]
-        notes.append("embedded video removed")
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as photo:
-            photo.draft("RGB", (512, 512))
-            for at, part in enumerate(parts):
-                tiff = part.payload[len(exif.HEADER) :]
-                is_exif = part.marker == APP1 and part.payload.startswith(exif.HEADER)
-                if is_exif and exif.shows_another(tiff, photo):
-                    tiff, done = exif.cloak_pictures(tiff, photo)
-                    parts[at] = Segment(APP1, exif.HEADER + tiff)
-                    notes += [f"{note}: it showed another picture" for note in done]
-    except DAMAGE as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
-    return (segments.join(parts) + rest if notes else data), tuple(notes)
+    kept = trailers.keep(data[end:], end)
+    video = carve.VIDEO.search(kept.rest)
+    if video is None and not (kept.notes and carve.VIDEO.search(data, end)):
+        return data, ()
+    still = segments.rejoined([_without_motion(part) for part in parts], data[:end], end)
+    still += kept.rest[: video.start()] if video else kept.rest
+    notes = ("embedded video removed", *kept.notes)
+    return still + trailers.joined(kept.trailers, len(still)), notes
 
 
 def _without_motion(segment: Segment) -> Segment:
-    if segment.marker != APP1 or not segment.payload.startswith(_XMP):
-        return segment
-    return Segment(APP1, xmp.without_motion(segment.payload))
+    """As long as it was: what lies behind the photo may be told by its place in the file."""
+    return Segment(APP1, xmp.blank_motion(segment.payload)) if _is_xmp(segment) else segment
 
 
 def without_names(data: bytes) -> tuple[bytes, int]:
@@ -170,7 +295,9 @@ def without_names(data: bytes) -> tuple[bytes, int]:
             payload, found = names.without_names(segment.payload, known)
             parts[at] = Segment(segment.marker, payload)
             count += found
-    return (segments.join(parts) + data[end:], count) if count else (data, 0)
+    rest, found = names.without_names(data[end:], known)
+    count += found
+    return (segments.rejoined(parts, data[:end] + rest, end), count) if count else (data, 0)
 
 
 def _component_changes(
@@ -225,22 +352,39 @@ def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bo
         NoCode: see there.
         CodecError: damaged.
     """
+
+    def add(planes: list[np.ndarray], steps: list[np.ndarray]) -> None:
+        for plane, table, change in zip(planes, steps, changes, strict=False):
+            if plane.shape != planes[0].shape:
+                raise UnsupportedFormat(Reason.SUBSAMPLED_COLOURS)
+            _add_to_plane(plane, table, change)
+
+    return _rewritten(parts, add, own_tables)
+
+
+def _rewritten(
+    parts: list[Segment],
+    alter: Callable[[list[np.ndarray], list[np.ndarray]], None],
+    own_tables: bool = True,
+) -> bytes:
+    """A JPEG whose coefficients `alter` changes in place: int32 planes, and float32 (8, 8)
+    quantisation steps, of each component. Otherwise as `with_changes`."""
     markers = {segment.marker for segment in parts}
     progressive = bool(markers & _PROGRESSIVE)
     with tempfile.TemporaryDirectory(prefix="photoveil-") as folder:
         source, target = Path(folder, "source.jpg"), Path(folder, "target.jpg")
         source.write_bytes(segments.join(parts))
-        try:
+        with explained(Reason.NOT_REWRITTEN):  # libjpeg's own errors are RuntimeErrors
             with Image.open(source, formats=("JPEG",)) as header:
                 assert isinstance(header, JpegImagePlugin.JpegImageFile)
                 tables = header.quantization
             coded = jpegio.read(source)
             planes = coded.coef_arrays
-            for component, plane, change in zip(coded.comp_info, planes, changes, strict=False):
-                if plane.shape != planes[0].shape:
-                    raise UnsupportedFormat("RGB or CMYK JPEG with subsampled colours")
-                steps = np.reshape(tables[component.quant_tbl_no], (_BLOCK, _BLOCK))
-                _add_to_plane(plane, steps.astype(np.float32), change)
+            steps = [
+                np.reshape(tables[one.quant_tbl_no], (_BLOCK, _BLOCK)).astype(np.float32)
+                for one in coded.comp_info
+            ]
+            alter(planes, steps)
             for number, component in enumerate(coded.comp_info if own_tables else ()):
                 # Unset where the first scan of a progressive file leaves a component out.
                 component.dc_tbl_no = component.ac_tbl_no = min(number, 1)
@@ -260,11 +404,7 @@ def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bo
                 data = write(coded.restart_interval)
             # libjpeg-turbo does not look whether a given table has a code for all that it writes.
             if not own_tables and not _holds(target, planes):
-                raise NoCode("the JPEG's Huffman tables lack a code")
-        except CodecError:
-            raise
-        except (*DAMAGE, RuntimeError) as error:  # libjpeg's own errors are RuntimeErrors
-            raise CodecError(f"the JPEG cannot be rewritten ({error})") from error
+                raise NoCode(Reason.NOT_REWRITTEN, "the JPEG's Huffman tables lack a code")
     return mozjpeg_lossless_optimization.optimize(data) if by_mozjpeg else data
 
 
@@ -293,7 +433,12 @@ def _add_to_plane(plane: np.ndarray, steps: np.ndarray, change: np.ndarray) -> N
         plane: int32 (8 * rows, 8 * columns).
         steps: float32 (8, 8) quantisation steps.
         change: float32 (H, W), H <= 8 * rows, W <= 8 * columns.
+
+    Raises:
+        CodecError: a step is zero.
     """
+    if not steps.all():
+        raise CodecError(Reason.NOT_REWRITTEN, "a quantisation step of zero")
     blocks = _blocks(plane)
     missing = [(0, most - side) for most, side in zip(plane.shape, change.shape, strict=True)]
     added = _blocks(np.pad(change, missing, "edge"))
@@ -302,6 +447,25 @@ def _add_to_plane(plane: np.ndarray, steps: np.ndarray, change: np.ndarray) -> N
     levels = idctn(blocks[touched].astype(np.float32) * steps, axes=(1, 2), norm="ortho") + 128
     changed = np.clip(levels + added[touched], 0, 255) - 128
     blocks[touched] = np.rint(dctn(changed, axes=(1, 2), norm="ortho") / steps).astype(np.int32)
+
+
+def _levels(plane: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """float32 (8 * rows, 8 * columns) levels of a component, 0 to 255 and a little beyond."""
+    coded = _blocks(plane).astype(np.float32) * steps
+    levels = idctn(coded, axes=(2, 3), norm="ortho").astype(np.float32) + 128
+    return levels.swapaxes(1, 2).reshape(plane.shape)
+
+
+def _sizes(parts: list[Segment]) -> list[tuple[int, int]]:
+    """Height and width of each component that count; blocks may reach beyond."""
+    frame = next(s.payload for s in parts if s.marker in _FRAMES)
+    height, width = struct.unpack_from(">HH", frame, 1)
+    factors = [(one & 15, one >> 4) for one in frame[7::3]]
+    most = [max(sides) for sides in zip(*factors, strict=True)]
+    return [
+        (math.ceil(height * down / most[0]), math.ceil(width * across / most[1]))
+        for down, across in factors
+    ]
 
 
 def _blocks(plane: np.ndarray) -> np.ndarray:
@@ -320,10 +484,8 @@ def _without_pictures(
         cloaked: the cloaked photo; None to remove thumbnails. listing: of the previews that are
             made anew; any other goes.
     """
-    # A picture may go on over several segments of the same number.
-    pictured = {s.marker for s in metadata if not _is_understood(s) and begins_picture(s.payload)}
     kept: list[Segment] = []
-    notes: list[str] = []
+    metadata, notes = app_data.without_pictures(metadata, _is_understood)
     for segment in metadata:
         payload, marker = segment.payload, segment.marker
         if marker == APP1 and payload.startswith(exif.HEADER):
@@ -336,13 +498,8 @@ def _without_pictures(
         elif marker == APP0 and payload.startswith(b"JFIF\0") and len(payload) > 14:
             notes.append("JFIF thumbnail removed")
             payload = payload[:12] + b"\0\0"
-        elif _is_mpf(segment):
-            notes.append(f"preview pictures {'rebuilt' if payload == listing else 'removed'}")
-            if payload != listing:
-                continue
-        elif marker in pictured and not _is_understood(segment):
-            where = "a comment" if marker == COM else f"APP{marker - APP0}"
-            notes.append(f"picture in {where} removed")
+        elif _is_mpf(segment) and payload != listing:
+            notes.append("preview pictures removed")
             continue
         kept.append(Segment(marker, payload))
     kept, in_xmp = _without_xmp_pictures(kept)
@@ -351,7 +508,7 @@ def _without_pictures(
 
 
 def begins_picture(payload: bytes) -> bool:
-    return MAGIC in payload or any(carve.pictures(payload))
+    return MAGIC in payload or carve.holds_pictures(payload)
 
 
 def _is_understood(segment: Segment) -> bool:
@@ -380,6 +537,7 @@ def _without_xmp_pictures(metadata: list[Segment]) -> tuple[list[Segment], list[
     # An extended packet is known by its own digest, which the main packet names.
     old_guid = parts[0].payload[len(_EXTENDED_XMP) :][:32] if parts else b""
     new_guid = hashlib.md5(emptied, usedforsecurity=False).hexdigest().upper().encode()
+    emptied_depth = b"GDepth:" in whole or b"GImage:" in whole
     notes = ["pictures in extended XMP removed"] if extended else []
     kept: list[Segment] = []
     for segment in metadata:
@@ -387,7 +545,9 @@ def _without_xmp_pictures(metadata: list[Segment]) -> tuple[list[Segment], list[
         if segment.marker == APP1 and payload.startswith(_XMP):
             payload, found = xmp.without_pictures(payload)
             notes += ["XMP thumbnail removed"] if found else []
-            payload = payload.replace(old_guid, new_guid) if extended else payload
+            if extended:
+                payload = payload.replace(old_guid, new_guid)
+                payload = xmp.without_depth(payload) if emptied_depth else payload
         elif extended and segment in parts:
             if segment is parts[0]:
                 kept += _segmented(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from transforms.codecs.errors import CodecError
+from transforms.reasons import Reason
 
 WORTH_A_NOTE = 1.5
 """Times as many bytes as before, from which on a row of the manifest says that there are more."""
@@ -33,7 +34,7 @@ def error(wanted: np.ndarray, found: np.ndarray, changed: np.ndarray, depth: int
         CodecError: they are not of one size.
     """
     if wanted.shape[:2] != found.shape[:2]:
-        raise CodecError("the picture encoded anew has another size")
+        raise CodecError(Reason.OTHER_SIZE)
     level = 255 / ((1 << depth) - 1)
     means, total, cloak = [], np.zeros(2), np.zeros(2)
     for top in range(0, len(wanted), _ROWS):

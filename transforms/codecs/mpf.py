@@ -1,8 +1,9 @@
 """The previews behind a JPEG that its APP2 segment lists (Multi-Picture Format, CIPA DC-007).
 
-A large thumbnail shows the photo itself and is made anew from the cloaked one. Any other picture
-of the list shows something else (the other eye's view, a part of a panorama) or tells of the face
-what the cloak hides (a gain map, a depth map); it cannot be made from the photo.
+A large thumbnail shows the photo itself and is made anew from the cloaked one; a gain map is made
+smooth under the cloaks (`gainmap`). Any other picture of the list shows something else (the other
+eye's view, a part of a panorama) or tells of the face what the cloak hides (a depth map); it cannot
+be made from the photo.
 """
 
 from __future__ import annotations
@@ -50,22 +51,43 @@ def previews(payload: bytes, data: bytes) -> list[Preview]:
     return found
 
 
-def with_previews(photo: bytes, payload: bytes, made: Mapping[int, bytes]) -> bytes:
-    """The file with previews behind it, and a list of them.
+def listed(payload: bytes, data: bytes) -> list[tuple[int, int, int]]:
+    """(number, start in the file, size) of every picture listed but the photo itself; none where
+    the list is damaged."""
+    base = data.find(payload) + len(HEAD)
+    try:
+        entries = _index(payload)[2] if payload else []
+    except DAMAGE:
+        return []
+    return [
+        (number, base + offset, size)
+        for number, (_, size, offset, _, _) in enumerate(entries)
+        if number and base + offset + size <= len(data)
+    ]
+
+
+def with_previews(
+    photo: bytes, payload: bytes, made: Mapping[int, bytes], unlisted: bytes = b""
+) -> bytes:
+    """The file with pictures behind it, and a list of them.
 
     Args:
         photo: a JPEG with a segment of this payload, up to its end marker.
-        payload: the original file's. made: JPEG files by the number of their entries there.
+        payload: the original file's. made: JPEG files by the number of their entries there, in the
+            order in which they shall lie in the file. unlisted: what shall lie before them.
     """
     order, places, entries = _index(payload)
     at = photo.index(payload)
-    offset = len(photo)
+    offset = len(photo) + len(unlisted)
+    starts = {}
+    for number, one in made.items():
+        starts[number] = offset
+        offset += len(one)
     kept = [0, *sorted(made)]
     new = []
     for number in kept:
         attributes, _, _, *dependents = entries[number]
-        size, start = (len(made[number]), offset) if number else (len(photo), 0)
-        offset += len(made.get(number, b""))
+        size, start = (len(made[number]), starts[number]) if number else (len(photo), 0)
         # By their place in the list, from 1 on.
         left = [kept.index(one - 1) + 1 for one in dependents if one - 1 in kept[1:]]
         first, second = (*left, 0, 0)[:2]
@@ -77,7 +99,7 @@ def with_previews(photo: bytes, payload: bytes, made: Mapping[int, bytes]) -> by
     struct.pack_into(f"{order}I", block, places.table_size, _ENTRY * len(kept))
     struct.pack_into(f"{order}I", block, places.count, len(kept))
     whole = photo[:at] + bytes(block) + photo[at + len(payload) :]
-    return whole + b"".join(made[number] for number in kept[1:])
+    return whole + unlisted + b"".join(made.values())
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
-from transforms.codecs.errors import DAMAGE, CodecError
+from transforms.codecs.errors import CodecError, explained
 from transforms.codecs.orientation import Orientation, upright
+from transforms.reasons import Reason
 
+NO_CREDENTIALS = "content credentials (C2PA) removed: they vouch for the original"  # a note
 NO_LIMIT = 1 << 62  # pixels, where `decode` has checked the size already
 
 
@@ -47,20 +49,33 @@ def open_image(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.
     Raises:
         CodecError: damaged, cut off, or larger than `max_pixels`.
     """
-    try:
-        image = Image.open(io.BytesIO(data), formats=formats)
-        width, height = image.size
-        if width * height > max_pixels:
-            raise CodecError(
-                f"{width} x {height} pixels are more than the limit of "
-                f"{max_pixels / 1e6:g} megapixels (limits.max_megapixels)"
-            )
+    with explained(Reason.DAMAGED):
+        image = opened(data, formats)
+        check_size(image.width * image.height, max_pixels)
         image.load()
-    except CodecError:
-        raise
-    except DAMAGE as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
     return image
+
+
+def opened(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
+    """A Pillow image whose pixels are not loaded yet.
+
+    Raises:
+        DAMAGE: it is no picture.
+    """
+    image = Image.open(io.BytesIO(data), formats=formats)
+    # Pillow hands a file to its decoder in blocks of 64 KiB, and libjpeg can stop at the end of
+    # one only where the coding is Huffman's, not where it is arithmetic.
+    image.decodermaxblock = max(len(data), ImageFile.MAXBLOCK)
+    return image
+
+
+def check_size(pixels: int, most: int) -> None:
+    """
+    Raises:
+        CodecError: more pixels than the limit.
+    """
+    if pixels > most:
+        raise CodecError(Reason.TOO_MANY_PIXELS.of(pixels / 1e6, most / 1e6))
 
 
 def decoded(name: str, rgb: np.ndarray, found: Orientation) -> DecodedPhoto:
@@ -85,3 +100,25 @@ def with_change(
     changed = layers.copy()
     changed[..., :colours] = np.clip(np.rint(layers[..., :colours] + scaled), 0, most)
     return changed.reshape(pixels.shape)
+
+
+def with_key(before: np.ndarray, after: np.ndarray, key: tuple[int, ...] | None) -> np.ndarray:
+    """`after`, uint8 or uint16 (H, W) or (H, W, n), with the same pixels transparent as `before`.
+
+    Args:
+        key: the grey or colour of transparent pixels; None where there is none.
+    """
+    if key is None:
+        return after
+    colour = np.array(key, before.dtype)
+    shape = (*before.shape[:2], len(key))
+    old, new = before.reshape(shape), after.reshape(shape).copy()
+    was = (old == colour).all(axis=2)
+    new[was] = colour
+    # One level beside the key, on the side where the channel that differs most comes from.
+    rows, columns = np.nonzero((new == colour).all(axis=2) & ~was)
+    differs = old[rows, columns].astype(np.int32) - colour
+    channel = np.abs(differs).argmax(axis=1)
+    step = np.sign(differs[np.arange(len(channel)), channel])
+    new[rows, columns, channel] = (colour[channel] + step).astype(before.dtype)
+    return new.reshape(after.shape)

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from transforms.codecs import carve, exif, names, orientation, xmp
-from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
+from transforms.codecs.errors import DAMAGE, DAMAGED, CodecError, UnsupportedFormat, explained
 from transforms.codecs.orientation import Orientation, as_stored
 from transforms.codecs.photo import (
+    NO_CREDENTIALS,
     NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,
     decoded,
     open_image,
+    opened,
     with_change,
+    with_key,
 )
+from transforms.reasons import Reason
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 
 _FORMATS = ("PNG",)
-_GREY = 0  # colour type
+_GREY, _TRUECOLOUR, _PALETTE = 0, 2, 3  # colour types
 _COLOURS = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "I;16": 1}  # of the modes that are written
 # Chunks that describe palette entries or the depth of each channel.
 _BOUND_TO_MODE = {b"PLTE", b"tRNS", b"hIST", b"sBIT", b"bKGD"}
+_LOST = {b"hIST": "histogram of the palette removed", b"sBIT": "significant bits (sBIT) removed"}
 _STANDARD = _BOUND_TO_MODE | {
     b"IEND",
     b"cHRM",
@@ -39,8 +47,10 @@ _STANDARD = _BOUND_TO_MODE | {
     b"sPLT",
     b"tIME",
 }
+_CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 _MOST_TEXT = 1 << 26  # bytes of a text chunk, decompressed; Pillow's own limit refuses real XMP
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MOST_TEXT
+_LONGEST_HEAD = 300  # bytes of a text chunk's keyword, flags, language and translated keyword
 _RAW_PROFILE = b"raw profile type "
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 
@@ -52,31 +62,38 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("PNG", rgb, _orientation(image, data))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Palette and one-bit pictures become full colour or grey: a smooth change needs more levels.
     """
     image = _opened(data, NO_LIMIT)
-    chunks, end = _chunks(data)
-    depth, colour_type = chunks[0][1][8], chunks[0][1][9]
-    notes: list[str] = []
-    stored_change = as_stored(change, _orientation(image, data).shown)
-    widened = image.mode not in _COLOURS or depth < 8
-    if widened:
-        image = _widened(image, depth)
-        notes.append("palette widened to full colour" if colour_type == 3 else "widened to 8 bits")
-    cloaked = Image.fromarray(
-        with_change(np.asarray(image), stored_change, _COLOURS[image.mode], _depth(image)),
-    )
-    if depth == 16 and colour_type != _GREY:
-        coded = _deep(data, stored_change)
-    else:
-        out = io.BytesIO()
-        cloaked.save(out, "PNG")
-        coded = out.getvalue()
-    shown = _eight_bit(cloaked) if rebuild_thumbnails else None
-    new, _ = _chunks(coded)
+    found, end = _chunks(data)
+    notes = list(oddities(data))
+    chunks = [(chunk.name, chunk.body) for chunk in found if chunk.is_read]
+    new, cloaked, widened = chunks, image, False
+    if change is not None:
+        depth, colour_type = chunks[0][1][8], chunks[0][1][9]
+        stored_change = as_stored(change, _orientation(image, data).shown)
+        widened = image.mode not in _COLOURS or depth < 8
+        if widened:
+            image = _widened(image, depth)
+            is_palette = colour_type == _PALETTE
+            notes.append("palette widened to full colour" if is_palette else "widened to 8 bits")
+        key = None if widened else _colour_key(chunks)
+        pixels = np.asarray(image)
+        # Where Pillow reads 8 of 16 bits, no more than a thumbnail is made of it.
+        shallow = depth == 16 and colour_type != _GREY
+        changed = with_change(pixels, stored_change, _COLOURS[image.mode], _depth(image))
+        cloaked = Image.fromarray(with_key(pixels, changed, None if shallow else key))
+        if shallow:
+            coded = _deep(chunks, stored_change, key)
+        else:
+            out = io.BytesIO()
+            cloaked.save(out, "PNG")
+            coded = out.getvalue()
+        new = [(chunk.name, chunk.body) for chunk in _chunks(coded)[0]]
+    shown = _eight_bit(cloaked).convert("RGB") if rebuild_thumbnails else None
     picture = [chunk for chunk in new if chunk[0] == b"IDAT"]
 
     kept: list[tuple[bytes, bytes]] = []
@@ -87,7 +104,11 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
             kept += picture
             picture = []
         elif name in _BOUND_TO_MODE and widened:
-            continue
+            still = _still_true(name, body, chunks, image.mode)
+            if still is not None:
+                kept.append((name, still))
+            elif name in _LOST:
+                notes.append(_LOST[name])
         elif name in _STANDARD:
             kept.append((name, body))
         else:
@@ -100,11 +121,22 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(MAGIC + b"".join(_packed(*chunk) for chunk in kept), tuple(notes))
 
 
+def oddities(data: bytes) -> tuple[str, ...]:
+    """See `transforms.codecs.oddities`."""
+    chunks, _ = _chunks(data)
+    notes = [] if chunks[-1].is_sound else ["original has no end chunk"]
+    damaged = dict.fromkeys(c.name.decode("ascii") for c in chunks if not c.is_read)
+    return (*notes, *(f"original has a damaged chunk ({name})" for name in damaged))
+
+
 def without_names(data: bytes) -> tuple[bytes, int]:
     """See `transforms.codecs.without_names`."""
     chunks, end = _chunks(data)
     kept, count = [], 0
-    for name, body in chunks:
+    for name, body, is_sound in chunks:
+        if not is_sound:
+            kept.append(_packed(name, body, is_sound))
+            continue
         if name == b"iTXt" and body.startswith(_XMP_KEYWORD):
             with suppress(*DAMAGE):
                 head, packet, compressed = _packet(body)
@@ -112,23 +144,23 @@ def without_names(data: bytes) -> tuple[bytes, int]:
                 if found:
                     body = head + (zlib.compress(packet) if compressed else packet)
                     count += found
-        kept.append((name, body))
+        kept.append(_packed(name, body))
     if not count:
         return data, 0
-    return MAGIC + b"".join(_packed(*chunk) for chunk in kept) + data[end:], count
+    return MAGIC + b"".join(kept) + data[end:], count
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
-    image = open_image(data, _FORMATS, max_pixels)
+    image = open_image(_readable(data), _FORMATS, max_pixels)
     if getattr(image, "is_animated", False):
-        raise UnsupportedFormat("animated PNG")
+        raise UnsupportedFormat(Reason.ANIMATED.of(format="PNG"))
     return image
 
 
 def _orientation(image: Image.Image, data: bytes) -> Orientation:
     """By an eXIf chunk before the pixels, as browsers turn it; many other programs do not, and
     some go by a chunk behind the pixels, by EXIF in a text chunk or by XMP."""
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as head:  # nothing behind the pixels yet
+    with opened(_readable(data), _FORMATS) as head:  # nothing behind the pixels yet
         shown, _ = orientation.in_exif(head.info.get("exif", b""))
     blocks = [image.info.get("exif", b""), _raw_exif(image)]
     others = [orientation.in_exif(block)[1] for block in blocks]
@@ -144,6 +176,14 @@ def _raw_exif(image: Image.Image) -> bytes:
         return bytes.fromhex("".join(text.split("\n")[3:]))
     except ValueError:
         return b""
+
+
+def _readable(data: bytes) -> bytes:
+    """The file as Pillow can read it: without what libpng passes over."""
+    chunks, end = _chunks(data)
+    if end == len(data) and not oddities(data):
+        return data
+    return MAGIC + b"".join(_packed(c.name, c.body) for c in chunks if c.is_read)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -168,20 +208,51 @@ def _widened(image: Image.Image, depth: int) -> Image.Image:
     return grey
 
 
+def _still_true(
+    name: bytes, body: bytes, chunks: list[tuple[bytes, bytes]], mode: str
+) -> bytes | None:
+    """A chunk of a picture as one that was widened to `mode` has it; None where it has none."""
+    header = chunks[0][1]
+    depth, colour_type = header[8], header[9]
+    if name == b"sBIT":
+        # Changed pixels take all 8 bits.
+        alpha = b"\x08" if mode in ("LA", "RGBA") else b""
+        return body + alpha if body and set(body) == {8} else None
+    if name != b"bKGD":
+        return None
+    if colour_type == _PALETTE:
+        palette = next((body for name, body in chunks if name == b"PLTE"), b"")
+        colour = palette[3 * body[0] : 3 * body[0] + 3] if body else b""
+        return b"".join(bytes((0, level)) for level in colour) if len(colour) == 3 else None
+    level = int.from_bytes(body[:2], "big") * 255 // ((1 << depth) - 1)
+    return level.to_bytes(2, "big") if len(body) == 2 and level < 256 else None
+
+
+def _colour_key(chunks: list[tuple[bytes, bytes]]) -> tuple[int, ...] | None:
+    """The grey or colour whose pixels are transparent."""
+    header = chunks[0][1]
+    body = next((body for name, body in chunks if name == b"tRNS"), b"")
+    if len(body) != {_GREY: 2, _TRUECOLOUR: 6}.get(header[9]):
+        return None
+    most = (1 << header[8]) - 1
+    return tuple(int.from_bytes(body[at : at + 2], "big") & most for at in range(0, len(body), 2))
+
+
 def _depth(image: Image.Image) -> int:
     return 16 if image.mode == "I;16" else 8
 
 
-def _deep(data: bytes, change: np.ndarray) -> bytes:
+def _deep(
+    chunks: list[tuple[bytes, bytes]], change: np.ndarray, key: tuple[int, ...] | None
+) -> bytes:
     """A PNG of 16 bits a colour with the change added; Pillow would cut it down to 8."""
-    try:
+    with explained(Reason.DAMAGED):
         # A transparent colour would come back as an alpha channel; the chunk itself is kept.
-        opaque = [chunk for chunk in _chunks(data)[0] if chunk[0] != b"tRNS"]
+        opaque = [chunk for chunk in chunks if chunk[0] != b"tRNS"]
         pixels = imagecodecs.png_decode(MAGIC + b"".join(_packed(*chunk) for chunk in opaque))
-    except imagecodecs.PngError as error:
-        raise CodecError(f"damaged or cut off ({error})") from error
     colours = pixels.shape[2] - (pixels.shape[2] in (2, 4))
-    return bytes(imagecodecs.png_encode(with_change(pixels, change, colours, 16)))
+    changed = with_change(pixels, change, colours, 16)
+    return bytes(imagecodecs.png_encode(with_key(pixels, changed, key)))
 
 
 def _without_pictures(
@@ -190,16 +261,27 @@ def _without_pictures(
     """The chunk's body without any picture of the uncloaked photo; None where it has to go."""
     if name == b"eXIf":
         return exif.cloak_pictures(body, shown)
+    if name == b"caBX":
+        return None, [NO_CREDENTIALS]
     try:
         if name in (b"tEXt", b"zTXt") and body.lower().startswith(_RAW_PROFILE):
             return _cloaked_profile(name, body, shown)
         if name == b"iTXt" and body.startswith(_XMP_KEYWORD):
             return _cloaked_xmp(body)
+        if name in (b"zTXt", b"iTXt") and any(map(carve.holds_pictures, _texts(body))):
+            return None, [f"picture in {name.decode()} removed"]
     except DAMAGE:
         return None, ["damaged metadata text removed"]
-    if any(carve.pictures(body)):
+    if carve.holds_pictures(body):
         return None, [f"picture in {name.decode('latin-1')} removed"]
     return body, []
+
+
+def _texts(body: bytes) -> Iterator[bytes]:
+    """What a text chunk says, inflated from where it may be compressed."""
+    for match in re.finditer(rb"\0", body[:_LONGEST_HEAD]):
+        with suppress(zlib.error):
+            yield _inflated(body[match.end() :])
 
 
 def _cloaked_profile(
@@ -214,7 +296,7 @@ def _cloaked_profile(
     if block.startswith(exif.HEADER):
         tiff, notes = exif.cloak_pictures(block[len(exif.HEADER) :], shown)
         new = exif.HEADER + tiff
-    elif any(carve.pictures(block)) or xmp.without_pictures(block)[1]:
+    elif carve.holds_pictures(block) or xmp.without_pictures(block)[1]:
         return None, ["raw profile text removed"]
     else:
         return body, []
@@ -250,18 +332,56 @@ def _inflated(data: bytes) -> bytes:
     return text
 
 
-def _chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
-    """(type, body) of each chunk up to IEND, and the offset after that one."""
-    chunks, position = [], len(MAGIC)
-    while position + 8 <= len(data):
+class _Chunk(NamedTuple):
+    """name: its type. is_sound: its checksum fits, and it breaks off nowhere."""
+
+    name: bytes
+    body: bytes
+    is_sound: bool = True
+
+    @property
+    def is_read(self) -> bool:
+        """False where a reader passes over it: it is damaged, and a picture can do without."""
+        return self.is_sound or self.name in _CRITICAL
+
+
+def _chunks(data: bytes) -> tuple[list[_Chunk], int]:
+    """The chunks up to IEND, and the offset after that one.
+
+    Readers stop at the first thing behind the picture that is no chunk. There, or where the file
+    ends, an IEND that is not sound stands for the one that is missing.
+
+    Raises:
+        CodecError: it breaks off before the picture.
+    """
+    chunks: list[_Chunk] = []
+    position = len(MAGIC)
+    while True:
         length = int.from_bytes(data[position : position + 4], "big")
-        name = data[position + 4 : position + 8]
-        chunks.append((name, data[position + 8 : position + 8 + length]))
-        position += 12 + length
+        name, end = data[position + 4 : position + 8], position + 12 + length
+        body = data[position + 8 : end - 4]
+        is_cut = position + 8 > len(data) or end > len(data)
+        if is_cut or not (name.isalpha() and name.isascii()):
+            if name == b"IDAT" and is_cut:
+                chunks.append(_Chunk(name, body, False))
+                position = len(data)
+            if not any(chunk.name == b"IDAT" for chunk in chunks):
+                raise CodecError(DAMAGED, "no picture chunk")
+            return [*chunks, _Chunk(b"IEND", b"", False)], position
+        is_sound = data[end - 4 : end] == _checksum(name, body)
+        position = end
         if name == b"IEND":
-            return chunks, position
-    raise CodecError("damaged or cut off (no end chunk)")
+            return [*chunks, _Chunk(name, body)], position
+        chunks.append(_Chunk(name, body, is_sound))
 
 
-def _packed(name: bytes, body: bytes) -> bytes:
-    return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+def _packed(name: bytes, body: bytes, is_sound: bool = True) -> bytes:
+    """A chunk; one that is not sound with a checksum that does not fit."""
+    checksum = _checksum(name, body)
+    if not is_sound:
+        checksum = bytes(byte ^ 0xFF for byte in checksum)
+    return len(body).to_bytes(4, "big") + name + body + checksum
+
+
+def _checksum(name: bytes, body: bytes) -> bytes:
+    return zlib.crc32(body, zlib.crc32(name)).to_bytes(4, "big")

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from transforms.codecs.errors import CodecError
+from transforms.codecs.errors import DAMAGED, CodecError
 
 _HEAD = 12  # "RIFF", size, form type
+_METADATA = {b"EXIF", b"XMP "}
+_SHOWN = {b"VP8 ", b"VP8L", b"ANMF"}
 
 
 def split(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
     """(name, body) of each chunk, and the offset just after the last one.
 
+    The size that the file tells of itself may be wrong, and the last byte of padding missing: what
+    counts is where the chunks end. Behind its end as told, only what the picture needs is read.
+
     Raises:
-        CodecError: a chunk breaks off.
+        CodecError: no picture is whole.
     """
-    end = min(len(data), 8 + int.from_bytes(data[4:8], "little"))
-    chunks, position = [], _HEAD
-    while position + 8 <= end:
+    told = 8 + int.from_bytes(data[4:8], "little")
+    chunks: list[tuple[bytes, bytes]] = []
+    position = _HEAD
+    while position + 8 <= len(data):
+        is_shown = any(name in _SHOWN for name, _ in chunks)
+        name = data[position : position + 4]
+        if is_shown and position >= told and (position == told or name not in _METADATA):
+            break
         size = int.from_bytes(data[position + 4 : position + 8], "little")
-        body = data[position + 8 : position + 8 + size]
-        if len(body) < size:
-            raise CodecError("the WebP breaks off")
-        chunks.append((data[position : position + 4], body))
+        if position + 8 + size > len(data):
+            break
+        chunks.append((name, data[position + 8 : position + 8 + size]))
         position += 8 + size + size % 2
-    return chunks, max(position, end)
+    if not any(name in _SHOWN for name, _ in chunks):
+        raise CodecError(DAMAGED, "no picture is whole")
+    return chunks, min(position, len(data))
 
 
 def join(chunks: list[tuple[bytes, bytes]]) -> bytes:

@@ -1,25 +1,40 @@
-"""The marker segments of a JPEG file (ITU-T T.81, annex B)."""
+"""The marker segments of a JPEG file (ITU-T T.81, annex B), read as decoders read them.
+
+Decoders follow libjpeg: what stands between two segments is skipped up to the next marker, a wrong
+length costs that segment alone, and a picture is complete with its last scan, whatever follows.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from transforms.codecs.errors import CodecError
+from transforms.codecs.errors import DAMAGED, CodecError
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 MAGIC = SOI + b"\xff"
 APP0, APP1, APP2, APP13, APP14, COM = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
-SOS, _EOI = 0xDA, 0xD9
+DHT, DAC, SOS, DQT, DNL, DRI = 0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD
+FRAMES = {*range(0xC0, 0xD0)} - {DHT, 0xC8, DAC}
+STRAY = 0  # no marker: bytes that belong to no segment
+
+_SOI, _EOI = 0xD8, 0xD9
+_ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length: TEM and RSTn
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_BETWEEN_SCANS = {DHT, DAC, DQT, DNL, DRI, SOS}
+_BANDS = 64
 
 # The end of entropy-coded data: a marker that is no stuffed zero, restart or fill byte.
-_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# With restart markers, a decoder looks for the next of them where it meets a reserved marker.
+_AFTER_RESTARTS = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
 
 
 @dataclass(frozen=True)
 class Segment:
     """One marker segment: the marker's second byte, its payload without the length field, and
-    for a start of scan the entropy-coded data that follows it."""
+    for a start of scan the entropy-coded data that follows it; or stray bytes as they are."""
 
     marker: int
     payload: bytes
@@ -31,41 +46,124 @@ class Segment:
         return 0xE0 <= self.marker <= 0xEF or self.marker == COM
 
     def to_bytes(self) -> bytes:
+        if self.marker == STRAY:
+            return self.payload
         length = (len(self.payload) + 2).to_bytes(2, "big")
         return bytes((0xFF, self.marker)) + length + self.payload + self.scan
 
 
 def split(data: bytes, start: int = 0) -> tuple[list[Segment], int]:
-    """The segments of the JPEG image at `start`, and the offset just after its end marker.
+    """The segments of the JPEG image at `start` as a decoder reads them, and the offset just after
+    its end marker, or after its last scan where it has none.
 
     Raises:
-        CodecError: no JPEG starts there, or it breaks off.
+        CodecError: no JPEG starts there, or it breaks off before its last scan.
     """
     if data[start : start + 2] != SOI:
-        raise CodecError("no JPEG start marker")
+        raise CodecError(DAMAGED)
     segments: list[Segment] = []
+    seen = _Seen()
+    # Once every scan is there: how many segments that are, and where the last one ends.
+    complete: tuple[int, int] | None = None
     position = start + 2
     while True:
-        while data[position : position + 2] == b"\xff\xff":  # fill bytes are allowed
-            position += 1
-        if position + 4 > len(data) and data[position : position + 2] != EOI:
-            raise CodecError("the JPEG breaks off")
-        if data[position] != 0xFF:
-            raise CodecError("the JPEG's segments are damaged")
-        marker = data[position + 1]
-        if marker == _EOI:
-            return segments, position + 2
-        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-        payload, scan = data[position + 4 : end], b""
+        found = _MARKER.search(data, position)
+        at = found.start() if found else len(data)
+        marker = data[at + 1] if found else STRAY
+        if marker == _EOI and (at == position or not complete):
+            return [*segments, *_stray(data[position:at])], at + 2
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        fits = at + 4 <= end <= len(data)
+        if complete and not (at == position and fits and _may_follow_a_scan(marker)):
+            return segments[: complete[0]], complete[1]
+        if marker in (STRAY, _SOI) or (end > len(data) and marker not in _ALONE):
+            raise CodecError(DAMAGED)
+        if marker in _ALONE or not fits:
+            after = at + (2 if marker in _ALONE else 4)
+            segments += _stray(data[position:after])
+            position = after
+            continue
+        segments += _stray(data[position:at])
+        payload, scan = data[at + 4 : end], b""
         if marker == SOS:
-            found = _NEXT_MARKER.search(data, end)
-            if found is None:
-                raise CodecError("the JPEG breaks off")
-            scan, end = data[end : found.start()], found.start()
+            following = seen.after_scan.search(data, end)
+            stop = following.start() if following else len(data)
+            scan, end = data[end:stop], stop
         segments.append(Segment(marker, payload, scan))
         position = end
+        seen.note(segments[-1])
+        if seen.is_complete and marker in (SOS, DNL):
+            complete = len(segments), position
+
+
+def strictly(data: bytes) -> int:
+    """The length of the JPEG image at the start of `data`, of which nothing is skipped.
+
+    Raises:
+        CodecError: anything but an unbroken row of segments up to the end marker.
+    """
+    parts, end = split(data)
+    if not is_ended(data, end) or any(
+        part.marker == STRAY and part.payload.strip(b"\xff") for part in parts
+    ):
+        raise CodecError(DAMAGED)
+    return end
 
 
 def join(segments: list[Segment]) -> bytes:
     """A JPEG file of these segments."""
     return SOI + b"".join(segment.to_bytes() for segment in segments) + EOI
+
+
+def rejoined(segments: list[Segment], data: bytes, end: int) -> bytes:
+    """The file `data`, whose image ends at `end`, with other segments: all that follows the last
+    one stays as it is, a missing end marker too."""
+    rest = data[end - len(EOI) :] if is_ended(data, end) else data[end:]
+    return join(segments)[: -len(EOI)] + rest
+
+
+def is_ended(data: bytes, end: int) -> bool:
+    """True where the image that ends there has its end marker."""
+    return data[end - len(EOI) : end] == EOI
+
+
+def _stray(some: bytes) -> list[Segment]:
+    return [Segment(STRAY, some)] if some else []
+
+
+def _may_follow_a_scan(marker: int) -> bool:
+    return marker in _BETWEEN_SCANS or Segment(marker, b"").is_metadata
+
+
+@dataclass
+class _Seen:
+    """What the segments so far say of the scans."""
+
+    restarts: bool = False
+    progressive: bool = False
+    # By component, the bits of each coefficient that are still to come; none before the frame.
+    missing: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def after_scan(self) -> re.Pattern[bytes]:
+        return _AFTER_RESTARTS if self.restarts else _AFTER_SCAN
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.missing) and not any(map(any, self.missing.values()))
+
+    def note(self, segment: Segment) -> None:
+        payload = segment.payload
+        if segment.marker == DRI:
+            self.restarts = any(payload)
+        elif segment.marker in FRAMES and not self.missing:
+            self.progressive = segment.marker in _PROGRESSIVE
+            self.missing = {name: [1] * _BANDS for name in payload[6::3]}
+        elif segment.marker == SOS and payload:
+            count = 1 + 2 * payload[0]
+            first, last, bits = payload[count : count + 3].ljust(3, b"\0")
+            if not self.progressive:
+                first, last, bits = 0, _BANDS - 1, 0
+            for name in payload[1:count:2]:
+                for band in range(first, min(last, _BANDS - 1) + 1):
+                    self.missing.get(name, [0] * _BANDS)[band] = bits & 0xF

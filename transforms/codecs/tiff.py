@@ -21,7 +21,14 @@ from transforms.codecs import carve, orientation, photoshop, tiff_jpeg, tiff_lay
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import as_stored, combined, inverse, upright
 from transforms.codecs.palette import dithered
-from transforms.codecs.photo import NO_LIMIT, DecodedPhoto, EncodedPhoto, with_change
+from transforms.codecs.photo import (
+    NO_LIMIT,
+    DecodedPhoto,
+    EncodedPhoto,
+    check_size,
+    with_change,
+)
+from transforms.reasons import Reason
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -30,6 +37,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _ORIENTATION, _SUB_IFDS, _XMP, _PHOTOSHOP, _LAYERS = 274, 330, 700, 34377, 37724
 _DNG_VERSION, _MAKE = 50706, 271
+_MOST_MISSING = 1 << 16  # bytes by which a page may count more than there are
 _MOST_SAMPLES = 5  # CMYK and alpha; a guard against bombs of a thousand channels a pixel
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
@@ -59,8 +67,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return DecodedPhoto("TIFF", np.ascontiguousarray(np.concatenate(padded)), *turned)
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Args:
         change: as tall as all pages together.
@@ -70,6 +78,8 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     with _opened(data, NO_LIMIT, buffer) as file:
         photos, top, moved = _photos(file), 0, False
         for page in photos:
+            if change is None:
+                break
             width, height = _upright_size(page)
             stored = as_stored(change[top : top + height, :width], _orientation(page))
             moved |= _rewrite(page, stored)
@@ -101,17 +111,25 @@ def _opened(
     try:
         with tifffile.TiffFile(buffer or io.BytesIO(data), mode="r+b" if buffer else None) as file:
             _refuse_raw(file, data)
-            pixels = sum(page.imagewidth * page.imagelength for page in _photos(file))
-            if pixels > max_pixels:
-                raise CodecError(
-                    f"{pixels / 1e6:g} megapixels are more than the limit of "
-                    f"{max_pixels / 1e6:g} megapixels (limits.max_megapixels)"
-                )
+            pixels = sum(map(_area, _photos(file)))
+            check_size(pixels, max_pixels)
             yield file
     except CodecError:
         raise
     except (*DAMAGE, RuntimeError) as error:  # imagecodecs' own errors are RuntimeErrors
-        raise CodecError(f"damaged or cut off ({error})") from error
+        raise CodecError(Reason.DAMAGED, error) from error
+
+
+def _area(page: tifffile.TiffPage) -> int:
+    """Pixels of a page.
+
+    Raises:
+        CodecError: a side is no number, as where a damaged tag holds several.
+    """
+    width, height = page.imagewidth, page.imagelength
+    if not (isinstance(width, int) and isinstance(height, int)):
+        raise CodecError(Reason.DAMAGED, "a side is no number")
+    return width * height
 
 
 def _refuse_raw(file: tifffile.TiffFile, data: bytes) -> None:
@@ -125,7 +143,7 @@ def _refuse_raw(file: tifffile.TiffFile, data: bytes) -> None:
         make = str(first.tags.valueof(_MAKE, "")).upper()
         kind = next((raw for name, raw in _RAW_MAKES.items() if make.startswith(name)), "TIFF")
     if kind:
-        raise UnsupportedFormat(f"camera raw ({kind}): a format that Photoveil does not write")
+        raise UnsupportedFormat(Reason.NOT_A_FORMAT_WRITTEN.of(format=f"camera raw ({kind})"))
 
 
 def directories(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
@@ -137,7 +155,7 @@ def directories(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
     seen = set()
     for page in file.pages:
         if page.offset in seen:
-            raise CodecError("damaged (its pages form a loop)")
+            raise CodecError(Reason.DAMAGED, "its pages form a loop")
         seen.add(page.offset)
         yield page
 
@@ -153,8 +171,13 @@ def _photos(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """The pages that are no reduced copy or mask of another."""
     pages = [page for page in directories(file) if not page.subfiletype & 0b101]
     if not pages:
-        raise CodecError("damaged or cut off (no page)")
+        raise CodecError(Reason.DAMAGED, "no page")
     return pages
+
+
+def _name(code: object) -> str:
+    """Of a number that TIFF knows; "unknown" of any other."""
+    return str(getattr(code, "name", "unknown"))
 
 
 def _orientation(page: tifffile.TiffPage) -> int:
@@ -188,13 +211,15 @@ def _samples(page: tifffile.TiffPage) -> np.ndarray:
         UnsupportedFormat: not of 1, 8 or 16 bits, or not a flat picture.
     """
     if page.imagedepth != 1 or page.samplesperpixel > _MOST_SAMPLES:
-        raise UnsupportedFormat(f"TIFF of {page.samplesperpixel} channels")
+        raise UnsupportedFormat(Reason.TIFF_CHANNELS.of(page.samplesperpixel))
     if page.samplesperpixel < {_RGB: 3, _YCBCR: 3, _CMYK: 4}.get(int(page.photometric), 1):
-        raise CodecError("damaged or cut off (too few channels)")
+        raise CodecError(Reason.DAMAGED, "too few channels")
     if page.planarconfig not in (1, 2):
-        raise CodecError("damaged or cut off (unknown order of channels)")
+        raise CodecError(Reason.DAMAGED, "unknown order of channels")
     if page.dtype not in (np.dtype(bool), np.dtype(np.uint8), np.dtype(np.uint16)):
-        raise UnsupportedFormat(f"TIFF of {page.bitspersample} bits ({page.dtype})")
+        if not isinstance(page.bitspersample, int):
+            raise UnsupportedFormat(Reason.TIFF_MIXED_BITS, str(page.bitspersample))
+        raise UnsupportedFormat(Reason.TIFF_BITS.of(page.bitspersample), str(page.dtype))
     # Where strips are missing, tifffile leaves what it is given: memory of who knows what.
     pixels = page.asarray(out=np.zeros(page.shape, page.dtype))
     if page.planarconfig == 2 and page.samplesperpixel > 1:
@@ -219,7 +244,7 @@ def upright_rgb(page: tifffile.TiffPage) -> np.ndarray:
     elif kind == _RGB or (kind == _YCBCR and page.compression == JPEG):
         rgb = pixels[..., :3]  # JPEG's own colours are turned into RGB by its decoder
     else:
-        raise UnsupportedFormat(f"TIFF in the colour space {page.photometric.name}")
+        raise UnsupportedFormat(Reason.TIFF_COLOURS.of(code=_name(page.photometric)))
     return upright(rgb, _orientation(page))
 
 
@@ -237,7 +262,7 @@ def _table(page: tifffile.TiffPage) -> np.ndarray:
             greys = np.arange(1 << depth) * 255 // ((1 << depth) - 1)
             shown = greys[::-1] if kind == _WHITE_IS_ZERO else greys
             return np.repeat(shown.astype(np.uint8)[:, np.newaxis], 3, axis=1)
-    raise UnsupportedFormat(f"TIFF of {depth} bits in the colour space {page.photometric.name}")
+    raise UnsupportedFormat(Reason.TIFF_BITS_AND_COLOURS.of(depth, code=_name(page.photometric)))
 
 
 def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
@@ -249,9 +274,7 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
     if not change.any():
         return False
     stream = page.parent.filehandle
-    spans = zip(page.dataoffsets, page.databytecounts, strict=True)
-    if any(offset + count > stream.size for offset, count in spans):
-        raise CodecError("damaged or cut off (pixels are missing)")
+    _refuse_cut(page)
     coded = _jpegs(page, change) if page.compression == JPEG else _packed(page, change)
     offsets, counts = list(page.dataoffsets), list(page.databytecounts)
     for index, packed in coded.items():
@@ -275,11 +298,34 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
     ):
         tag = next((page.tags[name] for name in names if name in page.tags), None)
         if tag is None:
-            raise CodecError("damaged or cut off (it does not say where its pixels are)")
+            raise CodecError(Reason.DAMAGED, "it does not say where its pixels are")
         if tuple(values) != tuple(old):
             wide = max(values) > 0xFFFF and tag.dtype == 3
             tag.overwrite(values if len(values) > 1 else values[0], dtype=4 if wide else None)
     return tuple(offsets) != tuple(page.dataoffsets)
+
+
+def _refuse_cut(page: tifffile.TiffPage) -> None:
+    """
+    Raises:
+        CodecError: the file ends before its pixels do. It may also end before the bytes that a
+            page counts, which some writers round up.
+    """
+    stream = page.parent.filehandle
+    spans = zip(page.dataoffsets, page.databytecounts, strict=True)
+    missing = max((offset + count for offset, count in spans), default=0) - stream.size
+    if missing <= 0:
+        return
+    if missing <= _MOST_MISSING:
+        stream.seek(0)
+        data, seen = stream.read(), []
+        for tail in (bytes(missing), b"\xff" * missing):
+            with tifffile.TiffFile(io.BytesIO(data + tail)) as file:
+                longer = next(one for one in directories(file) if one.offset == page.offset)
+                seen.append(longer.asarray(out=np.zeros(longer.shape, longer.dtype)))
+        if np.array_equal(*seen):
+            return
+    raise CodecError(Reason.DAMAGED, "pixels are missing")
 
 
 def _jpegs(page: tifffile.TiffPage, change: np.ndarray) -> dict[int, bytes]:
@@ -287,7 +333,7 @@ def _jpegs(page: tifffile.TiffPage, change: np.ndarray) -> dict[int, bytes]:
     kind = int(page.photometric)
     seen = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR, _CMYK)
     if kind not in seen or page.bitspersample != 8:
-        raise UnsupportedFormat(f"TIFF of JPEGs in the colour space {page.photometric.name}")
+        raise UnsupportedFormat(Reason.TIFF_JPEG_COLOURS.of(code=_name(page.photometric)))
     if kind == _CMYK:
         change = _ink(_samples(page), change)
     sign = -1 if kind == _WHITE_IS_ZERO else 1
@@ -308,9 +354,9 @@ def _packed(page: tifffile.TiffPage, change: np.ndarray) -> dict[int, bytes]:
     """The touched strips or tiles of a page compressed without loss, by their number."""
     pack = _PACKERS.get(int(page.compression))
     if pack is None:
-        raise UnsupportedFormat(f"TIFF compressed with {page.compression.name}")
+        raise UnsupportedFormat(Reason.TIFF_COMPRESSION.of(code=_name(page.compression)))
     if page.predictor not in (1, 2) or page.fillorder != 1:
-        raise UnsupportedFormat("TIFF with an unusual predictor or order of bits")
+        raise UnsupportedFormat(Reason.TIFF_PREDICTOR)
     changed, coded = _changed(page, change), {}
     order = page.parent.byteorder
     for index, (plane, rows, columns) in enumerate(_segments(page)):
@@ -332,17 +378,19 @@ def _changed(page: tifffile.TiffPage, change: np.ndarray) -> np.ndarray:
     """The samples as stored, (H, W, samples), with the change."""
     kind, depth, pixels = int(page.photometric), page.bitspersample, _samples(page)
     if depth == 1:
-        raise UnsupportedFormat("TIFF of black and white alone, which has no shades to change")
+        raise UnsupportedFormat(Reason.TIFF_BLACK_AND_WHITE)
     if kind == _PALETTE or depth < 8:
         table, places = _table(page), pixels[..., 0].astype(np.uint8)
         found = dithered(with_change(table[places], change), table)
         return np.where(np.abs(change) > 0.5, found, places)[..., np.newaxis]
     if depth not in (8, 16):
-        raise UnsupportedFormat(f"TIFF of {depth} bits in the colour space {page.photometric.name}")
+        raise UnsupportedFormat(
+            Reason.TIFF_BITS_AND_COLOURS.of(depth, code=_name(page.photometric))
+        )
     if kind == _CMYK:
         return with_change(pixels, _ink(pixels, change), 3, depth)
     if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
-        raise UnsupportedFormat(f"TIFF in the colour space {page.photometric.name}")
+        raise UnsupportedFormat(Reason.TIFF_COLOURS.of(code=_name(page.photometric)))
     sign = -1 if kind == _WHITE_IS_ZERO else 1
     return with_change(pixels, sign * change, 3 if kind == _RGB else 1, depth)
 

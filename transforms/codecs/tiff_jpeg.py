@@ -12,9 +12,9 @@ import numpy as np
 
 from transforms.codecs import jpeg, segments
 from transforms.codecs.errors import CodecError, UnsupportedFormat
+from transforms.reasons import Reason
 
-_BASELINE, _EXTENDED, _DHT = 0xC0, 0xC1, 0xC4
-_FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, 0xCC}
+_BASELINE, _EXTENDED = 0xC0, 0xC1
 
 
 def changed(
@@ -38,9 +38,9 @@ def changed(
     shared = segments.split(tables)[0] if tables else []
     bodies = [segments.split(part)[0] if part else [] for part in parts]
     for body in bodies:
-        if {s.marker for s in body} & _FRAMES - {_BASELINE, _EXTENDED}:
-            raise UnsupportedFormat("TIFF of JPEGs that are not baseline")
-    own_tables = all(any(s.marker == _DHT for s in body) for body in bodies if body)
+        if {s.marker for s in body} & segments.FRAMES - {_BASELINE, _EXTENDED}:
+            raise UnsupportedFormat(Reason.TIFF_JPEG_CODING)
+    own_tables = all(any(s.marker == segments.DHT for s in body) for body in bodies if body)
     try:
         coded = {n: _coded(shared, bodies[n], one, own_tables) for n, one in changes.items()}
     except jpeg.NoCode:
@@ -59,9 +59,9 @@ def _coded(
     own_tables: bool,
 ) -> bytes:
     if not body:
-        raise CodecError("damaged or cut off (a strip or tile is empty)")
+        raise CodecError(Reason.DAMAGED, "a strip or tile is empty")
     coded = segments.split(jpeg.with_changes(shared + body, change, own_tables))[0]
-    new = {segments.SOS, _DHT} if own_tables else {segments.SOS}
+    new = {segments.SOS, segments.DHT} if own_tables else {segments.SOS}
     kept = [s for s in body if s.marker not in new and not _may_show(s)]
     return segments.join(kept + [s for s in coded if s.marker in new])
 

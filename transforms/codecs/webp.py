@@ -12,6 +12,7 @@ from transforms.codecs import carve, exif, loss, orientation, rate, riff, xmp
 from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from transforms.codecs.orientation import Orientation, as_stored
 from transforms.codecs.photo import (
+    NO_CREDENTIALS,
     NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,
@@ -19,6 +20,7 @@ from transforms.codecs.photo import (
     open_image,
     with_change,
 )
+from transforms.reasons import Reason
 
 _FORMATS = ("WEBP",)
 _PICTURE = {b"VP8 ", b"VP8L", b"ALPH"}
@@ -36,8 +38,8 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("WebP", np.asarray(image.convert("RGB")), _orientation(image))
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """See `transforms.codecs.encode`.
+def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Lossy WebP predicts each block from those before it, so no block can be replaced alone: the
     picture is encoded anew in about as many bytes as it had, or in more where it would lose too
@@ -45,21 +47,25 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     """
     image = _opened(data, NO_LIMIT)
     chunks, end = riff.split(data)
-    stored_change = as_stored(change, _orientation(image).shown)
-    pixels = with_change(np.asarray(image), stored_change)
-    cloaked = Image.fromarray(pixels)
     lossless = any(name == b"VP8L" for name, _ in chunks)
-    old_size = _size(_picture(data))
-    notes: list[str] = []
-    if lossless:
-        picture = _picture(_coded(cloaked, lossless=True, quality=80, exact=True))
-    else:
-        picture = _lossy(cloaked, old_size, stored_change != 0, notes)
+    cloaked, picture = image, _picture(data)
+    notes = list(oddities(data))
+    if change is not None:
+        stored_change = as_stored(change, _orientation(image).shown)
+        cloaked = Image.fromarray(with_change(np.asarray(image), stored_change))
+        if lossless:
+            picture = _picture(_coded(cloaked, lossless=True, quality=80, exact=True))
+        else:
+            picture = _lossy(cloaked, _size(picture), stored_change != 0, notes)
+    has_alpha = any(name == b"ALPH" for name, _ in picture)
     kept: list[tuple[bytes, bytes]] = []
     for name, body in chunks:
         if name in _PICTURE:
             kept += picture
             picture = []
+            continue
+        if name == b"C2PA":
+            notes.append(NO_CREDENTIALS)
             continue
         if name == b"EXIF":
             headed = body.startswith(exif.HEADER)  # some writers keep JPEG's header
@@ -73,7 +79,7 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
             body, found = xmp.without_pictures(body)
             notes += ["XMP thumbnail removed"] if found else []
         elif name == b"VP8X" and not lossless and image.mode == "RGBA":
-            body = _with_alpha_flag(body, any(n == b"ALPH" for n, _ in picture))
+            body = _with_alpha_flag(body, has_alpha)
         elif name != b"ICCP":
             body, pictures = carve.blanked(body)
             notes += [f"picture in {name.decode('latin-1')} removed"] if pictures else []
@@ -83,11 +89,27 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
     return EncodedPhoto(riff.join(kept), tuple(notes))
 
 
+def oddities(data: bytes) -> tuple[str, ...]:
+    """See `transforms.codecs.oddities`."""
+    _, end = riff.split(data)
+    return ("original tells a wrong size",) if _tells_wrong_size(data, end) else ()
+
+
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
-    image = open_image(data, _FORMATS, max_pixels)
+    image = open_image(_readable(data), _FORMATS, max_pixels)
     if getattr(image, "is_animated", False):
-        raise UnsupportedFormat("animated WebP")
+        raise UnsupportedFormat(Reason.ANIMATED.of(format="WebP"))
     return image
+
+
+def _readable(data: bytes) -> bytes:
+    """The file as libwebp can read it, which wants its size to be right."""
+    chunks, end = riff.split(data)
+    return riff.join(chunks) if _tells_wrong_size(data, end) else data
+
+
+def _tells_wrong_size(data: bytes, end: int) -> bool:
+    return 8 + int.from_bytes(data[4:8], "little") != end
 
 
 def _orientation(image: Image.Image) -> Orientation:
@@ -133,7 +155,7 @@ def _coded(image: Image.Image, **options: Any) -> bytes:
     try:
         image.save(out, "WEBP", **options)
     except DAMAGE as error:
-        raise CodecError(f"the WebP cannot be rewritten ({error})") from error
+        raise CodecError(Reason.NOT_REWRITTEN, error) from error
     return out.getvalue()
 
 

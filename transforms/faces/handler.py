@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from transforms import assets
+from transforms.codecs import DecodedPhoto
 from transforms.faces.detect import (
     Detector,
+    Face,
     detect_faces,
     load_retinaface,
     load_retinaface_resnet50,
 )
 from transforms.faces.parameters import DetectorParameters
 from transforms.fingerprint import ReadPhoto
+from transforms.leaks import Leak, inside
+
+
+@dataclass(frozen=True)
+class Found:
+    """faces: in a photo. inside: what its file holds beside it that shows faces, too, or cannot be
+    looked at."""
+
+    faces: list[Face]
+    inside: tuple[Leak, ...]
 
 
 class FaceDetectorHandler(ModelHandler[ReadPhoto, PredictionResult, Detector]):
-    """From decoded photos to `list[Face]`, the inference of each prediction.
+    """From decoded photos to `Found`, the inference of each prediction.
 
     One photo a batch: photos differ in size, and the frozen graph has its own non-maximum
     suppression for a single image.
@@ -40,10 +54,13 @@ class FaceDetectorHandler(ModelHandler[ReadPhoto, PredictionResult, Detector]):
         model: Detector,
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[PredictionResult]:
+        detect = partial(detect_faces, detector=model, parameters=self._parameters)
         for photo in batch:
             assert photo.pixels is not None
-            faces = detect_faces(photo.pixels, model, self._parameters, photo.quarters)
-            yield PredictionResult(photo, faces)
+            faces = detect(photo.pixels, also=photo.quarters)
+            shown = DecodedPhoto(str(photo.format), photo.pixels, photo.orientation)
+            others = inside(photo.hidden, shown, faces, detect, self._parameters.min_face)
+            yield PredictionResult(photo, Found(faces, tuple(others)))
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         return {"min_batch_size": 1, "max_batch_size": 1}
