@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline import manifest
-from pipeline.study import manifest_folder, real_names
+from pipeline.study import manifest_folder, output_paths
 from transforms import apart, assets, codecs, storage
 from transforms.apart import ReadLimits
 from transforms.cloak.visibility import Box, at_viewing_size, face_region
@@ -144,10 +144,11 @@ def draw_sheet(faces: Sequence[SeenFace]) -> Image.Image:
 def _rows(root: str, study: Study) -> list[tuple[Mapping[str, Any], Published]]:
     """Each published photo with its row of the manifest."""
     photos = {photo.written: photo for photo in study.published}
-    outputs = real_names(root)
+    rows = manifest.read(manifest_folder(root)).to_pylist()
+    outputs = output_paths(root, rows)
     return [
         (row, photos[path])
-        for row in manifest.read(manifest_folder(root)).to_pylist()
+        for row in rows
         if row["output"] in outputs
         and (path := storage.join(root, outputs[row["output"]])) in photos
     ]

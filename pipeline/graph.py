@@ -304,6 +304,6 @@ def _done(
 def _place(
     destination: Destination, how: Placing, ref: PhotoRef, twin: PhotoRef | None, row: Row
 ) -> Row:
-    output = None if twin is None else twin.relative
+    output = None if twin is None else twin.output
     with timed("publish"):
         return copy_row(row, place(ref, output, row["output_sha256"], destination, how))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import sequence
-from transforms import storage, tables
+from transforms import output_names, storage, tables
 from transforms.discover import PhotoRef, printable
 from transforms.duplicates import Copied
 
@@ -132,7 +132,7 @@ def manifest_row(photo: Written, measured: Sequence[Measured], stamp: RunStamp) 
         "width": scan.width or None,
         "height": scan.height or None,
         "faces": faces,
-        "notes": list(photo.notes),
+        "notes": [*photo.notes, *_naming(photo)],
         "mode": stamp.mode,
         "settings_hash": stamp.tries_hash if photo.output is None else stamp.settings_hash,
         "assets_hash": stamp.assets_hash,
@@ -148,7 +148,7 @@ def copy_row(row: Mapping[str, Any], copy: Copied) -> dict[str, Any]:
     if copy.reason is not None:
         return {
             **_at(row, copy.ref, None),
-            **{"status": "failed", "reason": copy.reason, "retry": True},
+            **{"status": "failed", "reason": copy.reason, "retry": copy.retry},
             **{"duplicate_of": None, "distance": None},
             **{"output_sha256": None, "output_size": None, "faces": [], "notes": []},
         }
@@ -177,7 +177,11 @@ def _at(row: Mapping[str, Any], ref: PhotoRef, output: PhotoRef | None) -> dict[
     return {
         **row,
         "source": ref.source,
-        "output": None if output is None else output.source,
+        "output": None if output is None else printable(output.output),
+        "notes": [
+            *output_names.other_notes(row["notes"] or ()),
+            *(() if output is None else output_names.note(output.naming)),
+        ],
         "source_size": ref.size,
         "source_modified": utc(ref.mtime),
         "gone": None,
@@ -199,13 +203,13 @@ def abandoned(folder: str) -> list[dict[str, Any]]:
 
     Outputs of photos that are tried again count as named: they are about to be written over.
     """
-    schema = pa.schema([SCHEMA.field("output")])
-    before = {
-        name for path in _parts(folder) for name in read_part(path, schema)["output"].to_pylist()
-    }
+    schema = pa.schema([SCHEMA.field("source"), SCHEMA.field("output")])
+    parts = (read_part(path, schema).to_pylist() for path in _parts(folder))
+    before = {(row["source"], row["output"]) for part in parts for row in part}
     rows = read(folder, ["source", "output", "retry"]).to_pylist()
-    now = {row["output"] for row in rows} | {row["source"] for row in rows if row["retry"]}
-    lost = pa.array(sorted(before - now - {None}), pa.string())
+    tried_again = {row["source"] for row in rows if row["retry"]}
+    now = {row["output"] for row in rows} | {name for of, name in before if of in tried_again}
+    lost = pa.array(sorted({name for _, name in before} - now - {None}), pa.string())
     found: dict[str, dict[str, Any]] = {}
     for path in _parts(folder) if len(lost) else ():
         table = read_part(path)
@@ -288,6 +292,10 @@ def utc(seconds: float) -> dt.datetime:
     """A time since the epoch as an aware datetime, to the microsecond that Parquet keeps."""
     # A camera with a dead clock or a broken copy may give a time outside the calendar.
     return dt.datetime.fromtimestamp(round(min(max(seconds, 0.0), _YEAR_9999), 6), dt.UTC)
+
+
+def _naming(photo: Written) -> tuple[str, ...]:
+    return () if photo.output is None else output_names.note(photo.ref.naming)
 
 
 def _pairs(shifts: Mapping[str, float]) -> list[dict[str, Any]]:

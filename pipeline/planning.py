@@ -16,7 +16,7 @@ from pipeline.library import Library
 from pipeline.manifest import RunStamp
 from pipeline.plan import COLUMNS, WHAT_IS_NEW, Plan, Selection, make_plan
 from pipeline.settings import Settings
-from transforms import assets, storage
+from transforms import assets, output_names, storage
 from transforms.cloak.models import ASSETS, WHO
 from transforms.discover import PhotoRef, discover
 from transforms.duplicates import ContentGroup
@@ -59,10 +59,12 @@ def plan_run(
     Raises:
         OSError: the archive or the library cannot be listed.
     """
+    rows = manifest.read(library.manifest, COLUMNS).to_pylist()
+    outputs = [row["output"] for row in rows if row["output"] is not None]
     return make_plan(
         discover(library.source),
-        manifest.read(library.manifest, COLUMNS).to_pylist(),
-        storage.walk(library.root) if storage.exists(library.root) else (),
+        rows,
+        output_names.listing(library.root, outputs) if storage.exists(library.root) else (),
         stamp,
         selection,
         partial(_hash_files, limits=settings.limits),

@@ -138,6 +138,10 @@ def summary(outcome: Outcome, library: Library) -> str:
         (outcome.moved, "moved with their originals"),
         (outcome.pruned, "pruned: their originals are gone"),
         (counts["companion"], "sidecars and other files of photos: copied"),
+        (
+            sum(ref.naming is not None for ref in plan.refs),
+            "written under another name, as OUT cannot hold their own (notes in the manifest)",
+        ),
         (counts["unsupported"], "left out, not copied"),
         (counts["failed"], "failed, not copied"),
     )

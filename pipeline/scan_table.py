@@ -46,7 +46,9 @@ SCHEMA = pa.schema(
 
 def ref_to_row(ref: PhotoRef) -> dict[str, Any]:
     """A reference as a value of the columns `ref` and `copies`."""
-    return {**asdict(ref), "relative": os.fsencode(ref.relative)}
+    row = {**asdict(ref), "relative": os.fsencode(ref.relative)}
+    del row["naming"]  # each run gives it anew
+    return row
 
 
 def ref_from_row(row: dict[str, Any]) -> PhotoRef:

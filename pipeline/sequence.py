@@ -12,9 +12,12 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from pipeline.library import Library
 from transforms import storage
+
+if TYPE_CHECKING:
+    from pipeline.library import Library
 
 _NUMBERED = re.compile(r"p(\d{9,})-")
 _WHOLE = "all"  # a private table that was put into one file: older than all its other parts

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pipeline import manifest
 from pipeline.library import FOLDER, LibraryError
-from transforms import storage
+from transforms import output_names, storage
 from transforms.discover import printable
 from transforms.evaluate.tracker import Published, Study
 
@@ -73,7 +74,7 @@ def study_library(
     rows = manifest.read(manifest_folder(root)).to_pylist()
     if not rows:
         raise LibraryError(f"{root} is no library of cloaked photos: it has no manifest")
-    sources, outputs = real_names(originals), real_names(root)
+    sources, outputs = real_names(originals), output_paths(root, rows)
     by_person: dict[str, list[Published]] = defaultdict(list)
     person_of = {printable(name): person for name, person in labels.items()}
     for row in rows:
@@ -104,6 +105,13 @@ def real_names(root: str) -> dict[str, str]:
     """Paths below a root by the form that the manifest has of them."""
     found = (entry.relative for entry in storage.walk(root) if not entry.problem)
     return {printable(name): name for name in found}
+
+
+def output_paths(root: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Paths of a library's files below its root by the form that the manifest has of them."""
+    named = [row["output"] for row in rows if row["output"] is not None]
+    found = output_names.listing(root, named)
+    return {printable(entry.relative): entry.relative for entry in found if not entry.problem}
 
 
 def _spread(photos: Sequence[Published], most: int | None) -> Sequence[Published]:

@@ -9,6 +9,7 @@ later `--prune` has put its own files away.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -68,7 +69,10 @@ def put(library: Library, files: Mapping[str, Row], run: str, part: str) -> None
             source = storage.inside(library.root, relative)
             if not storage.exists(source):  # someone else deleted it
                 continue
-            _copy(source, storage.inside(f"{target}/{_PHOTOS}", relative), _scratch(library))
+            place = storage.inside(f"{target}/{_PHOTOS}", relative)
+            if storage.exists(place) and not _is_same(source, place):
+                raise FileExistsError(errno.EEXIST, "that disk takes two of their names for one")
+            _copy(source, place, _scratch(library))
             rows.append(row)
         known = [row for row in rows if row["status"] != manifest.REMOVED]
         if known:
@@ -78,8 +82,8 @@ def put(library: Library, files: Mapping[str, Row], run: str, part: str) -> None
     except OSError as error:
         raise OSError(
             f"{target}: the cloaked files to delete cannot be kept there first "
-            f"({storage.explain(error)}). None of them was deleted. Make room on that disk and run "
-            "the same command again"
+            f"({storage.explain(error)}). None of them was deleted. Make room on that disk, or "
+            "move the state to another (--state), and run the same command again"
         ) from error
 
 
@@ -151,6 +155,10 @@ def restore(library: Library, names: Iterator[str]) -> tuple[int, int]:
         if not any(True for _ in _files(photos)):
             storage.remove_folder(kept.folder)
     return back, sum(kept.files for kept in listing(library))
+
+
+def _is_same(one: str, other: str) -> bool:
+    return storage.read_bytes(one) == storage.read_bytes(other)
 
 
 def _copy(source: str, target: str, scratch: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,10 +19,9 @@ import pyarrow.compute as pc
 from pipeline import manifest, pruning, trash
 from pipeline.library import MOVING, Library
 from pipeline.plan import Known, Plan
-from transforms import storage
+from transforms import output_names, storage
 from transforms.discover import printable
-from transforms.duplicates import Copied, Placing, place_copy
-from transforms.reasons import Reason
+from transforms.duplicates import Copied, Placing, not_copied, place_copy
 
 _PART = 500  # files placed between two commits
 
@@ -82,11 +80,11 @@ def sweep(library: Library, names: Names) -> None:
     """Delete the outputs that no row names any more; those that moved are elsewhere by now, the
     others are kept in the trash."""
     rows = {row["output"]: row for row in manifest.abandoned(library.manifest)}
-    lost = {
-        name: rows[printable(name)]
-        for name in _relative(library, list(rows))
-        if _is_in(library, name)
-    }
+    names_lost = [name for name in _relative(library, list(rows)) if _is_in(library, name)]
+    if names_lost:
+        kept = manifest.read(library.manifest, ["output"])["output"].drop_null().to_pylist()
+        names_lost = output_names.without_kept(library.root, names_lost, kept)
+    lost = {name: rows[printable(name)] for name in names_lost}
     if lost:
         held = set(manifest.read(library.manifest, ["output_sha256"])["output_sha256"].to_pylist())
         last = {name: row for name, row in lost.items() if row["output_sha256"] not in held}
@@ -164,8 +162,7 @@ class _Rows:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            reason = Reason.NOT_WRITTEN.of(system=storage.explain(error))
-            return [manifest.copy_row(row, Copied(item.ref, reason))]
+            return [manifest.copy_row(row, not_copied(item.ref, error))]
         if item.how == "duplicate":
             if item.row in self._moved:
                 row = manifest.moved_row(row, self._moved[item.row])
@@ -218,14 +215,14 @@ def _own_status(duplicate: Row) -> str:
 
 def _staged(library: Library, plan: Plan) -> Iterator[Known]:
     """The known files, what they are made of being safe from being written over."""
-    written = {ref.relative for ref in plan.refs}
+    written = {ref.output for ref in plan.refs}
     if not any(item.output in written for item in plan.known):
         yield from plan.known
         return
     table = manifest.read(library.manifest, ["source", "output_sha256"])
     hashes: Mapping[str, str] = dict(zip(*(column.to_pylist() for column in table), strict=True))
     for item in plan.known:
-        if item.output in written and item.output != item.ref.relative:
+        if item.output in written and item.output != item.ref.output:
             aside = f"{MOVING}/{hashes[item.row]}"
             source, target = (storage.inside(library.root, name) for name in (item.output, aside))
             storage.link_atomic(source, target, library.scratch)
@@ -234,15 +231,15 @@ def _staged(library: Library, plan: Plan) -> Iterator[Known]:
 
 
 def _place(library: Library, item: Known, row: Mapping[str, Any], how: Placing) -> None:
-    target = storage.inside(library.root, item.ref.relative)
-    if item.how == "duplicate" or (item.how == "restored" and item.output != item.ref.relative):
+    target = output_names.place(library.root, item.ref.output)
+    if item.how == "duplicate" or (item.how == "restored" and item.output != item.ref.output):
         root, scratch = library.root, library.scratch
         place_copy(item.output, row["output_sha256"], item.ref, root, scratch, how)
         return
-    if item.output != item.ref.relative:
+    if item.output != item.ref.output:
         storage.link_atomic(storage.join(library.root, item.output), target, library.scratch)
     if storage.is_local(target):
-        os.utime(target, (item.ref.mtime, item.ref.mtime), follow_symlinks=False)
+        storage.set_mtime(target, item.ref.mtime)
 
 
 def _relative(library: Library, names: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pipeline.identity import FILE
 from pipeline.library import FOLDER, MOVING, Library
 from pipeline.manifest import utc
-from transforms import apart, codecs, storage, tables
+from transforms import apart, codecs, output_names, storage, tables
 from transforms.apart import ReadLimits
 from transforms.discover import PhotoRef, discover, printable
 from transforms.guarded import failure
@@ -114,7 +114,9 @@ def look(library: Library, rows: Sequence[Row]) -> tuple[list[Finding], list[Che
     Raises:
         OSError: a tree cannot be listed.
     """
-    outputs = {printable(entry.relative): entry for entry in storage.walk(library.root)}
+    named = (row["output"] for row in rows if row["output"] is not None)
+    listing = output_names.listing(library.root, named)
+    outputs = {printable(entry.relative): entry for entry in listing}
     originals = {ref.source: ref for ref in discover(library.source)}
     by_source = {row["source"]: row for row in rows}
     found = [*_strays(outputs, by_source, originals), *_unaccounted(originals, by_source)]
@@ -176,12 +178,12 @@ def _strays(
     outputs: Mapping[str, Entry], by_source: Mapping[str, Row], originals: Mapping[str, PhotoRef]
 ) -> Iterator[Finding]:
     known = {FILE, *(row["output"] for row in by_source.values())}
+    may_be_unfinished = output_names.may_be_of(originals.keys() - by_source.keys())
     for name in outputs:
         own = name in known or name.startswith((*_OWN_FOLDERS, f"{FOLDER}/lock"))
         if own or os.path.basename(name).lower() in _LITTER:
             continue
-        in_work = name in originals and name not in by_source
-        yield Finding("unfinished" if in_work else "stray", name)
+        yield Finding("unfinished" if may_be_unfinished(name) else "stray", name)
 
 
 def _unaccounted(

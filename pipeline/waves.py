@@ -24,6 +24,7 @@ from pipeline.library import Library
 from pipeline.likes import Likes
 from pipeline.manifest import RunStamp
 from pipeline.meters import tick
+from pipeline.naming import with_names
 from pipeline.outcome import Outcome, Scan
 from pipeline.people import People
 from pipeline.plan import Plan
@@ -38,6 +39,7 @@ from transforms.duplicates import ContentGroup
 from transforms.faces.identity import Change
 from transforms.near_duplicates import Hashed
 from transforms.publish import NO_SPACE
+from transforms.scan import ScannedPhoto
 
 
 def scan(
@@ -99,6 +101,7 @@ def run(
     """
     started = time.monotonic()
     upkeep.sweep_unfinished(library)
+    plan = with_names(plan, library)
     outcome = Outcome(plan)
     if upkeep.is_idle(library, plan, prune):
         return outcome
@@ -208,6 +211,7 @@ def _run_wave(
     if rest:
         work.add(_run(partial(graph.scan, groups=rest), settings, wave, library))
         found += read_scans(wave.scans)
+    found = _as_planned(found, groups)
     found.sort(key=lambda photo: os.fsencode(photo.ref.relative))
 
     def find(hashes: list[Hashed]) -> str:
@@ -225,6 +229,17 @@ def _run_wave(
     storage.remove_folder(waves)  # this one, and what was left of others that will not be resumed
     columns = ["source", "status", "reason", "distance", "faces"]
     return rows.select(columns).to_pylist()
+
+
+def _as_planned(
+    found: Sequence[ScannedPhoto], groups: Sequence[ContentGroup]
+) -> list[ScannedPhoto]:
+    """Scans with the names that this run gives to outputs: they may be of an earlier one."""
+    planned = {group.ref: group for group in groups}
+    return [
+        replace(photo, ref=planned[photo.ref].ref, copies=planned[photo.ref].copies)
+        for photo in found
+    ]
 
 
 def _wave(

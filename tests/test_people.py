@@ -26,7 +26,7 @@ from pipeline.people import People
 from pipeline.people_job import show_people
 from tests.archives import QUICK, Archive, photos_of
 from tests.commands import hashes, invoked, photoveil
-from transforms.faces import identity
+from transforms.faces import clustering
 from transforms.faces.clustering import cluster
 from transforms.faces.identity import Change, name_people
 from transforms.faces.parameters import PeopleParameters
@@ -56,7 +56,7 @@ def test_faces_in_any_order_and_in_pieces_give_the_same_people(
     whole = cluster(vectors)
     shuffled = cluster(vectors[order])
     assert len(set(zip(whole[order], shuffled, strict=True))) == 12
-    monkeypatch.setattr(identity, "_MOST_LINKED", 8)  # as an archive too large to link at once
+    monkeypatch.setattr(clustering, "_MOST_LINKED", 8)  # as an archive too large to link at once
     in_pieces = cluster(np.repeat(vectors, 3, axis=0))
     assert len(set(zip(np.repeat(whole, 3), in_pieces, strict=True))) == 12
 

@@ -15,6 +15,7 @@ from pipeline.library import Library, LibraryError
 from pipeline.pruning import Consent
 from tests.archives import Archive, photos_of
 from tests.commands import hashes, invoked
+from tests.disks import FoldingStore
 from transforms import storage
 
 JUNK = (
@@ -289,6 +290,21 @@ def test_the_trash_keeps_what_lies_in_a_bucket(root: str, tmp_path: Path, archiv
         assert trash.listing(library) == []
         storage.remove([place])
         storage.remove_folder(library.manifest)
+
+
+def test_a_trash_that_takes_two_names_for_one_loses_neither(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = archive.library
+    row = next(row for row in archive.rows().values() if row["status"] == "cloaked")
+    files = {"twins/IMG.jpg": b"one", "twins/img.jpg": b"other"}
+    for name, data in files.items():
+        (archive.out / name).parent.mkdir(exist_ok=True)
+        (archive.out / name).write_bytes(data)
+    FoldingStore(archive.state, monkeypatch)
+    with pytest.raises(OSError, match=r"two of their names for one.*None of them was deleted"):
+        trash.put(library, dict.fromkeys(files, row), "p000000001-run", "p000000002-run")
+    assert {name: (archive.out / name).read_bytes() for name in files} == files
 
 
 def test_a_plan_shows_what_a_prune_would_delete(archive: Archive) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests import clouds
-from transforms import objects, storage
-from transforms.discover import discover, printable
+from transforms import objects, publish, storage
+from transforms.discover import PhotoRef, discover, printable
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9.jpg")
 needs_permissions = pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write anything")
@@ -377,7 +378,7 @@ def test_failed_write_leaves_the_old_file_and_no_leftover(
 ) -> None:
     put(tmp_path, "out/a.jpg")
 
-    def full(*args: object) -> None:
+    def full(*args: object, **more: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
     with monkeypatch.context() as patch:
@@ -435,6 +436,47 @@ def test_times_and_deletions_survive_a_power_cut(
     assert [status.st_ino for status in synced] == [folder]
     storage.remove_folder(str(tmp_path / "folder"))
     assert synced[-1].st_ino == os.stat(tmp_path).st_ino
+
+
+def test_a_disk_that_sets_no_times_and_syncs_no_folders_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def no_folders(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(handle)
+
+    def no_times(*arguments: object, **more: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fsync", no_folders)
+    monkeypatch.setattr(os, "utime", no_times)
+    storage.write_atomic(str(tmp_path / "a/b.jpg"), b"photo", str(tmp_path / "scratch"), 1e9)
+    assert (tmp_path / "a/b.jpg").read_bytes() == b"photo"
+
+    def broken(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        storage.write_atomic(str(tmp_path / "a/c.jpg"), b"photo", str(tmp_path / "scratch"))
+
+
+@pytest.mark.parametrize(
+    ("number", "is_of_name"),
+    [
+        (errno.ENAMETOOLONG, True),
+        (errno.EINVAL, True),
+        (errno.ENOSPC, False),
+        (errno.EACCES, False),
+    ],
+)
+def test_only_a_bad_name_is_not_tried_again(number: int, is_of_name: bool) -> None:
+    error = OSError(number, os.strerror(number))
+    assert storage.is_of_name(error) == is_of_name
+    assert publish.not_copied(PhotoRef("", "a.jpg", 1, 1.0), error).retry != is_of_name
 
 
 def test_remove_takes_a_link_and_not_what_it_points_to(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from transforms import extensions, storage
@@ -15,12 +15,24 @@ _HEAD = 32  # bytes that tell a format
 
 
 @dataclass(frozen=True)
+class Naming:
+    """Where the output of a file lies when OUT does not take the file's own path; and why not.
+
+    path: below OUT.
+    """
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
 class PhotoRef:
     """A file of the input tree that may be a photo.
 
     root, relative: where it lies; see `storage.Entry` for names that are no UTF-8.
     size: bytes. mtime: seconds since the epoch.
     problem: why it cannot be opened, if that is known already.
+    naming: of its output; it tells nothing of the file itself, so it does not count in comparisons.
     """
 
     root: str
@@ -28,6 +40,7 @@ class PhotoRef:
     size: int
     mtime: float
     problem: str | None = None
+    naming: Naming | None = field(default=None, compare=False, repr=False)
 
     @property
     def path(self) -> str:
@@ -38,6 +51,11 @@ class PhotoRef:
     def source(self) -> str:
         """`relative` as valid UTF-8 for people and manifests; odd bytes as \\xNN."""
         return printable(self.relative)
+
+    @property
+    def output(self) -> str:
+        """Where its output lies, below OUT."""
+        return self.relative if self.naming is None else self.naming.path
 
     @property
     def key(self) -> str:

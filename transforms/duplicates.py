@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from transforms import storage
+from transforms import output_names, storage
 from transforms.discover import PhotoRef
+from transforms.reasons import Reason
 
 Placing = Literal["copy", "link"]
 """How a duplicate gets the cloaked file: a copy of its own, or a hard link, which takes no room
@@ -33,10 +34,20 @@ class ContentGroup:
 
 @dataclass(frozen=True)
 class Copied:
-    """An exact duplicate that got the output of its twin. reason: why it did not, if so."""
+    """An exact duplicate that got the output of its twin.
+
+    reason: why it did not, if so. retry: another try may fare better.
+    """
 
     ref: PhotoRef
     reason: str | None = None
+    retry: bool = True
+
+
+def not_copied(ref: PhotoRef, error: OSError) -> Copied:
+    """An exact duplicate that could not be written."""
+    reason = Reason.NOT_WRITTEN.of(system=storage.explain(error))
+    return Copied(ref, reason, not storage.is_of_name(error))
 
 
 def group_by_content(
@@ -65,7 +76,7 @@ def place_copy(
         OutputChangedError: it is another file now.
         OSError: it cannot be read, or the copy not written.
     """
-    source, target = storage.join(root, output), storage.inside(root, ref.relative)
+    source, target = storage.join(root, output), output_names.place(root, ref.output)
     data = storage.read_bytes(source)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise OutputChangedError(

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from transforms import apart, codecs, companions, storage
+from transforms import apart, codecs, companions, output_names, storage
 from transforms.apart import ReadLimits
 from transforms.cloak.budget import TOLERANCE, Budget, Seen, look, scale_to_budget
 from transforms.cloak.faces import Cloak
 from transforms.destination import Destination
 from transforms.discover import PhotoRef
-from transforms.duplicates import Copied, Placing, place_copy
+from transforms.duplicates import Copied, Placing, not_copied, place_copy
 from transforms.faces.align import crop_face, face_to_crop, lay_back
 from transforms.faces.detect import Face
 from transforms.guarded import Failure, failure, told
@@ -107,7 +107,7 @@ def place(
     try:
         place_copy(output, sha256, ref, to.root, to.scratch, how)
     except OSError as error:
-        return Copied(ref, Reason.NOT_WRITTEN.of(system=storage.explain(error)))
+        return not_copied(ref, error)
     except Exception as error:
         return Copied(ref, failure("writing", error, ref.source).reason)
     return Copied(ref)
@@ -227,12 +227,12 @@ def _left_as_is(photo: ScannedPhoto) -> str | None:
 
 def _placed(photo: ScannedPhoto, status: str, data: bytes, to: Destination, **more) -> Written:
     ref = photo.ref
-    target = storage.inside(to.root, ref.relative)
+    target = output_names.place(to.root, ref.output)
     storage.write_atomic(target, data, to.scratch, ref.mtime, like=ref.path)
     return _row(
         photo,
         status,
-        output=ref.relative,
+        output=ref.output,
         output_sha256=hashlib.sha256(data).hexdigest(),
         output_size=len(data),
         **more,
@@ -248,7 +248,7 @@ def _guarded(photo: ScannedPhoto, work: Callable[[], Written]) -> Written:
         return _row(photo, "failed", reason=told(photo.ref.source, error))
     except OSError as error:
         reason = Reason.NOT_WRITTEN.of(system=storage.explain(error))
-        return _row(photo, "failed", reason=reason, retry=True)
+        return _row(photo, "failed", reason=reason, retry=not storage.is_of_name(error))
     except MemoryError:
         return _row(photo, "failed", reason=Reason.NO_MEMORY_TO_CLOAK.of(), retry=True)
     except Exception as error:

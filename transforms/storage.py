@@ -15,11 +15,12 @@ import os
 import re
 import shutil
 import stat
+import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from transforms import objects
+from transforms import folding, objects
 from transforms.reasons import Reason
 
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
@@ -76,7 +77,7 @@ def inside(root: str, relative: str) -> str:
 
 def absolute(path: str) -> str:
     """The path by which a folder is known, wherever it is called from."""
-    return os.path.realpath(path) if is_local(path) else path.rstrip("/")
+    return _spelled(os.path.realpath(path)) if is_local(path) else path.rstrip("/")
 
 
 def is_within(path: str, folder: str) -> bool:
@@ -108,6 +109,46 @@ def _itself_and_above(path: str) -> Iterator[str]:
     while (above := os.path.dirname(path)) != path:
         path = above
         yield path
+
+
+def _spelled(path: str) -> str:
+    """A path as its folders list it: some file systems find `/Photos` under `/photos`, too."""
+    above, name = os.path.split(path)
+    if not name:
+        return path
+    above = _spelled(above)
+    here = os.path.join(above, name)
+    try:
+        listed = os.listdir(above) if os.path.lexists(here) else []
+    except OSError:  # it may be entered, not listed
+        listed = []
+    if any(
+        unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", name)
+        for other in listed
+    ):
+        return here
+    alike = [other for other in listed if folding.key(other) == folding.key(name)]
+    return os.path.join(above, alike[0]) if alike else here
+
+
+def is_one_entry(root: str, one: str, other: str) -> bool:
+    """True where two paths below a local root that have one key (`folding.key`) are one file.
+
+    Two hard links of one file are not. Inode numbers tell nothing here: exFAT in user space has one
+    for each spelling under which a file is looked for.
+    """
+    there = all(os.path.lexists(join(root, name)) for name in (one, other))
+    return there and not (_is_listed(root, one) and _is_listed(root, other))
+
+
+def _is_listed(root: str, relative: str) -> bool:
+    """True for a path that is there under this very spelling."""
+    folder = root
+    for name in relative.split("/"):
+        if name not in os.listdir(folder):
+            return False
+        folder = os.path.join(folder, name)
+    return True
 
 
 def make_private_folder(path: str) -> None:
@@ -250,7 +291,7 @@ def write_atomic(
             if like is not None and is_local(like):
                 _carry_attributes(like, unfinished)
             if mtime is not None:
-                os.utime(unfinished, (mtime, mtime))
+                set_mtime(unfinished, mtime)
             os.fsync(stream.fileno())  # time and attributes too
         os.replace(unfinished, path)
     except OSError:
@@ -307,6 +348,20 @@ def write_private(path: str, data: bytes) -> None:
     write_atomic(path, data, os.path.dirname(path))
     if is_local(path):
         os.chmod(path, 0o600)
+
+
+def set_mtime(path: str, mtime: float) -> None:
+    """Set a file's modification time, where the file system lets us: on FAT only the user whose
+    disk it is may, though others may write.
+
+    Args:
+        mtime: seconds since the epoch; FAT keeps even seconds, exFAT hundredths.
+
+    Raises:
+        OSError: the file is not there.
+    """
+    with contextlib.suppress(PermissionError):
+        os.utime(path, (mtime, mtime), follow_symlinks=False)
 
 
 def _carry_attributes(source: str, target: str) -> None:
@@ -400,12 +455,21 @@ def _make_folder(folder: str) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make what was named, renamed or deleted in a folder survive a power cut."""
+    """Make what was named, renamed or deleted in a folder survive a power cut; some shares cannot
+    sync a folder, and say so by one of three errors."""
     handle = os.open(folder or os.curdir, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)
+
+
+def is_of_name(error: OSError) -> bool:
+    """True where a file cannot be written because of its name, which no other try mends."""
+    return error.errno in (errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG)
 
 
 def explain(error: OSError) -> str:
