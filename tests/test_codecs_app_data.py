@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
@@ -289,3 +290,18 @@ def test_picture_within_such_data_is_blanked(kind: str, photo: bytes, picture: b
     assert left == [Segment(marker, data + bytes(len(picture)) + words)]
     where = "a comment" if marker == COM else f"APP{marker - APP0}"
     assert notes == (f"picture in {where} removed",)
+
+
+@pytest.mark.parametrize("marker", [COM, APP5, APP11])
+def test_picture_in_base64_goes_and_words_beside_it_stay(
+    marker: int, photo: bytes, picture: bytes
+) -> None:
+    words = b"other data of the same maker, that somebody may want: "
+    text = base64.b64encode(picture)
+    where = "a comment" if marker == COM else f"APP{marker - APP0}"
+    left, notes = coded(photo, Segment(marker, words + text + b"; " + words))
+    assert notes == (f"picture in {where} removed",)
+    assert [one.payload.split() for one in left] == [[*words.split(), b";", *words.split()]]
+    # Half of it cannot be known for one.
+    halves = [Segment(marker, b"own " + one) for one in (text[:3000], text[3000:])]
+    assert coded(photo, *halves) == ([], (f"picture in {where} removed",))

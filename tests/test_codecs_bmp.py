@@ -182,6 +182,38 @@ def test_a_picture_before_the_pixels_is_removed(rgba: np.ndarray) -> None:
     assert b"PNG" not in coded.data
 
 
+@pytest.mark.parametrize("kind", ["RGB", "P", "L", "1", "masks", "V5 with profile"])
+def test_bmp_alone_ends_with_its_pixels_or_profile(kind: str, rgba: np.ndarray) -> None:
+    image = Image.fromarray(rgba[..., :3])
+    out = io.BytesIO()
+    image.resize((40, 40)).save(out, "PNG")
+    picture = out.getvalue()
+    profile = b""
+    if kind == "masks":
+        data = bmp(rgba, 32, BYTES["BGRA"], 108)
+    elif kind == "V5 with profile":
+        profile = PROFILE
+        data = bmp(rgba, 32, BYTES["BGRA"], 124)
+        assert data.endswith(profile)
+    else:
+        out = io.BytesIO()
+        image.convert(kind).save(out, "BMP")
+        data = out.getvalue()
+    # Programs may believe what the header tells of the size of the pixels.
+    told = struct.pack("<I", struct.unpack_from("<I", data, 34)[0] + len(picture))
+    for one in (data, data[:34] + told + data[38:]):
+        alone = codecs.alone(one + picture)
+        assert alone.data == one
+        assert alone.notes == ("data after the end of the image removed",)
+    if profile:
+        at = len(data) - len(profile)
+        offset = struct.pack("<I", at + len(picture) - 14)
+        moved = data[:126] + offset + data[130:at] + picture + profile
+        alone = codecs.alone(moved)
+        assert alone.data == moved.replace(picture, bytes(len(picture)))
+        assert alone.notes == ("picture behind the pixels removed",)
+
+
 @pytest.mark.parametrize(
     "masks", [(0xF0F0, 0xF00, 0xF, 0), (0xFF0000, 0xFF0000, 0xFF, 0), (0xFF0000, 0, 0xFF, 0)]
 )

@@ -277,10 +277,13 @@ def test_motion_photo_keeps_its_map_and_loses_its_video(portrait: Image.Image) -
     kept = directory(item(b"Primary"), item(b"GainMap", length=len(new)))
     packet = HEAD + NAMES + b' hdrgm:Version="1.0">' + kept + TAIL
     assert packets(coded.data) == XMP + packet
-    tidied, notes = codecs.without_video(data)
+    still, notes = codecs.without_video(data)
     assert notes == ("embedded video removed",)
-    assert behind(tidied) == light
-    assert packets(tidied) == XMP + packet.replace(b'"%d"' % len(new), b'"%d"' % len(light))
+    assert behind(still) == light
+    old = packet.replace(b'"%d"' % len(new), b'"%d"' % len(light))
+    assert packets(still).rstrip(b" ") == XMP + old
+    assert len(still) == len(data) - len(VIDEO)  # so that what the MPF list says stays true
+    assert listed(still)[1] == light
 
 
 def test_motion_photo_without_a_map_is_no_longer_announced(portrait: Image.Image) -> None:
@@ -344,3 +347,31 @@ def test_large_thumbnail_beside_a_map(portrait: Image.Image) -> None:
         (120, 160),
         (150, 200),
     ]
+
+
+def test_photo_alone_keeps_its_pixels_and_announces_no_map(portrait: Image.Image) -> None:
+    """Where another picture has to go, the map goes, too: it may be the one that shows somebody."""
+    light = a_map(portrait)
+    listing = directory(item(b"Primary"), item(b"GainMap", length=len(light)))
+    data = android(portrait, light, listing)
+    for rebuild in (True, False):
+        alone = codecs.alone(data, rebuild)
+        assert behind(alone.data) == b""
+        for mark in (b"hdrgm", b"hdr-gain-map", b"Directory", b"GainMap", mpf.HEAD):
+            assert mark not in alone.data
+        old, new = (codecs.decode(one, 10**9).pixels for one in (data, alone.data))
+        np.testing.assert_array_equal(old, new)
+
+
+def test_map_that_is_not_quite_as_it_should_be_is_rebuilt(portrait: Image.Image) -> None:
+    """Without end marker, and with a picture between its segments, as decoders read it."""
+    light = a_map(portrait)
+    first, *rest = segments.split(light)[0]
+    hidden_there = saved(portrait.reduce(4), quality=50).replace(b"\xff", b"\xfe")
+    odd = segments.join([first, Segment(segments.STRAY, hidden_there), *rest])[:-2]
+    listing = directory(item(b"Primary"), item(b"GainMap", length=len(odd)))
+    coded = codecs.encode(android(portrait, odd, listing), change(portrait))
+    assert coded.notes == ("gain map rebuilt",)
+    plain = directory(item(b"Primary"), item(b"GainMap", length=len(light)))
+    clean = codecs.encode(android(portrait, light, plain), change(portrait))
+    assert behind(coded.data) == behind(clean.data)

@@ -16,6 +16,7 @@ from tests.test_codecs_gainmap import detail
 from transforms import codecs
 from transforms.codecs import bmff, heif
 from transforms.codecs.bmff import Group, Item, Property, Reference
+from transforms.hidden import hidden
 
 pillow_heif = pytest.importorskip("pillow_heif")
 
@@ -125,6 +126,22 @@ def test_item_that_joins_photo_and_map_stays(kind: str, portrait: Image.Image) -
     left = bmff.parse(plain.data)
     assert not left.groups and b"tmap" not in plain.data
     assert set(left.items) == left.derived_from(left.primary)
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
+def test_joined_map_can_be_looked_at_and_goes_from_a_photo_alone(
+    kind: str, portrait: Image.Image
+) -> None:
+    data = joined(portrait, portrait.convert("L").resize((160, 120)), kind)
+    found = [one.pixels for one in hidden(data)]
+    assert [one.shape for one in found if one is not None] == [(120, 160, 3)] and len(found) == 1
+    alone = codecs.alone(data)
+    left = bmff.parse(alone.data)
+    assert not left.groups and b"tmap" not in alone.data
+    assert set(left.items) == left.derived_from(left.primary)
+    assert hidden(alone.data) == []
+    old, new = (codecs.decode(one, 10**9).pixels for one in (data, alone.data))
+    np.testing.assert_array_equal(old, new)
 
 
 def map_of(data: bytes) -> np.ndarray:

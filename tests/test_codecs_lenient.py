@@ -316,6 +316,20 @@ def test_gif_that_readers_show_whole(damage: bytes, portrait: Image.Image) -> No
     check_as_cut(clean[: len(clean) // 2])
 
 
+def test_no_picture_hides_between_the_blocks_of_a_gif(portrait: Image.Image) -> None:
+    clean = saved(portrait.quantize(32), "GIF")
+    levels = np.asarray(portrait.resize((24, 24)).convert("RGB")).clip(64, 250)
+    picture = saved(Image.fromarray(levels), "BMP")[26:]
+    stray = b"BM" + picture.replace(b"!", b"\x22").replace(b",", b"\x2d").replace(b";", b"<")
+    at = 13 + 3 * 32
+    data = clean[:at] + stray + clean[at:]
+    for coded in (cloaked(data), codecs.alone(data)):
+        assert coded.notes == ("bytes between the blocks removed",)
+        assert stray not in coded.data
+    assert codecs.alone(data).data == clean
+    assert cloaked(data).data == cloaked(clean).data
+
+
 @pytest.mark.parametrize("lossless", [False, True])
 @pytest.mark.parametrize("wrong", [-10, -8, -1, 1, 2, 8, 1000])
 def test_webp_that_tells_a_wrong_size(wrong: int, lossless: bool, portrait: Image.Image) -> None:

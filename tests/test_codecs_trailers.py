@@ -286,6 +286,23 @@ def test_video_of_a_samsung_trailer_is_no_longer_announced(photo: bytes) -> None
     assert kept == head + b"<a><rdf:Description></rdf:Description></a>"
 
 
+def test_motion_photo_copied_without_its_video_keeps_the_rest(photo: bytes) -> None:
+    motion = (0x0A30, b"MotionPhoto_Data", VIDEO)
+    other = afcp(len(photo), [(b"IPTC", CAPTION)])
+    # Samsung's video is a field of its trailer; Google's lies before what others add.
+    for data, left in (
+        (photo + samsung(*SAMSUNG, motion), samsung(*SAMSUNG)),
+        (photo + VIDEO + samsung(*SAMSUNG), samsung(*SAMSUNG)),
+        (photo + VIDEO + afcp(len(photo + VIDEO), [(b"IPTC", CAPTION)]), other),
+    ):
+        still, notes = codecs.without_video(data)
+        assert still == photo + left
+        assert notes[0] == "embedded video removed"
+        assert hidden(still) == []
+    still = photo + samsung(*SAMSUNG) + other
+    assert codecs.without_video(still) == (still, ())
+
+
 @pytest.mark.parametrize("kind", METADATA)
 def test_what_only_ends_like_one_goes(kind: str, photo: bytes) -> None:
     """Cut off at its start, so that no size in it can be true; or of nothing but its last bytes."""

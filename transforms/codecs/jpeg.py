@@ -197,18 +197,17 @@ def _smooth_map(behind: _Behind, change: np.ndarray) -> tuple[bytes, list[str]]:
     where that cannot be. And what was done."""
     found = behind.gain_map
     assert found is not None
-    # Stray bytes may be a picture, and some programs would not find a height behind the scan.
-    parts, _ = whole.mended(segments.split(behind.data, found.start)[0], True)
-    parts = [segment for segment in parts if segment.marker != STRAY]
     where = gainmap.regions(change)
-
-    def smooth(planes: list[np.ndarray], steps: list[np.ndarray]) -> None:
-        for plane, (height, width), table in zip(planes, _sizes(parts), steps, strict=True):
-            levels = _levels(plane, table)[:height, :width]
-            _add_to_plane(plane, table, gainmap.smoothed(levels, where) - levels)
-
     try:
-        with opened(segments.join(parts), _FORMATS) as picture:
+        light = whole.readable(behind.data[found.start : found.end])
+        parts = [one for one in segments.split(light)[0] if one.marker != STRAY]
+
+        def smooth(planes: list[np.ndarray], steps: list[np.ndarray]) -> None:
+            for plane, (height, width), table in zip(planes, _sizes(parts), steps, strict=True):
+                levels = _levels(plane, table)[:height, :width]
+                _add_to_plane(plane, table, gainmap.smoothed(levels, where) - levels)
+
+        with opened(light, _FORMATS) as picture:
             if not gainmap.fits((picture.height, picture.width), change.shape):
                 return b"", ["gain map removed: it has other proportions than the photo"]
         coded = _rewritten([s for s in parts if not s.is_metadata], smooth)
