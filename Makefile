@@ -27,7 +27,7 @@ test-flink: install $(FLINK_JOB_SERVER) $(VENV)/flink/installed  ## The same on 
 		PHOTOVEIL_RUNNERS=flink $(BIN)/pytest tests/test_runners.py
 
 test-cloud: install $(VENV)/clouds/versitygw $(VENV)/clouds/fake-gcs-server  ## Archives in gs:// and s3://, against servers on this machine; needs Go
-	PHOTOVEIL_CLOUDS="$(CURDIR)/$(VENV)/clouds" $(BIN)/pytest tests/test_storage.py tests/test_lease.py tests/test_cloud.py
+	PHOTOVEIL_CLOUDS="$(CURDIR)/$(VENV)/clouds" $(BIN)/pytest tests/test_storage.py tests/test_object_lease.py tests/test_cloud.py
 
 bench-protection: install  ## Do unseen recognisers find people in written files? PEOPLE=folder with people.csv or a folder a person; ARGS="--mode low --half b"
 	$(BIN)/pip install --quiet --editable '.[evaluate]'
@@ -49,10 +49,13 @@ bench-detector: install  ## Recall and false alarms of the detector; PEOPLE=fold
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	# A type checker cannot follow the import hook of an editable install.
+	mkdir -p $(VENV)/source/photoveil
+	ln -sfn $(CURDIR)/pipeline $(CURDIR)/transforms $(CURDIR)/configs $(VENV)/source/photoveil/
 	touch $@
 
 $(VENV)/prism/prism: $(VENV)/installed

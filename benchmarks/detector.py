@@ -24,10 +24,12 @@ from PIL import Image
 
 from benchmarks.face_scenes import TURNS, Portrait, cut_portrait, found_in, landmark_errors, scene
 from benchmarks.face_scenes import turned as turn
-from transforms import assets, codecs
-from transforms.faces.detect import Detector, Face, detect_faces
-from transforms.faces.handler import FaceDetectorHandler
-from transforms.faces.parameters import DetectorParameters
+from photoveil.transforms import codecs
+from photoveil.transforms.faces.detect import Detector, detect_faces
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.io import assets
+from photoveil.transforms.photo.find_faces import FaceDetectorHandler
+from photoveil.transforms.records import Face
 
 _NOBODY = ("rocket.jpg", "coffee.png", "chelsea.png")
 _MAX_PIXELS = 250_000_000

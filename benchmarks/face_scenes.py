@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from transforms.faces.detect import Face
+from photoveil.transforms.records import Face
 
 TURNS = (90, 180, 270, 45)
 _GREY = (120, 130, 140)

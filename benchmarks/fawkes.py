@@ -28,24 +28,25 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.protection import by_person, people_of_half
-from pipeline import chatter
+from photoveil.pipeline import quiet_logs
 
-chatter.hide()
-chatter.import_tensorflow()
+quiet_logs.hide()
+quiet_logs.import_tensorflow()
 
-from pipeline.settings import load_settings  # noqa: E402
-from pipeline.study import read_labels  # noqa: E402
-from transforms import assets  # noqa: E402
-from transforms.cloak.budget import scale_to_budget  # noqa: E402
-from transforms.cloak.optimizer import Optimizer  # noqa: E402
-from transforms.cloak.parameters import CloakParameters  # noqa: E402
-from transforms.cloak.surrogates import Surrogate, load_surrogate  # noqa: E402
-from transforms.evaluate.metrics import ranks  # noqa: E402
-from transforms.evaluate.visibility import visibility  # noqa: E402
-from transforms.faces.align import CROP_SIZE, TEMPLATE, crop_face, face_to_crop  # noqa: E402
-from transforms.faces.detect import Face, load_retinaface  # noqa: E402
-from transforms.faces.parameters import DetectorParameters  # noqa: E402
-from transforms.recognisers import JUDGES, Recogniser, SeenPhoto, load_recogniser  # noqa: E402
+from photoveil.pipeline.evaluation.labels import read_labels
+from photoveil.pipeline.settings import load_settings
+from photoveil.transforms.cloak.budget import scale_to_budget
+from photoveil.transforms.cloak.optimizer import Optimizer
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.embedding.surrogates import Surrogate, load_surrogate
+from photoveil.transforms.evaluate.metrics import ranks
+from photoveil.transforms.faces.align import TEMPLATE, crop_face, face_to_crop
+from photoveil.transforms.faces.detect import load_retinaface
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.io import assets
+from photoveil.transforms.recognisers import JUDGES, Recogniser, SeenPhoto, load_recogniser
+from photoveil.transforms.records import CROP_SIZE, Face
+from photoveil.transforms.visibility.report import visibility
 
 _LONG_SIDE = 1400  # pixels of a photo, as in benchmarks.protection
 _PER_PERSON = 5  # gallery photos at most; about as many or more stay clean as probes

@@ -27,9 +27,9 @@ from PIL import ExifTags, Image
 from rich.console import Console
 from rich.table import Table
 
-from transforms import codecs
-from transforms.codecs.orientation import as_stored
-from transforms.hidden import hidden
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs.orientation import as_stored
+from photoveil.transforms.leaks.embedded_images import hidden
 
 _MAX_PIXELS = 250_000_000
 _SIDE, _LEVELS, _BLOCK = 96, 20, 8

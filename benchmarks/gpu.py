@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.plot import line_plot
-from pipeline import chatter
+from photoveil.pipeline import quiet_logs
 
 if TYPE_CHECKING:  # it loads TensorFlow, which is to be kept quiet first
-    from transforms.cloak.parameters import Precision
+    from photoveil.transforms.embedding.models import Precision
 
 _ON_CPU = (1, 2, 4, 8, 16, 32)
 _ON_GPU = (1, 4, 16, 64, 256)
@@ -54,12 +54,12 @@ def has_gpu() -> bool:
 
 def measure(batch: int, precision: Precision) -> dict[str, float]:
     """The figures of one batch size, by the keys of `_COLUMNS`."""
-    chatter.hide()
-    chatter.import_tensorflow()
+    quiet_logs.hide()
+    quiet_logs.import_tensorflow()
     import tensorflow as tf
 
-    from transforms.cloak.handler import load_optimizer
-    from transforms.cloak.parameters import CloakParameters
+    from photoveil.transforms.cloak.handler import load_optimizer
+    from photoveil.transforms.cloak.parameters import CloakParameters
 
     optimizer = load_optimizer(CloakParameters(batch_size=batch, precision=precision))
     compiled, inside = optimizer._loop, [0.0]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from transforms import codecs
+from photoveil.transforms import codecs
 
 _NO_LIMIT = 1 << 62
 _QUALITIES = (20, 40, 60, 80)

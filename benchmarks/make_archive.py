@@ -23,7 +23,7 @@ import numpy as np
 import piexif
 from PIL import Image, ImageEnhance
 
-from transforms import assets
+from photoveil.transforms.io import assets
 
 _FACES = ("obama.jpg", "obama2.jpg", "obama3.jpg", "biden.jpg", "astronaut.png")
 _NO_FACE = ("rocket.jpg", "coffee.png", "chelsea.png")
@@ -68,7 +68,7 @@ def make_archive(folder: Path, photos: int, seed: int = 0, side: int = 640) -> l
 
     Raises:
         FileExistsError: the folder holds something.
-        transforms.assets.AssetError: the demo photos cannot be had.
+        transforms.io.assets.AssetError: the demo photos cannot be had.
     """
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; choose another folder")

@@ -24,15 +24,21 @@ import numpy as np
 from PIL import Image, ImageOps
 from rich.console import Console
 
-from pipeline import planning, waves
-from pipeline.library import open_library
-from pipeline.settings import Settings, load_settings
-from transforms import assets
-from transforms.faces.detect import load_retinaface
-from transforms.faces.parameters import DetectorParameters
-from transforms.near_duplicates import NearDuplicateParameters, distance, glance, look_alike, pdq
-from transforms.recognisers import load_recogniser, names
-from transforms.recognisers.recogniser import SeenPhoto
+from photoveil.pipeline.library.library import open_library
+from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.settings import Settings, load_settings
+from photoveil.transforms.duplicates.perceptual_hash import (
+    NearDuplicateParameters,
+    distance,
+    pdq,
+    show_the_same,
+    thumbnail,
+)
+from photoveil.transforms.faces.detect import load_retinaface
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.io import assets
+from photoveil.transforms.recognisers import load_recogniser, names
+from photoveil.transforms.recognisers.recogniser import SeenPhoto
 
 _COPIES = ((1.0, 40), (1.0, 75), (0.7, 85), (0.5, 70), (0.35, 90))  # scale, JPEG quality
 _BURSTS = ((0.3, 0.0), (1.0, 0.0), (0.0, 0.005), (0.0, 0.02))  # degrees, shift of the frame
@@ -90,7 +96,7 @@ def _found(one: np.ndarray, other: np.ndarray) -> bool:
     if hashes[0] is None or hashes[1] is None:
         return False
     near = distance(hashes[0], hashes[1]) <= parameters.max_distance
-    return near and look_alike(glance(one), glance(other), parameters.max_difference)
+    return near and show_the_same(thumbnail(one), thumbnail(other), parameters.max_difference)
 
 
 def _copies(image: Image.Image) -> Iterator[Image.Image]:

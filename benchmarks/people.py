@@ -22,13 +22,13 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from sklearn.metrics.cluster import pair_confusion_matrix
 
-from transforms import assets
-from transforms.faces.align import crop_face, face_to_crop
-from transforms.faces.clustering import cluster
-from transforms.faces.detect import detect_faces, load_retinaface
-from transforms.faces.embed import load_embedder
-from transforms.faces.identity import name_people
-from transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.embedding.handler import load_embedder
+from photoveil.transforms.faces.align import crop_face, face_to_crop
+from photoveil.transforms.faces.clustering import cluster
+from photoveil.transforms.faces.detect import detect_faces, load_retinaface
+from photoveil.transforms.faces.identity import name_people
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.io import assets
 
 _DIMENSIONS, _OF_PEOPLE = 192, 48
 

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import Progress
 
-from pipeline import chatter
+from photoveil.pipeline import quiet_logs
 
 _LONG_SIDE = 1400  # pixels: as a photo site shows them
 _QUALITY = 92
@@ -66,17 +66,18 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="contact sheet, .png")
     parser.add_argument("--cache", type=Path, help="embeddings between runs; keep it private")
     given = parser.parse_args()
-    chatter.hide()
-    chatter.import_tensorflow()
+    quiet_logs.hide()
+    quiet_logs.import_tensorflow()
     # Only now, or TensorFlow would have said its lines already.
-    from pipeline import evaluation_report, manifest
-    from pipeline.evaluate import draw_sheet, evaluate_library, looks
-    from pipeline.job import run_job
-    from pipeline.library import Library, open_library
-    from pipeline.settings import load_settings
-    from pipeline.study import read_labels, study_library
-    from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
-    from transforms.recognisers import names
+    from photoveil.pipeline.cli.job import run_job
+    from photoveil.pipeline.evaluation import report
+    from photoveil.pipeline.evaluation.evaluate import draw_sheet, evaluate_library, looks
+    from photoveil.pipeline.evaluation.labels import read_labels, study_library
+    from photoveil.pipeline.library import manifest
+    from photoveil.pipeline.library.library import Library, open_library
+    from photoveil.pipeline.settings import load_settings
+    from photoveil.transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
+    from photoveil.transforms.recognisers import names
 
     console = Console()
     photos = by_person(read_labels(str(given.people)))
@@ -131,11 +132,11 @@ def main() -> None:
                 tick=lambda: bar.advance(task),
             )
         sheet = draw_sheet(found.faces) if given.sheet else None
-    console.print(evaluation_report.tables(found))
+    console.print(report.tables(found))
     if sheet is not None:
         sheet.save(given.sheet)
     if given.report:
-        given.report.write_bytes(evaluation_report.as_file(found, given.report.suffix))
+        given.report.write_bytes(report.as_file(found, given.report.suffix))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.make_archive import make_archive
-from pipeline import manifest
+from photoveil.pipeline.library import manifest
 
 
 def main() -> None:

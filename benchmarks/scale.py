@@ -8,7 +8,7 @@ and compiling models drop out. The model fitted to it is Amdahl's (1967):
 
     seconds a photo = launcher + stages / workers
 
-where the stages are those of `pipeline.work`, and whatever lies outside of them (planning, tables,
+where the stages are those of `stage_metrics`, and whatever lies outside of them (planning, tables,
 people, Beam) is taken to be the launcher's alone, which no worker shares. It is fitted to one
 worker. The start of two (processes, TensorFlow, models, compiling) is taken from a small run with
 two; with that the model foretells the large run with two, which is what it is checked against.
@@ -37,7 +37,7 @@ from rich.table import Table
 
 from benchmarks.make_archive import make_archive
 from benchmarks.runners import descendants, processor_seconds
-from pipeline.work import STAGES
+from photoveil.transforms.beam.stage_metrics import STAGES
 
 _ON_GPU = ("detect", "embed", "cloak", "measure")
 _NIGHT = 8 * 3600  # seconds

@@ -23,13 +23,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import manifest
-from pipeline.manifest import RunStamp, utc
-from pipeline.plan import COLUMNS, WHAT_IS_NEW, make_plan
-from transforms.discover import PhotoRef
-from transforms.faces.clustering import cluster
-from transforms.near_duplicates import as_array, near_any
-from transforms.storage import Entry
+from photoveil.pipeline.library import manifest
+from photoveil.pipeline.library.manifest import RunStamp, utc
+from photoveil.pipeline.run.plan import COLUMNS, WHAT_IS_NEW, make_plan
+from photoveil.transforms.duplicates.perceptual_hash import as_array, near_any
+from photoveil.transforms.faces.clustering import cluster
+from photoveil.transforms.io.storage import Entry
+from photoveil.transforms.records import PhotoRef
 
 _MANY = 10_000_000
 _STAMP = RunStamp("run", "mid", "0" * 16, "0" * 16, "0" * 16, "1")

@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from transforms.cloak.parameters import CloakParameters
-from transforms.duplicates import Placing
-from transforms.faces.parameters import DetectorParameters, PeopleParameters
-from transforms.limits import ReadLimits
-from transforms.metadata import MetadataParameters
-from transforms.near_duplicates import NearDuplicateParameters
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.duplicates.exact import Placing
+from photoveil.transforms.duplicates.perceptual_hash import NearDuplicateParameters
+from photoveil.transforms.faces.parameters import DetectorParameters, PeopleParameters
+from photoveil.transforms.photo.limits import ReadLimits
+from photoveil.transforms.photo.parameters import MetadataParameters
 
 Mode = Literal["low", "mid", "high"]
 Runner = Literal["local", "prism", "flink", "dataflow"]
@@ -128,7 +128,9 @@ def _digest(values: list[Any]) -> str:
 
 
 def _preset(name: str) -> dict[str, Any]:
-    return yaml.safe_load(files("configs").joinpath(f"{name}.yaml").read_text("utf-8")) or {}
+    return (
+        yaml.safe_load(files("photoveil.configs").joinpath(f"{name}.yaml").read_text("utf-8")) or {}
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.make_archive import make_archive
-from pipeline import manifest, planning, sequence, waves
-from pipeline.library import Library, open_library
-from pipeline.outcome import Outcome
-from pipeline.plan import Plan, Selection
-from pipeline.settings import RunSettings, Settings
+from photoveil.pipeline.library import manifest, sequence
+from photoveil.pipeline.library.library import Library, open_library
+from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.run.plan import Plan, Selection
+from photoveil.pipeline.run.result import RunResult
+from photoveil.pipeline.settings import RunSettings, Settings
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.faces.parameters import DetectorParameters
 from tests.commands import hashes
-from transforms.cloak.parameters import CloakParameters
-from transforms.faces.parameters import DetectorParameters
 
 QUICK = Settings(
     cloak=CloakParameters(steps=2, known_steps=1, batch_size=4, surrogates=("mobilefacenet",)),
@@ -45,7 +46,7 @@ class Archive:
 
     def run(
         self, prune: bool = False, recloak: bool = False, since: float | None = None
-    ) -> Outcome:
+    ) -> RunResult:
         stamp = planning.new_stamp(self.settings)
         selection = Selection(recloak, since=since)
         plan = planning.plan_run(self.library, self.settings, stamp, selection)

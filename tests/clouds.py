@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from transforms import objects
+from photoveil.transforms.io import object_store
 
 CLOUDS = os.environ.get("PHOTOVEIL_CLOUDS")
 KEY, SECRET = "photoveil", "photoveil-secret"
@@ -51,9 +51,9 @@ def gcs() -> Iterator[str]:
         _google_account() as credentials,
         _environment({"STORAGE_EMULATOR_HOST": url, "GOOGLE_APPLICATION_CREDENTIALS": credentials}),
     ):
-        objects._gcs.cache_clear()  # a client that is kept leads to the server before
+        object_store._gcs.cache_clear()  # a client that is kept leads to the server before
         yield url
-        objects._gcs.cache_clear()
+        object_store._gcs.cache_clear()
 
 
 def new_bucket(scheme: str) -> str:

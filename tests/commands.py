@@ -10,7 +10,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from pipeline import cli
+from photoveil.pipeline.cli import main
 
 
 def photoveil(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def photoveil(*arguments: object, **environment: str) -> subprocess.CompletedPro
 
 def invoked(*arguments: object) -> tuple[int, str]:
     """Exit status and output of the command in this process, which has TensorFlow already."""
-    done = CliRunner().invoke(cli.app, [str(one) for one in arguments])
+    done = CliRunner().invoke(main.app, [str(one) for one in arguments])
     return done.exit_code, done.output
 
 

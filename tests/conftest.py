@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from photoveil.transforms.io import assets, object_store
 from tests import clouds
-from transforms import assets, objects
 
 if TYPE_CHECKING:
     from tests.archives import Archive, Base
@@ -30,8 +30,8 @@ def servers() -> Iterator[None]:
     """GCS and S3 servers, which the environment leads to."""
     with clouds.gcs(), clouds.s3():
         yield
-    objects._gcs.cache_clear()
-    objects._s3.cache_clear()
+    object_store._gcs.cache_clear()
+    object_store._s3.cache_clear()
 
 
 @pytest.fixture(params=["local", "gs", "s3"])

@@ -8,9 +8,8 @@ import signal
 
 import numpy as np
 
-import transforms.hidden
-from transforms import codecs
-from transforms.codecs import (
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import (
     DecodedPhoto,
     EncodedPhoto,
     alone,
@@ -18,6 +17,8 @@ from transforms.codecs import (
     without_names,
     without_video,
 )
+from photoveil.transforms.leaks import embedded_images
+from photoveil.transforms.records import EmbeddedPicture
 
 __all__ = ["alone", "decode", "encode", "hidden", "oddities", "without_names", "without_video"]
 
@@ -27,10 +28,10 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return codecs.decode(data, max_pixels)
 
 
-def hidden(data: bytes) -> list[transforms.hidden.Hidden]:
+def hidden(data: bytes) -> list[EmbeddedPicture]:
     if data.endswith(b"carving."):
         _die(b"segfault")
-    return transforms.hidden.hidden(data)
+    return embedded_images.hidden(data)
 
 
 def _die(data: bytes) -> None:

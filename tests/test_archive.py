@@ -15,19 +15,21 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks.make_archive import make_archive
-from pipeline import graph, history, manifest, planning
-from pipeline.ahead import Ahead
-from pipeline.forecast import forecast
-from pipeline.job import Ending, next_time, point_in_time, run_job
-from pipeline.library import LibraryError
-from pipeline.outcome import Outcome
-from pipeline.report import plan_summary, summary
-from pipeline.settings import RunSettings, SettingsError
-from pipeline.work import STAGES
+from photoveil.pipeline.cli.job import Ending, next_time, point_in_time, run_job
+from photoveil.pipeline.cli.summaries import plan_summary, summary
+from photoveil.pipeline.graph import pipelines
+from photoveil.pipeline.library import manifest, run_history
+from photoveil.pipeline.library.library import LibraryError
+from photoveil.pipeline.run import planning
+from photoveil.pipeline.run.estimate import estimate
+from photoveil.pipeline.run.result import RunResult
+from photoveil.pipeline.settings import RunSettings, SettingsError
+from photoveil.pipeline.state.scan_cache import ScanCache
+from photoveil.transforms.beam.stage_metrics import STAGES
+from photoveil.transforms.photo import write
+from photoveil.transforms.records import Placed
 from tests.archives import QUICK, Archive, Base, opened_files, photos_of
 from tests.commands import hashes
-from transforms import publish
-from transforms.publish import Copied
 
 
 def cloaked(archive: Archive, count: int) -> list[str]:
@@ -37,7 +39,7 @@ def cloaked(archive: Archive, count: int) -> list[str]:
     return [s for s, row in rows.items() if row["status"] == "cloaked" and s not in twins][:count]
 
 
-def nothing_cloaked(outcome: Outcome) -> bool:
+def nothing_cloaked(outcome: RunResult) -> bool:
     return outcome.statuses["cloaked"] == 0
 
 
@@ -67,11 +69,11 @@ def test_no_worker_has_to_place_all_duplicates_of_a_photo(
         shutil.copyfile(archive.photos / "0.jpg", archive.photos / f"{number}.jpg")
     workers = set()
 
-    def place(*arguments: Any) -> Copied:
+    def place(*arguments: Any) -> Placed:
         workers.add(threading.get_ident())
-        return publish.place(*arguments)
+        return write.place(*arguments)
 
-    monkeypatch.setattr(graph, "place", place)
+    monkeypatch.setattr(pipelines, "place", place)
     assert archive.run().statuses == {"no_face": 1, "duplicate": 39}
     assert len(workers) == 2
 
@@ -204,8 +206,8 @@ def test_the_plan_tells_what_is_known_of_faces_from_what_is_only_likely(archive:
     with Image.open(archive.photos / like) as image:
         image.transpose(Image.Transpose.ROTATE_90).save(archive.photos / "new.jpg")
     stamp = planning.new_stamp(archive.settings)
-    plan, ahead = archive.plan(), Ahead(archive.library.state, archive.settings, stamp)
-    coming = forecast(archive.library, plan, ahead, stamp)
+    plan, ahead = archive.plan(), ScanCache(archive.library.state, archive.settings, stamp)
+    coming = estimate(archive.library, plan, ahead, stamp)
     rows = [row for row in archive.rows().values() if row["status"] != "duplicate"]
     assert coming.rate == sum(len(row["faces"]) for row in rows) / len(rows)
     assert (coming.scanned, coming.faces, coming.people, coming.unseen) == (1, 1, 1, 1)
@@ -312,7 +314,7 @@ def test_a_run_tells_where_its_time_went_from_the_metrics_of_its_workers(base: B
     assert work.faces == sum(len(rows[source]["faces"]) for source in faces) == base.first.faces
     assert all(work.seconds[stage] > 0 for stage in STAGES)
     assert sum(work.seconds.values()) < base.first.seconds
-    (record,) = history.read(base.library)
+    (record,) = run_history.read(base.library)
     assert record["work"] == work.record(QUICK.cloak.batch_size)
     assert 0 < record["work"]["batch_fill"] <= 1
     (line,) = [line for line in summary(base.first, base.library).splitlines() if "time" in line]

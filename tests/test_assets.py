@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms import assets
-from transforms.assets import Asset, AssetError, Source
+from photoveil.transforms.io import assets
+from photoveil.transforms.io.assets import Asset, AssetError, Source
 
 CONTENT = b"a model" * 100
 NOWHERE = "http://127.0.0.1:9"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import manifest
+from photoveil.pipeline.library import manifest
 from tests.commands import hashes, photoveil
 
 DemoPhoto = Callable[[str], Path]

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transforms import assets
-from transforms.apart import ReadLimits
-from transforms.cloak.budget import TOLERANCE, Budget, Seen, look, scale_to_budget
-from transforms.cloak.faces import Cloak
-from transforms.discover import discover
-from transforms.faces.align import feather
-from transforms.faces.detect import Face, detect_faces, load_retinaface
-from transforms.faces.parameters import DetectorParameters
-from transforms.fingerprint import read_photo
-from transforms.metadata import MetadataParameters
-from transforms.publish import Destination, change_map, publish
-from transforms.scan import scanned
+from photoveil.transforms.cloak.budget import TOLERANCE, Budget, scale_to_budget, visibility_of
+from photoveil.transforms.faces.align import feather
+from photoveil.transforms.faces.detect import detect_faces, load_retinaface
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.io import assets
+from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.discover import discover
+from photoveil.transforms.photo.parameters import MetadataParameters
+from photoveil.transforms.photo.read import read_photo
+from photoveil.transforms.photo.scan import scanned
+from photoveil.transforms.photo.write import Destination, change_map, publish
+from photoveil.transforms.records import Face, Perturbation, Visibility
 
 BUDGET = Budget(flip=0.05, delta_e=0.8, dssim=0.01)
 
@@ -39,24 +39,24 @@ def face(portrait: np.ndarray) -> Face:
 
 
 @pytest.fixture(scope="module")
-def cloak() -> Cloak:
+def cloak() -> Perturbation:
     noise = np.random.default_rng(0).normal(0, 12, (112, 112))
-    return Cloak((noise * feather()).astype(np.float32), 0.0, 1)
+    return Perturbation((noise * feather()).astype(np.float32), 0.0, 1)
 
 
-def changed(pixels: np.ndarray, cloak: Cloak, face: Face, scale: float) -> np.ndarray:
+def changed(pixels: np.ndarray, cloak: Perturbation, face: Face, scale: float) -> np.ndarray:
     change = change_map([cloak], [face], [scale], *pixels.shape[:2])
     return np.clip(np.rint(pixels + change[..., np.newaxis]), 0, 255).astype(np.uint8)
 
 
 def test_an_unchanged_face_shows_nothing(portrait: np.ndarray, face: Face) -> None:
-    seen = look(portrait, portrait, face)
+    seen = visibility_of(portrait, portrait, face)
     assert (seen.flip, seen.delta_e, seen.dssim) == pytest.approx((0, 0, 0), abs=1e-7)
 
 
 def test_a_box_beyond_the_frame_shows_nothing(portrait: np.ndarray, face: Face) -> None:
     outside = replace(face, box=(-90.0, -90.0, -10.0, -10.0))
-    assert look(portrait, 255 - portrait, outside) == Seen(0.0, 0.0, 0.0)
+    assert visibility_of(portrait, 255 - portrait, outside) == Visibility(0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -70,32 +70,34 @@ def test_a_box_beyond_the_frame_shows_nothing(portrait: np.ndarray, face: Face) 
 )
 @pytest.mark.parametrize("strength", [1.0, 0.6, 0.4])
 def test_a_scaled_cloak_spends_its_budget_and_no_more(
-    portrait: np.ndarray, face: Face, cloak: Cloak, budget: Budget, strength: float
+    portrait: np.ndarray, face: Face, cloak: Perturbation, budget: Budget, strength: float
 ) -> None:
     made = replace(cloak, change=strength * cloak.change)
     scale = scale_to_budget(portrait, made, face, budget)
-    seen = look(portrait, changed(portrait, made, face, scale), face)
+    seen = visibility_of(portrait, changed(portrait, made, face, scale), face)
     assert 0.97 < budget.spent(seen) <= 1.03
 
 
-def test_a_face_at_the_edge_is_scaled_too(portrait: np.ndarray, face: Face, cloak: Cloak) -> None:
+def test_a_face_at_the_edge_is_scaled_too(
+    portrait: np.ndarray, face: Face, cloak: Perturbation
+) -> None:
     """A photo cut through the face: box and crop reach beyond the frame."""
     middle = int((face.box[0] + face.box[2]) / 2)
     half, moved = np.ascontiguousarray(portrait[:, middle:]), face.moved(-middle, 0)
     scale = scale_to_budget(half, cloak, moved, BUDGET)
-    seen = look(half, changed(half, cloak, moved, scale), moved)
+    seen = visibility_of(half, changed(half, cloak, moved, scale), moved)
     assert 0.9 < BUDGET.spent(seen) <= 1 + TOLERANCE
 
 
 def test_a_cloak_is_blown_up_to_a_limit_only(
-    portrait: np.ndarray, face: Face, cloak: Cloak
+    portrait: np.ndarray, face: Face, cloak: Perturbation
 ) -> None:
     faint = replace(cloak, change=cloak.change / 16)
     assert scale_to_budget(portrait, faint, face, BUDGET) == pytest.approx(1.3)
 
 
 def test_a_file_that_cannot_keep_to_the_budget_says_so(
-    portrait: np.ndarray, face: Face, cloak: Cloak, tmp_path: Path
+    portrait: np.ndarray, face: Face, cloak: Perturbation, tmp_path: Path
 ) -> None:
     """A lossy WebP is encoded anew, and that alone is seen."""
     (tmp_path / "in").mkdir()

@@ -18,11 +18,12 @@ import piexif
 import pytest
 from PIL import Image
 
-from pipeline import manifest
-from pipeline.demo import build_archive
+from photoveil.pipeline.cli.demo import build_archive
+from photoveil.pipeline.library import manifest
+from photoveil.transforms.cloak.budget import TOLERANCE
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.records import Visibility
 from tests.commands import hashes, photoveil
-from transforms.cloak.budget import TOLERANCE, Seen
-from transforms.cloak.parameters import CloakParameters
 
 
 class Run:
@@ -113,7 +114,7 @@ def test_faces_change_within_limits_and_the_rest_of_the_picture_stays(run: Run) 
 def test_the_manifest_measures_each_face_on_the_written_file(run: Run) -> None:
     for row in run.rows.values():
         for face in row["faces"]:
-            figures = Seen(face["flip"], face["delta_e"], face["dssim"])
+            figures = Visibility(face["flip"], face["delta_e"], face["dssim"])
             assert 0.2 < CloakParameters().budget.spent(figures) <= 1 + TOLERANCE
             assert face["steps"] == 8
             (pair,) = face["cosine_shift"]
@@ -200,7 +201,7 @@ def test_other_settings_leave_what_is_done_unless_told(run: Run) -> None:
 
 def test_help_loads_none_of_the_heavy_libraries() -> None:
     assert "run" in photoveil("--help").stdout
-    script = "import pipeline.cli, sys; print(*sys.modules)"
+    script = "import photoveil.pipeline.cli.main, sys; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )

@@ -26,24 +26,24 @@ from PIL import Image
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
-from transforms import assets
-from transforms.cloak.dssim import dssim
-from transforms.cloak.faces import AlignedFace, Cloak
-from transforms.cloak.filters import texture
-from transforms.cloak.handler import CloakHandler, load_optimizer
-from transforms.cloak.jitter import jitter_matrices, warp
-from transforms.cloak.objective import OBJECTIVES
-from transforms.cloak.onnx_graph import load_onnx
-from transforms.cloak.optimizer import Optimizer
-from transforms.cloak.parameters import CloakParameters
-from transforms.cloak.precondition import PRECONDITIONERS
-from transforms.cloak.project import PROJECTIONS
-from transforms.cloak.space import SPACES
-from transforms.cloak.surrogates import SURROGATES, Surrogate, load_surrogate
-from transforms.cloak.tfjs_graph import load_tfjs
-from transforms.faces.align import crop_face, face_to_crop
-from transforms.faces.detect import detect_faces, load_retinaface
-from transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.cloak.dssim import dssim
+from photoveil.transforms.cloak.filters import texture
+from photoveil.transforms.cloak.handler import CloakHandler, load_optimizer
+from photoveil.transforms.cloak.jitter import jitter_matrices, warp
+from photoveil.transforms.cloak.objective import OBJECTIVES
+from photoveil.transforms.cloak.optimizer import Optimizer
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.cloak.precondition import PRECONDITIONERS
+from photoveil.transforms.cloak.project import PROJECTIONS
+from photoveil.transforms.cloak.space import SPACES
+from photoveil.transforms.embedding.from_onnx import load_onnx
+from photoveil.transforms.embedding.from_tfjs import load_tfjs
+from photoveil.transforms.embedding.surrogates import SURROGATES, Surrogate, load_surrogate
+from photoveil.transforms.faces.align import crop_face, face_to_crop
+from photoveil.transforms.faces.detect import detect_faces, load_retinaface
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.io import assets
+from photoveil.transforms.records import AlignedFace, Perturbation
 
 PARAMETERS = CloakParameters(steps=10, known_steps=4, batch_size=3)
 PHOTOS = ("obama.jpg", "biden.jpg", "astronaut.png")
@@ -348,7 +348,7 @@ def test_a_start_is_worth_steps(crops: np.ndarray, optimizer: Optimizer) -> None
     surrogate = load_surrogate("mobilefacenet")
     clean = embeddings(surrogate, crops)
 
-    def likeness(cloaks: list[Cloak]) -> np.ndarray:
+    def likeness(cloaks: list[Perturbation]) -> np.ndarray:
         changed = crops + np.stack([cloak.change for cloak in cloaks])[..., np.newaxis]
         return np.sum(clean * embeddings(surrogate, changed), axis=1)
 

@@ -21,16 +21,17 @@ import pytest
 from PIL import Image
 
 from benchmarks.make_archive import make_archive
-from pipeline import manifest, planning, waves
-from pipeline.library import Library, locked, open_library
-from pipeline.outcome import Outcome
-from pipeline.people import People
-from pipeline.plan import Plan
-from pipeline.settings import RunSettings
+from photoveil.pipeline.library import manifest
+from photoveil.pipeline.library.library import Library, locked, open_library
+from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.run.plan import Plan
+from photoveil.pipeline.run.result import RunResult
+from photoveil.pipeline.settings import RunSettings
+from photoveil.pipeline.state.people import People
+from photoveil.transforms.io import object_store, storage
 from tests import clouds
 from tests.archives import QUICK, Archive
 from tests.commands import invoked, photoveil
-from transforms import objects, storage
 
 pytestmark = pytest.mark.skipif(
     not clouds.CLOUDS, reason="takes minutes and servers that are built with Go: make test-cloud"
@@ -68,7 +69,7 @@ class Cloud:
     def plan(self) -> Plan:
         return planning.plan_run(self.library, SETTINGS, planning.new_stamp(SETTINGS))
 
-    def run(self) -> Outcome:
+    def run(self) -> RunResult:
         stamp = planning.new_stamp(SETTINGS)
         with locked(self.library):
             plan = planning.plan_run(self.library, SETTINGS, stamp)
@@ -147,10 +148,10 @@ def test_a_run_in_a_bucket_gives_what_one_on_a_disk_does(cloud: Cloud, local: Ar
 
 
 def test_a_second_run_does_nothing(cloud: Cloud) -> None:
-    before = {item.path: item.version for item in objects.find(f"{cloud.out}/")}
+    before = {item.path: item.version for item in object_store.find(f"{cloud.out}/")}
     outcome = cloud.run()
     assert outcome.plan.refs == []
-    assert {item.path: item.version for item in objects.find(f"{cloud.out}/")} == before
+    assert {item.path: item.version for item in object_store.find(f"{cloud.out}/")} == before
 
 
 def test_status_and_verify_read_what_lies_there(cloud: Cloud) -> None:
@@ -172,10 +173,10 @@ def test_verify_finds_what_is_wrong_and_what_it_offers_mends_it(cloud: Cloud) ->
     path = storage.join(cloud.out, damaged)
     data = bytearray(storage.read_bytes(path))
     data[600:603] = b"\0\1\2"
-    objects.write(path, bytes(data))
-    objects.remove([storage.join(cloud.out, lost)])
+    object_store.write(path, bytes(data))
+    object_store.remove([storage.join(cloud.out, lost)])
     stray = storage.join(cloud.out, "holiday.jpg")
-    objects.write(stray, bytes(data))
+    object_store.write(stray, bytes(data))
     table = f"{cloud.state}-findings.csv"
     verify = ["verify", cloud.out, "--state", cloud.state, "--csv", table]
     done = photoveil(*verify)
@@ -187,7 +188,7 @@ def test_verify_finds_what_is_wrong_and_what_it_offers_mends_it(cloud: Cloud) ->
     assert [command[0] for command in offered] == ["verify", "run"]
     assert photoveil(*offered[0]).returncode == 3
     assert not storage.exists(path)
-    objects.remove([stray])
+    object_store.remove([stray])
     code, said = invoked(*offered[1], "--config", cloud.config)
     assert code == 0, said
     assert photoveil(*verify).returncode == 0
@@ -206,9 +207,9 @@ def test_what_hides_in_a_file_there_is_found(cloud: Cloud) -> None:
         photo.save(small, "JPEG")
     exif = {"0th": {}, "1st": {}, "thumbnail": small.getvalue()}
     piexif.insert(piexif.dump(exif), cloaked, whole)
-    objects.write(path, whole.getvalue())
+    object_store.write(path, whole.getvalue())
     code, said = invoked(*leaks)
-    objects.write(path, cloaked)
+    object_store.write(path, cloaked)
     assert code == 3, said
     assert f"  {ODD}: an uncloaked face in the " in said
 
@@ -230,7 +231,7 @@ def test_scanned_chosen_cloaked_and_evaluated(
     assert cloud.run().statuses == {"cloaked": 2}
     table = f"{cloud.state}-labels.csv"
     lines = ["file,person", *(f"{name},them" for name in names)]
-    objects.write(table, "\n".join(lines).encode())
+    object_store.write(table, "\n".join(lines).encode())
     report = f"{cloud.state}-report.json"
     code, said = invoked(
         *("evaluate", cloud.out, "--originals", cloud.photos, "--people", table, "--quick"),
@@ -303,7 +304,7 @@ def test_a_killed_run_is_resumed_and_ends_like_a_whole_one(cloud: Cloud, local: 
     again = Cloud(local, f"{base}/in", f"{base}/out", f"{base}/state")
     executable = Path(sys.executable).with_name("photoveil")
     run = subprocess.Popen([str(word) for word in (executable, *again.command())])
-    while run.poll() is None and not any(objects.find(f"{again.out}/_photoveil/manifest/", 1)):
+    while run.poll() is None and not any(object_store.find(f"{again.out}/_photoveil/manifest/", 1)):
         time.sleep(0.1)
     time.sleep(0.5)  # in the midst of the second wave
     run.kill()
@@ -320,9 +321,9 @@ def test_a_killed_run_is_resumed_and_ends_like_a_whole_one(cloud: Cloud, local: 
 def test_a_library_that_another_run_writes_to_is_refused(cloud: Cloud) -> None:
     path = f"{cloud.out}/_photoveil/lock"
     words = {"host": "elsewhere", "machine": 1, "process": 7, "token": "another"}
-    objects.write(path, json.dumps(words).encode())
+    object_store.write(path, json.dumps(words).encode())
     done = photoveil(*cloud.command())
-    objects.remove([path])
+    object_store.remove([path])
     assert done.returncode == 2
     assert "process 7 on elsewhere" in done.stderr
 

@@ -14,10 +14,10 @@ import piexif
 import pytest
 from PIL import Image
 
-from transforms import codecs
-from transforms.codecs import riff, segments
-from transforms.codecs.segments import APP0, APP1, APP2, COM, Segment
-from transforms.hidden import hidden
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import riff, segments
+from photoveil.transforms.codecs.segments import APP0, APP1, APP2, COM, Segment
+from photoveil.transforms.leaks.embedded_images import hidden
 
 APP3, APP4, APP5, APP11 = 0xE3, 0xE4, 0xE5, 0xEB
 C2PA = bytes.fromhex("6332706100110010800000aa00389b71")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transforms import codecs
+from photoveil.transforms import codecs
 
 NO_LIMIT = 10**9
 BOX = (slice(16, 48), slice(16, 64))

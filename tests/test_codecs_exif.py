@@ -13,8 +13,8 @@ import piexif
 import pytest
 from PIL import Image
 
-from transforms import codecs
-from transforms.codecs import exif, segments
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import exif, segments
 
 SIZE = (160, 120)
 MAKER_NOTE = b"Maker\0" + bytes(range(200))

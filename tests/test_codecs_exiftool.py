@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transforms import codecs
+from photoveil.transforms import codecs
 
 # Why a tag may differ: what ExifTool calls it, as group:place:tag.
 MEANT_TO_CHANGE = {

@@ -17,9 +17,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from transforms import codecs
-from transforms.codecs import bmff, exif, riff, segments
-from transforms.hidden import hidden
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import bmff, exif, riff, segments
+from photoveil.transforms.leaks.embedded_images import hidden
 
 NO_LIMIT = 10**9
 BOX = (slice(10, 60), slice(21, 70))

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import segments
+from photoveil.transforms.codecs.segments import APP1, APP13, Segment
+from photoveil.transforms.leaks.embedded_images import hidden
 from tests.test_codecs_mpf import VGA, with_pictures
-from tests.test_companions import exif_with_names
-from transforms import codecs
-from transforms.codecs import segments
-from transforms.codecs.segments import APP1, APP13, Segment
-from transforms.hidden import hidden
+from tests.test_sidecars import exif_with_names
 
 MOST_PIXELS = 1_000_000
 XMP = (

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import gainmap, mpf, segments
+from photoveil.transforms.codecs.segments import APP1, APP2, Segment
 from tests.test_codecs_mpf import opened, with_pictures
-from transforms import codecs
-from transforms.codecs import gainmap, mpf, segments
-from transforms.codecs.segments import APP1, APP2, Segment
 
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 BOX = (slice(40, 120), slice(100, 180))  # of the photo, where it is changed

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import bmff, heif
+from photoveil.transforms.codecs.bmff import Group, Item, Property, Reference
+from photoveil.transforms.leaks.embedded_images import hidden
 from tests.test_codecs_gainmap import detail
-from transforms import codecs
-from transforms.codecs import bmff, heif
-from transforms.codecs.bmff import Group, Item, Property, Reference
-from transforms.hidden import hidden
 
 pillow_heif = pytest.importorskip("pillow_heif")
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from transforms import codecs
-from transforms.codecs import segments
-from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import segments
+from photoveil.transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, COM, Segment
 
 LEVEL = 40.0
 SAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}

@@ -18,10 +18,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageFile
 
-from transforms import codecs
-from transforms.codecs import carve, segments
-from transforms.codecs.segments import APP1, COM, DNL, SOS, STRAY, Segment
-from transforms.hidden import hidden
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import carve, segments
+from photoveil.transforms.codecs.segments import APP1, COM, DNL, SOS, STRAY, Segment
+from photoveil.transforms.leaks.embedded_images import hidden
 
 NO_LIMIT = 10**9
 BOX = (slice(16, 48), slice(16, 64))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transforms import codecs
-from transforms.codecs import loss
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import loss
 
 NO_LIMIT = 1 << 40
 Write = Callable[[Image.Image, int], bytes]

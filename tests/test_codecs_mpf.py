@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, MpoImagePlugin
 
-from transforms import codecs
-from transforms.codecs import mpf, segments
-from transforms.codecs.segments import APP2, Segment
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import mpf, segments
+from photoveil.transforms.codecs.segments import APP2, Segment
 
 VGA, FULL_HD, STEREO, GAIN_MAP = 0x010001, 0x010002, 0x020002, 0
 

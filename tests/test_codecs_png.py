@@ -15,8 +15,8 @@ import piexif
 import pytest
 from PIL import Image, PngImagePlugin
 
-from transforms import codecs
-from transforms.codecs import exif, png
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import exif, png
 
 NO_LIMIT = 10**9
 BOX = (slice(10, 60), slice(21, 70))

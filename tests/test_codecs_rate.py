@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from transforms.codecs.rate import bounded, matched
+from photoveil.transforms.codecs.rate import bounded, matched
 
 
 @pytest.mark.parametrize("growth", [0.02, 0.034, 0.06])

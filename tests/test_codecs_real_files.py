@@ -13,10 +13,10 @@ import piexif
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from transforms import codecs
-from transforms.codecs import segments
-from transforms.codecs.errors import DAMAGE
-from transforms.codecs.orientation import as_stored, upright
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import segments
+from photoveil.transforms.codecs.errors import DAMAGE
+from photoveil.transforms.codecs.orientation import as_stored, upright
 
 NO_LIMIT = 10**9
 # A marker stands where bytes of its scan were overwritten; decoders go on at the next restart.

@@ -13,8 +13,8 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image
 
-from transforms import codecs
-from transforms.codecs import tiff_layout
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import tiff_layout
 
 NO_LIMIT = 10**9
 

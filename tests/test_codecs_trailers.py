@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transforms import codecs
-from transforms.codecs import segments
-from transforms.hidden import hidden
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import segments
+from photoveil.transforms.leaks.embedded_images import hidden
 
 VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(2000)
 GONE = "data after the end of the image removed"

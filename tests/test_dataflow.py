@@ -23,17 +23,15 @@ import pytest
 from apache_beam.internal import pickler
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 
-from pipeline import graph, runners
-from pipeline.planning import new_stamp
-from pipeline.settings import Settings, SettingsError, load_settings
+from photoveil.pipeline.graph import pipelines
+from photoveil.pipeline.graph.pipelines import WavePaths, find_near_duplicates
+from photoveil.pipeline.run.planning import new_stamp
+from photoveil.pipeline.runners import select
+from photoveil.pipeline.settings import Settings, SettingsError, load_settings
+from photoveil.transforms.io import assets, storage
+from photoveil.transforms.photo.write import Destination
+from photoveil.transforms.records import ContentGroup, Face, HashedPhoto, PhotoRef, ScannedPhoto
 from tests import clouds
-from transforms import assets, storage
-from transforms.discover import PhotoRef
-from transforms.duplicates import ContentGroup
-from transforms.faces.detect import Face
-from transforms.near_duplicates import Hashed
-from transforms.publish import Destination
-from transforms.scan import ScannedPhoto
 
 IMAGE = "photoveil/worker:1"
 ACCELERATOR = "beam:resources:accelerator:v1"
@@ -86,8 +84,8 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Su
     with clouds.gcs():
         bucket = clouds.new_bucket("gs")
         settings = settings_for(bucket, tmp_path_factory.mktemp("dataflow"))
-        assert runners.within_reach(Path("progress"), settings.run) is None
-        wave = graph.Wave(
+        assert select.within_reach(Path("progress"), settings.run) is None
+        wave = WavePaths(
             Destination("gs://cloaked", "gs://cloaked/_photoveil/unfinished"),
             handed=f"{bucket}/handed",
             scans="gs://state/waves/scan",
@@ -99,15 +97,15 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Su
             progress=None,
         )
         photos = [photo(seed) for seed in range(100)]
-        hashed = [Hashed(one.ref.relative, bytes(32), one.ref.path) for one in photos]
+        hashed = [HashedPhoto(one.ref.relative, bytes(32), one.ref.path) for one in photos]
         builders: dict[str, Callable[..., None]] = {
-            "scan": partial(graph.scan, groups=[ContentGroup(one.ref) for one in photos]),
-            "alike": partial(graph.alike, photos=hashed),
-            "cloak": partial(graph.cloak, photos=photos),
+            "scan": partial(pipelines.scan, groups=[ContentGroup(one.ref) for one in photos]),
+            "alike": partial(find_near_duplicates, photos=hashed),
+            "cloak": partial(pipelines.cloak, photos=photos),
         }
         found = {}
         for name, builder in builders.items():
-            runners.run_pipeline(partial(builder, settings=settings, wave=wave), settings.run)
+            select.run_pipeline(partial(builder, settings=settings, wave=wave), settings.run)
             description = json.loads(storage.read_bytes(f"{bucket}/job.json"))
             sent = description["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"]
             found[name] = Submitted(description, api.Pipeline.FromString(storage.read_bytes(sent)))
@@ -163,10 +161,10 @@ def test_the_image_says_where_its_models_lie() -> None:
 def test_a_folder_of_this_machine_is_refused_and_so_is_a_missing_project(tmp_path: Path) -> None:
     settings = settings_for("gs://bucket", tmp_path)
     with pytest.raises(SettingsError, match="no Dataflow worker can reach"):
-        runners.check(settings.run, "gs://photos", "gs://cloaked", str(tmp_path))
+        select.check(settings.run, "gs://photos", "gs://cloaked", str(tmp_path))
     with pytest.raises(SettingsError, match="Dataflow needs project, region, temp_location"):
-        runners.check(load_settings(runner="dataflow").run, "gs://photos")
+        select.check(load_settings(runner="dataflow").run, "gs://photos")
 
 
 def test_beam_has_every_option_of_the_preset(tmp_path: Path) -> None:
-    runners.check(settings_for("gs://bucket", tmp_path).run, "gs://photos")
+    select.check(settings_for("gs://bucket", tmp_path).run, "gs://photos")

@@ -16,12 +16,12 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks.protection import people_of_half
-from pipeline.evaluate import evaluate_library
-from pipeline.evaluation_job import Request, evaluate_job
-from pipeline.job import run_job
-from pipeline.library import LibraryError, open_library
-from pipeline.settings import load_settings
-from pipeline.study import read_labels, study_library
+from photoveil.pipeline.cli.evaluate import Request, evaluate_job
+from photoveil.pipeline.cli.job import run_job
+from photoveil.pipeline.evaluation.evaluate import evaluate_library
+from photoveil.pipeline.evaluation.labels import read_labels, study_library
+from photoveil.pipeline.library.library import LibraryError, open_library
+from photoveil.pipeline.settings import load_settings
 from tests.commands import hashes, photoveil
 
 

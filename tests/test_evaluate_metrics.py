@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from transforms.evaluate import metrics
-from transforms.evaluate.metrics import Tally
+from photoveil.transforms.evaluate import metrics
+from photoveil.transforms.evaluate.metrics import Tally
 
 NAN = float("nan")
 

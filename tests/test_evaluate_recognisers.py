@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transforms import assets, codecs
-from transforms.cloak.surrogates import SURROGATES
-from transforms.faces.detect import load_retinaface
-from transforms.faces.parameters import DetectorParameters
-from transforms.recognisers import JUDGES, SeenPhoto, load_recogniser, names
+from photoveil.transforms import codecs
+from photoveil.transforms.embedding.surrogates import SURROGATES
+from photoveil.transforms.faces.detect import load_retinaface
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.io import assets
+from photoveil.transforms.recognisers import JUDGES, SeenPhoto, load_recogniser, names
 
 PHOTOS = ("obama.jpg", "obama2.jpg", "biden.jpg", "astronaut.png")
 

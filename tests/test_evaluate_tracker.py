@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transforms.evaluate.conditions import AS_WRITTEN
-from transforms.evaluate.embedding import Embedder
-from transforms.evaluate.tracker import (
+from photoveil.transforms.evaluate.conditions import AS_WRITTEN
+from photoveil.transforms.evaluate.embedding import Embedder
+from photoveil.transforms.evaluate.tracker import (
     COSINE_SHIFT,
     FORWARD,
     OWN_THRESHOLD,
@@ -23,9 +23,9 @@ from transforms.evaluate.tracker import (
     Study,
     track,
 )
-from transforms.faces.parameters import DetectorParameters
-from transforms.recognisers import Recogniser, SeenPhoto
-from transforms.recognisers.recogniser import euclidean_distance
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.recognisers import Recogniser, SeenPhoto
+from photoveil.transforms.recognisers.recogniser import euclidean_distance
 
 Colour = tuple[int, int, int]
 BLACK: Colour = (0, 0, 0)  # the colour recogniser takes it for a photo without a face

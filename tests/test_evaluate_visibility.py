@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from transforms.cloak.visibility import face_region
-from transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
-from transforms.evaluate.contact_sheet import Shown, contact_sheet
-from transforms.evaluate.visibility import visibility
+from photoveil.transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
+from photoveil.transforms.evaluate.contact_sheet import Shown, contact_sheet
+from photoveil.transforms.visibility.metrics import face_region
+from photoveil.transforms.visibility.report import visibility
 
 
 @pytest.fixture(scope="module")

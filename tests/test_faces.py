@@ -24,10 +24,7 @@ from benchmarks.face_scenes import (
     scene,
     turned,
 )
-from transforms import assets
-from transforms.apart import ReadLimits
-from transforms.discover import PhotoRef
-from transforms.faces.align import (
+from photoveil.transforms.faces.align import (
     TEMPLATE,
     crop_face,
     face_to_crop,
@@ -36,18 +33,20 @@ from transforms.faces.align import (
     lay_back,
     similarity,
 )
-from transforms.faces.detect import (
+from photoveil.transforms.faces.detect import (
     Detector,
-    Face,
     detect_faces,
     load_retinaface,
     load_retinaface_resnet50,
 )
-from transforms.faces.handler import FaceDetectorHandler
-from transforms.faces.parameters import DetectorParameters
-from transforms.faces.pyramid import RELIABLE_FACE, level_sizes, tiles
-from transforms.faces.rows import mapped, non_maximum_suppression, turned_back
-from transforms.fingerprint import read_photo
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.faces.pyramid import RELIABLE_FACE, level_sizes, tiles
+from photoveil.transforms.faces.rows import mapped, non_maximum_suppression, turned_back
+from photoveil.transforms.io import assets
+from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.find_faces import FaceDetectorHandler
+from photoveil.transforms.photo.read import read_photo
+from photoveil.transforms.records import Face, PhotoRef
 
 PARAMETERS = DetectorParameters()
 

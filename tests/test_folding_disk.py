@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import verify
-from pipeline.library import LibraryError, open_library
-from pipeline.manifest import read
+from photoveil.pipeline.library import integrity
+from photoveil.pipeline.library.integrity import check_library
+from photoveil.pipeline.library.library import LibraryError, open_library
+from photoveil.pipeline.library.manifest import read
+from photoveil.transforms.io import storage
+from photoveil.transforms.naming import output_names
 from tests.archives import Archive
 from tests.disks import KINDS, FoldingStore, mounted
-from transforms import output_names, storage
 
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF/></x:xmpmeta>"
 FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
@@ -86,8 +88,8 @@ def check(archive: Archive) -> dict[str, dict[str, Any]]:
     assert plan.refs == []
     assert plan.why == {}
     assert (plan.newly_gone, plan.back, plan.dropped) == ((), (), ())
-    found, checks = verify.look(archive.library, read(archive.library.manifest).to_pylist())
-    found += [one for one in verify.carry_out(checks) if one is not None]
+    found, checks = check_library(archive.library, read(archive.library.manifest).to_pylist())
+    found += [one for one in integrity.carry_out(checks) if one is not None]
     assert [one for one in found if one.kind != "gone"] == []
     assert os.listdir(archive.out / "_photoveil/unfinished") == []
     return rows

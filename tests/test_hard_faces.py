@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from photoveil.transforms.cloak.budget import TOLERANCE
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.faces.parameters import DetectorParameters
 from tests.archives import QUICK, Archive
-from transforms.cloak.budget import TOLERANCE
-from transforms.cloak.parameters import CloakParameters
-from transforms.faces.parameters import DetectorParameters
 
 Photo = Callable[[str], Path]
 SETTINGS = QUICK.model_copy(

@@ -11,21 +11,22 @@ import piexif
 import pytest
 from PIL import Image, ImageFilter
 
-from pipeline import manifest
-from pipeline.leak_job import load_judges
-from pipeline.people import People
-from pipeline.settings import Settings
+from photoveil.pipeline.cli.verify_leaks import load_judges
+from photoveil.pipeline.library import manifest
+from photoveil.pipeline.settings import Settings
+from photoveil.pipeline.state.people import People
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import DecodedPhoto
+from photoveil.transforms.codecs.orientation import as_stored, upright
+from photoveil.transforms.faces.parameters import DetectorParameters, PeopleParameters
+from photoveil.transforms.leaks.clean_faces import inside
+from photoveil.transforms.leaks.embedded_images import hidden
+from photoveil.transforms.photo import codec_process
+from photoveil.transforms.reasons import Reason
+from photoveil.transforms.records import EmbeddedPicture, Face
 from tests.archives import QUICK, Archive
 from tests.commands import hashes, invoked
 from tests.test_leaks import BUILDERS, UNSEEN, jpeg, saved, small_jpeg
-from transforms import apart, codecs
-from transforms.codecs import DecodedPhoto
-from transforms.codecs.orientation import as_stored, upright
-from transforms.faces.detect import Face
-from transforms.faces.parameters import DetectorParameters, PeopleParameters
-from transforms.hidden import Hidden, hidden
-from transforms.leaks import inside
-from transforms.reasons import Reason
 
 SIZE = (360, 450)
 SHOWED = "another picture in the file showed a face"
@@ -260,7 +261,7 @@ def test_what_cannot_be_removed_is_not_published(
     tmp_path: Path, demo_photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     portrait = opened(demo_photo("obama.jpg")).resize(SIZE)
-    monkeypatch.setattr(apart, "alone", lambda data, *_: codecs.EncodedPhoto(data, ()))
+    monkeypatch.setattr(codec_process, "alone", lambda data, *_: codecs.EncodedPhoto(data, ()))
     archive = run_on(tmp_path, {"a.jpg": jpeg(scene(12)) + jpeg(portrait)})
     row = archive.rows()["a.jpg"]
     assert row["status"] == "failed"
@@ -282,7 +283,7 @@ def test_pictures_of_the_photo_cost_no_detection_of_its_size() -> None:
     shown = DecodedPhoto("JPEG", np.asarray(photo), 1)
 
     def look(*pictures: Image.Image) -> None:
-        found = [Hidden("", np.asarray(one)) for one in pictures]
+        found = [EmbeddedPicture("", np.asarray(one)) for one in pictures]
         assert inside(found, shown, [], detect, MIN_FACE) == []
 
     look(small, preview, photo, gain_map)

@@ -22,18 +22,19 @@ import pytest
 from rich.console import Console
 
 from benchmarks.make_archive import make_archive
-from pipeline import graph, manifest, waves
-from pipeline.job import stopped_by_ctrl_c
-from pipeline.planning import new_stamp
-from pipeline.runners import run_pipeline
-from pipeline.settings import RunSettings
+from photoveil.pipeline.cli.job import stopped_by_ctrl_c
+from photoveil.pipeline.graph import pipelines
+from photoveil.pipeline.graph.pipelines import WavePaths
+from photoveil.pipeline.library import manifest
+from photoveil.pipeline.run import waves
+from photoveil.pipeline.run.planning import new_stamp
+from photoveil.pipeline.runners.select import run_pipeline
+from photoveil.pipeline.settings import RunSettings
+from photoveil.transforms.io import parquet
+from photoveil.transforms.photo.discover import discover
+from photoveil.transforms.records import ContentGroup, Face, PhotoRef, ScannedPhoto
 from tests.archives import QUICK, Archive, photos_of
 from tests.commands import hashes
-from transforms import tables
-from transforms.discover import PhotoRef, discover
-from transforms.duplicates import ContentGroup
-from transforms.faces.detect import Face
-from transforms.scan import ScannedPhoto
 
 KILLS = int(os.environ.get("PHOTOVEIL_KILLS", "1"))
 SETTINGS = QUICK.model_copy(update={"run": RunSettings(wave_photos=4)})
@@ -215,7 +216,7 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
     settings = SETTINGS.model_copy(
         update={"cloak": type(SETTINGS.cloak)(**{**vars(SETTINGS.cloak), "batch_size": 1})}
     )
-    wave = graph.Wave(
+    wave = WavePaths(
         type(whole.library.destination)(str(out), str(out / "unfinished")),
         handed=str(out / "handed"),
         scans=str(out / "scan"),
@@ -228,10 +229,10 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
     )
 
     def build(pipeline: beam.Pipeline) -> None:
-        graph.cloak(pipeline, photos, settings, wave)
+        pipelines.cloak(pipeline, photos, settings, wave)
 
     run_pipeline(build, settings.run)
-    rows = tables.gathered(str(out / "part"), manifest.SCHEMA).to_pylist()
+    rows = parquet.gathered(str(out / "part"), manifest.SCHEMA).to_pylist()
     by_source = {row["source"]: row for row in rows}
     assert by_source[good.source]["status"] == "cloaked"
     assert by_source[bad.source]["status"] == "failed"

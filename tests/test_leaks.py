@@ -20,16 +20,16 @@ import pytest
 import tifffile
 from PIL import Image
 
-from pipeline.leak_job import load_judges
+from photoveil.pipeline.cli.verify_leaks import load_judges
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs import bmff, riff, segments
+from photoveil.transforms.codecs.segments import APP0, APP1, APP2, APP13, COM, Segment
+from photoveil.transforms.faces.align import crop_face, face_to_crop
+from photoveil.transforms.leaks.clean_faces import leaks
+from photoveil.transforms.leaks.embedded_images import hidden
+from photoveil.transforms.records import Face, Leak
 from tests.commands import invoked
 from tests.test_codecs_mpf import STEREO, VGA, with_pictures
-from transforms import codecs
-from transforms.codecs import bmff, riff, segments
-from transforms.codecs.segments import APP0, APP1, APP2, APP13, COM, Segment
-from transforms.faces.align import crop_face, face_to_crop
-from transforms.faces.detect import Face
-from transforms.hidden import hidden
-from transforms.leaks import Leak, leaks
 
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"

@@ -14,21 +14,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.settings import Settings
-from tests.archives import QUICK, Archive
-from transforms import near_duplicates
-from transforms.near_duplicates import (
-    Hashed,
+from photoveil.pipeline.settings import Settings
+from photoveil.transforms.duplicates.perceptual_hash import (
     NearDuplicateParameters,
     as_array,
     bands,
     candidate_pairs,
     distance,
-    glance,
     groups,
     near_any,
     pdq,
+    show_the_same,
+    thumbnail,
 )
+from photoveil.transforms.records import HashedPhoto
+from tests.archives import QUICK, Archive
 
 Photo = Callable[[str], Path]
 MOST = NearDuplicateParameters().max_difference
@@ -42,7 +42,7 @@ def portrait(demo_photo: Photo) -> Image.Image:
 
 
 def look_alike(one: np.ndarray, other: np.ndarray, most: float) -> bool:
-    return near_duplicates.look_alike(glance(one), glance(other), most)
+    return show_the_same(thumbnail(one), thumbnail(other), most)
 
 
 def saved(image: Image.Image, quality: int, side: int | None = None) -> bytes:
@@ -110,15 +110,15 @@ def test_hashes_that_differ_in_at_most_15_bits_share_a_band() -> None:
 
 
 def test_pairs_of_two_known_photos_are_not_looked_at_again() -> None:
-    photos = [Hashed(key, bytes(32), key, known=key != "c") for key in "abc"]
+    photos = [HashedPhoto(key, bytes(32), key, known=key != "c") for key in "abc"]
     found = [(pair.one.key, pair.other.key) for pair in candidate_pairs(b"\0", photos, 15)]
     assert found == [("a", "c"), ("b", "c")]
     assert [sorted(group) for group in groups(found)] == [["a", "b", "c"]]
 
 
-def all_pairs(photos: list[Hashed], most: int = 15) -> list[tuple[str, str, int]]:
+def all_pairs(photos: list[HashedPhoto], most: int = 15) -> list[tuple[str, str, int]]:
     """Those that all buckets give together."""
-    buckets: defaultdict[bytes, list[Hashed]] = defaultdict(list)
+    buckets: defaultdict[bytes, list[HashedPhoto]] = defaultdict(list)
     for photo in photos:
         for band in bands(photo.pdq):
             buckets[band].append(photo)
@@ -135,7 +135,7 @@ def test_buckets_give_every_near_pair_once() -> None:
     for number in range(60):
         bits = base.copy()
         bits[rng.choice(256, int(rng.integers(12)), replace=False)] ^= 1
-        photos.append(Hashed(f"{number:02}", np.packbits(bits).tobytes(), "", number % 3 == 0))
+        photos.append(HashedPhoto(f"{number:02}", np.packbits(bits).tobytes(), "", number % 3 == 0))
     expected = [
         (a.key, b.key, distance(a.pdq, b.pdq))
         for a, b in itertools.combinations(photos, 2)
@@ -146,7 +146,7 @@ def test_buckets_give_every_near_pair_once() -> None:
 
 
 def test_thousands_of_photos_that_are_alike_stay_one_group_without_millions_of_pairs() -> None:
-    photos = [Hashed(f"{n:05}", bytes(32), "", known=n % 4 == 0) for n in range(1000)]
+    photos = [HashedPhoto(f"{n:05}", bytes(32), "", known=n % 4 == 0) for n in range(1000)]
     found = all_pairs(photos)
     assert len(found) <= 100 * len(photos)
     assert len(set(found)) == len(found)

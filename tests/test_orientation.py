@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import turned_files
-from transforms import assets, codecs
-from transforms.apart import ReadLimits
-from transforms.codecs.orientation import (
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs.orientation import (
     Orientation,
     as_stored,
     chosen,
@@ -21,12 +19,15 @@ from transforms.codecs.orientation import (
     quarter,
     upright,
 )
-from transforms.discover import PhotoRef
-from transforms.faces.align import crop_face, face_to_crop
-from transforms.faces.detect import Detector, detect_faces, load_retinaface
-from transforms.faces.handler import FaceDetectorHandler
-from transforms.faces.parameters import DetectorParameters
-from transforms.fingerprint import read_photo
+from photoveil.transforms.faces.align import crop_face, face_to_crop
+from photoveil.transforms.faces.detect import Detector, detect_faces, load_retinaface
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.io import assets
+from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.find_faces import FaceDetectorHandler
+from photoveil.transforms.photo.read import read_photo
+from photoveil.transforms.records import PhotoRef
+from tests import turned_files
 
 NO_LIMIT = 1 << 40
 PARAMETERS = DetectorParameters()

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from photoveil.transforms.io import storage
+from photoveil.transforms.naming import output_names, probe
+from photoveil.transforms.naming.output_names import Held, Rules, Wanted, assign
 from tests.disks import FORBIDDEN, FoldingStore
-from transforms import name_probe, output_names, storage
-from transforms.output_names import Held, Rules, Wanted, assign
 
 EXFAT = Rules(folds_case=True, refused=FORBIDDEN, raw=False, in_utf16=True)
 APFS = Rules(folds_case=True, folds_form=True, raw=False, in_utf16=True)
@@ -217,7 +218,7 @@ def test_the_notes_of_a_row_say_why() -> None:
 
 def test_a_linux_disk_is_found_to_be_one(tmp_path: Path) -> None:
     paths = ["A.JPG", "a.jpg", "a:b?.jpg", "CON", "c. ", "caf\udce9.jpg", "😀", "あ", "a\x01"]
-    rules = name_probe.find_rules(str(tmp_path), str(tmp_path / "scratch"), paths)
+    rules = probe.find_rules(str(tmp_path), str(tmp_path / "scratch"), paths)
     assert rules == Rules(longest_path=rules.longest_path)
     assert list((tmp_path / "scratch").iterdir()) == []
 
@@ -227,7 +228,7 @@ def test_a_folding_store_is_found_to_be_one(
 ) -> None:
     FoldingStore(tmp_path, monkeypatch)
     paths = ["A.JPG", "a:b?.jpg", "CON", "caf\udce9.jpg", "😀", "x" * 300]
-    rules = name_probe.find_rules(str(tmp_path), str(tmp_path / "scratch"), paths)
+    rules = probe.find_rules(str(tmp_path), str(tmp_path / "scratch"), paths)
     assert rules == Rules(
         folds_case=True,
         refused=frozenset(":?"),
@@ -242,7 +243,7 @@ def test_a_short_limit_is_found(limit: int) -> None:
     def takes(name: str) -> bool:
         return len(name.encode()) <= limit
 
-    assert name_probe._most(takes, 255) == limit
+    assert probe._most(takes, 255) == limit
 
 
 def test_a_full_or_read_only_disk_is_no_fault_of_the_name(
@@ -259,7 +260,7 @@ def test_a_full_or_read_only_disk_is_no_fault_of_the_name(
 
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(OSError, match="No space"):
-        name_probe.find_rules(str(tmp_path), str(tmp_path / "scratch"), ["a.jpg"])
+        probe.find_rules(str(tmp_path), str(tmp_path / "scratch"), ["a.jpg"])
 
 
 @pytest.mark.parametrize(
@@ -271,7 +272,7 @@ def test_a_full_or_read_only_disk_is_no_fault_of_the_name(
     ],
 )
 def test_a_bucket_has_rules_of_its_own(root: str, path: str, why: str) -> None:
-    rules = name_probe.find_rules(root, f"{root}/scratch", [path])
+    rules = probe.find_rules(root, f"{root}/scratch", [path])
     given = assign([Wanted(path)], [], rules, "_photoveil")[path]
     assert why in given.why
     assert len(f"out/{given.path}".encode()) <= 1024

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import manifest
-from pipeline.library import LibraryError
-from pipeline.verify_job import verify_job
+from photoveil.pipeline.cli.verify import verify_job
+from photoveil.pipeline.library import manifest
+from photoveil.pipeline.library.library import LibraryError
+from photoveil.transforms.io import storage
 from tests.archives import Archive
 from tests.commands import hashes, invoked
 from tests.test_verify import QUIET
-from transforms import storage
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg", "a/../../b.jpg", "a//b.jpg", ""])

@@ -17,19 +17,20 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from pipeline import graph, planning, waves
-from pipeline.ahead import Ahead
-from pipeline.forecast import forecast
-from pipeline.job import check_job
-from pipeline.library import LibraryError, reopen_library
-from pipeline.people import People
-from pipeline.people_job import show_people
+from photoveil.pipeline.cli.job import check_job
+from photoveil.pipeline.cli.people import show_people
+from photoveil.pipeline.graph import pipelines
+from photoveil.pipeline.library.library import LibraryError, reopen_library
+from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.run.estimate import estimate
+from photoveil.pipeline.state.people import People
+from photoveil.pipeline.state.scan_cache import ScanCache
+from photoveil.transforms.faces import clustering
+from photoveil.transforms.faces.clustering import cluster
+from photoveil.transforms.faces.identity import Change, name_people
+from photoveil.transforms.faces.parameters import PeopleParameters
 from tests.archives import QUICK, Archive, photos_of
 from tests.commands import hashes, invoked, photoveil
-from transforms.faces import clustering
-from transforms.faces.clustering import cluster
-from transforms.faces.identity import Change, name_people
-from transforms.faces.parameters import PeopleParameters
 
 Photo = Callable[[str], Path]
 
@@ -153,7 +154,7 @@ def test_people_are_found_before_the_first_photo_is_cloaked(
     waves.scan(again.library, todo, again.settings, replace(stamp, run_id="later"))
     assert photos_of(again) == {}
     assert len(People(again.library.state).everyone()) == 3
-    coming = forecast(again.library, again.plan(), ahead_of(again), stamp)
+    coming = estimate(again.library, again.plan(), ahead_of(again), stamp)
     assert (coming.scanned, coming.faces, coming.people, coming.unseen) == (4, 4, 3, 0)
     console = Console(file=io.StringIO(), width=100)
     sheet = show_people(again.library, console, str(tmp_path / "sheet.jpg"))
@@ -169,7 +170,7 @@ def test_a_run_after_a_scan_looks_at_no_photo_again_and_ends_the_same(
     stamp = planning.new_stamp(again.settings)
     waves.scan(again.library, again.plan().todo, again.settings, stamp)
     names = {person.name for person in People(again.library.state).everyone()}
-    monkeypatch.setattr(graph, "scan", None)
+    monkeypatch.setattr(pipelines, "scan", None)
     again.run()
     assert photos_of(again) == photos_of(archive)
     assert {person.name for person in People(again.library.state).everyone()} == names
@@ -199,8 +200,8 @@ def test_the_choice_can_be_made_from_a_scan(archive: Archive, tmp_path: Path) ->
     }
 
 
-def ahead_of(archive: Archive) -> Ahead:
-    return Ahead(archive.library.state, archive.settings, planning.new_stamp(archive.settings))
+def ahead_of(archive: Archive) -> ScanCache:
+    return ScanCache(archive.library.state, archive.settings, planning.new_stamp(archive.settings))
 
 
 def test_new_photos_join_the_people_that_are_known(archive: Archive, demo_photo: Photo) -> None:

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.library import MOVING
-from pipeline.manifest import RunStamp, utc
-from pipeline.plan import Known, Plan, Selection, make_plan
-from pipeline.settings import Settings
-from transforms.apart import ReadLimits
-from transforms.cloak.parameters import CloakParameters
-from transforms.discover import PhotoRef
-from transforms.duplicates import ContentGroup
-from transforms.storage import Entry
+from photoveil.pipeline.library.library import MOVING
+from photoveil.pipeline.library.manifest import RunStamp, utc
+from photoveil.pipeline.run.plan import KnownFile, Plan, Selection, make_plan
+from photoveil.pipeline.settings import Settings
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.io.storage import Entry
+from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.records import ContentGroup, PhotoRef
 
 STAMP = RunStamp("run", "mid", "looks", "tries", "assets", "0.1.0")
 REF = PhotoRef("in", "a.jpg", 100, 1_000.25)
@@ -164,8 +163,8 @@ def test_a_renamed_file_moves_and_a_second_one_is_its_duplicate() -> None:
     refs = [named("b.jpg"), named("c.jpg")]
     found = plan(refs, [row()], hashes={"b.jpg": "abc", "c.jpg": "abc"})
     assert found.known == (
-        Known(refs[0], "a.jpg", "a.jpg", "moved"),
-        Known(refs[1], "a.jpg", "a.jpg", "duplicate"),
+        KnownFile(refs[0], "a.jpg", "a.jpg", "moved"),
+        KnownFile(refs[1], "a.jpg", "a.jpg", "duplicate"),
     )
     assert (found.gone, found.moved, found.duplicates) == ((), 1, 1)
 
@@ -182,7 +181,7 @@ def test_the_widest_group_of_equal_files_is_told() -> None:
 
 def test_a_copy_of_a_file_that_is_there_is_its_duplicate() -> None:
     found = plan([REF, named("b.jpg")], [row()], hashes={"b.jpg": "abc"})
-    assert found.known == (Known(named("b.jpg"), "a.jpg", "a.jpg", "duplicate"),)
+    assert found.known == (KnownFile(named("b.jpg"), "a.jpg", "a.jpg", "duplicate"),)
     assert found.unchanged == 1
 
 
@@ -198,7 +197,7 @@ def test_a_touched_file_keeps_its_row_though_a_copy_comes_first() -> None:
 def test_what_a_crash_left_on_its_way_is_found() -> None:
     aside = Entry(f"{MOVING}/def", 90, 5.0)
     found = plan([named("b.jpg")], [row()], [aside], hashes={"b.jpg": "abc"})
-    assert found.known == (Known(named("b.jpg"), "a.jpg", aside.relative, "moved"),)
+    assert found.known == (KnownFile(named("b.jpg"), "a.jpg", aside.relative, "moved"),)
 
 
 def test_gone_files_are_marked_once_and_those_without_an_output_dropped() -> None:
@@ -260,7 +259,7 @@ def test_a_date_leaves_what_is_done_and_what_has_moved_as_it_is_without_one() ->
     assert plan(rows=[row()], since=2_000.0).unchanged == 1
     touched = named("b.jpg", mtime=3_000.0)
     found = plan([touched], [row()], hashes={"b.jpg": "abc"}, since=2_000.0)
-    assert found.known == (Known(touched, "a.jpg", "a.jpg", "moved"),)
+    assert found.known == (KnownFile(touched, "a.jpg", "a.jpg", "moved"),)
     changed = replace(REF, size=101)
     twin = named("b.jpg", mtime=3_000.0)
     found = plan([changed, twin], [row()], hashes={"b.jpg": "abc"}, since=2_000.0)

@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from photoveil.transforms import codecs
+from photoveil.transforms.beam.isolate_errors import ErrorIsolatingHandler
+from photoveil.transforms.cloak import handler as cloak_handler
+from photoveil.transforms.cloak import measure
+from photoveil.transforms.duplicates.perceptual_hash import NearDuplicateParameters
+from photoveil.transforms.embedding import handler
+from photoveil.transforms.embedding.surrogates import Surrogate, load_surrogate
+from photoveil.transforms.io import assets
+from photoveil.transforms.photo import codec_process, scan
+from photoveil.transforms.photo import find_faces as detector
 from tests.archives import QUICK, Archive, photos_of
-from transforms import apart, assets, codecs, scan
-from transforms.cloak import handler as cloak_handler
-from transforms.cloak import measure
-from transforms.cloak.surrogates import Surrogate, load_surrogate
-from transforms.faces import embed
-from transforms.faces import handler as detector
-from transforms.guarded_handler import Guarded
-from transforms.near_duplicates import NearDuplicateParameters
 
 STAGES = {
     "read": "reading failed: ",
@@ -73,12 +75,12 @@ def poison_all(patch: pytest.MonkeyPatch) -> None:
     def of_data(data: bytes, *_: Any) -> np.ndarray:
         return codecs.decode(data, 10**9).pixels
 
-    patch.setattr(apart, "decode", poisoned("read", apart.decode, of_data))
-    patch.setattr(apart, "encode", poisoned("publish", apart.encode, of_data))
+    patch.setattr(codec_process, "decode", poisoned("read", codec_process.decode, of_data))
+    patch.setattr(codec_process, "encode", poisoned("publish", codec_process.encode, of_data))
     patch.setattr(detector, "detect_faces", poisoned("detect", detector.detect_faces, first))
     patch.setattr(scan, "crop_face", poisoned("align", scan.crop_face, first))
-    embedder = embed.load_embedder()
-    patch.setattr(embed, "load_embedder", lambda: poisoned("embed", embedder, first))
+    embedder = handler.load_embedder()
+    patch.setattr(handler, "load_embedder", lambda: poisoned("embed", embedder, first))
     optimizer = cloak_handler.load_optimizer(QUICK.cloak)
     patch.setattr(optimizer, "cloak", poisoned("cloak", optimizer.cloak, first))
     measured = measure.load_measure(QUICK.cloak.recognisers, QUICK.cloak.batch_size)
@@ -135,9 +137,11 @@ def test_the_threads_of_a_process_share_one_model(monkeypatch: pytest.MonkeyPatc
         loaded.append(name)
         return load_surrogate(name)
 
-    monkeypatch.setattr(embed, "load_surrogate", load)
-    monkeypatch.setattr(embed, "load_embedder", cache(embed.load_embedder.__wrapped__))
-    steps: list[Guarded] = [Guarded(embed.EmbedHandler(), "embedding") for _ in range(8)]
+    monkeypatch.setattr(handler, "load_surrogate", load)
+    monkeypatch.setattr(handler, "load_embedder", cache(handler.load_embedder.__wrapped__))
+    steps: list[ErrorIsolatingHandler] = [
+        ErrorIsolatingHandler(handler.EmbedHandler(), "embedding") for _ in range(8)
+    ]
     with ThreadPoolExecutor(len(steps)) as threads:
         models = set(threads.map(lambda step: step.load_model(), steps))
     assert len(models) == len(loaded) == 1

@@ -17,10 +17,12 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from pipeline import manifest, private_state
-from pipeline.demo import _empty
-from pipeline.identity import FILE, read_identity
-from pipeline.library import (
+from photoveil.pipeline.cli.demo import _empty
+from photoveil.pipeline.cli.people import show_people
+from photoveil.pipeline.cli.verify import verify_job
+from photoveil.pipeline.library import manifest, state_folder
+from photoveil.pipeline.library.identity import FILE, read_identity
+from photoveil.pipeline.library.library import (
     Library,
     LibraryError,
     default_state,
@@ -29,16 +31,15 @@ from pipeline.library import (
     open_library,
     reopen_library,
 )
-from pipeline.people import FACES
-from pipeline.people_job import show_people
-from pipeline.verify_job import verify_job
+from photoveil.pipeline.library.state_folder import inspect
+from photoveil.pipeline.state.people import FACES
+from photoveil.transforms.io import parquet, storage
 from tests import clouds
 from tests.archives import Archive
 from tests.commands import hashes, invoked
-from transforms import storage, tables
 
 QUIET = Console(quiet=True)
-MARKER = private_state.MARKER
+MARKER = state_folder.MARKER
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +63,11 @@ def do_photos(library: Library, sha256: str = "a") -> None:
     row = pa.table({"source": ["a.jpg"], "source_sha256": [sha256], "status": ["cloaked"]})
     empty = manifest.SCHEMA.empty_table()
     whole = pa.concat_tables([empty, row], promote_options="default")
-    tables.write(whole, storage.join(library.manifest, "1.parquet"), library.scratch)
+    parquet.write(whole, storage.join(library.manifest, "1.parquet"), library.scratch)
     face = pa.table({"face": [f"{sha256} 0"], "sha256": [sha256]})
     faces = pa.concat_tables([FACES.empty_table(), face], promote_options="default")
     folder = storage.join(library.state, "people")
-    tables.write(
+    parquet.write(
         faces, storage.join(folder, "faces/all.parquet"), storage.join(folder, "unfinished")
     )
 
@@ -83,7 +84,7 @@ def of_version_0_1(library: Library) -> Library:
     """The same library as version 0.1.0 left it: without an id and a marker."""
     Path(library.root, FILE).unlink()
     Path(library.state, MARKER).unlink()
-    if Path(library.state).is_relative_to(private_state.default_folder()):
+    if Path(library.state).is_relative_to(state_folder.default_folder()):
         name = hashlib.sha256(library.root.encode()).hexdigest()[:16]
         Path(library.state).rename(Path(library.state).with_name(name))
     return library
@@ -418,7 +419,7 @@ def test_a_library_of_version_0_1_opens_and_gets_its_id(
     assert opened.state == place
     identity = read_identity(library.root)
     assert identity is not None
-    marker = private_state.look(place).marker
+    marker = inspect(place).marker
     assert marker is not None and marker.library == identity.id
     moved = Path(library.root).rename(tmp_path / "elsewhere")
     assert open_library(str(source), str(moved), option).state == place
@@ -470,9 +471,9 @@ def test_forget_shows_asks_and_deletes_only_what_photoveil_makes(
 def answered(answer: str, *arguments: object) -> tuple[int, str]:
     from typer.testing import CliRunner
 
-    from pipeline import cli
+    from photoveil.pipeline.cli import main
 
-    done = CliRunner().invoke(cli.app, [str(one) for one in arguments], input=answer)
+    done = CliRunner().invoke(main.app, [str(one) for one in arguments], input=answer)
     return done.exit_code, done.output
 
 

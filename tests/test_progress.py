@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.meters import tick
-from pipeline.progress import ProgressReader
-from pipeline.screen import Pace, duration
+from photoveil.pipeline.cli.progress_bar import ProgressEstimate, duration
+from photoveil.transforms.beam.meters import tick
+from photoveil.transforms.beam.progress import ProgressReader
 
 
 def test_the_reader_counts_what_workers_report_and_waits_for_whole_lines(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_worker_on_another_machine_does_without_the_file(tmp_path: Path) -> No
 
 
 def test_progress_never_goes_back_and_ends_at_the_total() -> None:
-    pace, done = Pace(4), [0.0]
+    pace, done = ProgressEstimate(4), [0.0]
     events = ["scanned", "scanned", "found", "found", "face", "face", "published", "published"]
     counts: Counter[str] = Counter()
     for event in events * 2:
@@ -48,10 +48,10 @@ def test_the_time_left_is_about_right_from_the_first_minute(
 ) -> None:
     """10,000 photos at one a second, after half a minute of loading and a slow first wave."""
     clock = [0.0]
-    monkeypatch.setattr("pipeline.screen.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("photoveil.pipeline.cli.progress_bar.time.monotonic", lambda: clock[0])
     for expected in (0.5, 2.0):
         clock[0] = 0.0
-        pace, counts = Pace(10_000, expected=expected), Counter[str]()
+        pace, counts = ProgressEstimate(10_000, expected=expected), Counter[str]()
         pace.update(counts)
         assert pace.seconds == expected
         assert "0 faces, starting, then about " in str(pace)

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import manifest, pruning, sequence, status, trash, upkeep
-from pipeline.library import Library, LibraryError
-from pipeline.pruning import Consent
+from photoveil.pipeline.cli import status
+from photoveil.pipeline.library import manifest, sequence, trash
+from photoveil.pipeline.library.library import Library, LibraryError
+from photoveil.pipeline.run import pruning, reconcile
+from photoveil.pipeline.run.pruning import Consent
+from photoveil.transforms.io import storage
 from tests.archives import Archive, photos_of
 from tests.commands import hashes, invoked
 from tests.disks import FoldingStore
-from transforms import storage
 
 JUNK = (
     *(".DS_Store", "Thumbs.db", "desktop.ini", "lost+found/#1234.jpg", "@eaDir/a.jpg/thumb.jpg"),
@@ -236,7 +238,7 @@ def test_a_prune_that_is_killed_halfway_loses_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(upkeep.trash, "put", killed)
+        patch.setattr(reconcile.trash, "put", killed)
         with pytest.raises(KeyboardInterrupt):
             archive.run(prune=True)
     assert photos_of(archive) == before

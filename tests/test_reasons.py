@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from photoveil.transforms import codecs
+from photoveil.transforms.codecs.errors import explained
+from photoveil.transforms.failures import failure
+from photoveil.transforms.io import storage
+from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.read import read_photo
+from photoveil.transforms.reasons import Reason, is_listed
+from photoveil.transforms.records import PhotoRef
 from tests.test_codecs_fuzz import sound
-from transforms import codecs, storage
-from transforms.apart import ReadLimits
-from transforms.codecs.errors import explained
-from transforms.discover import PhotoRef
-from transforms.fingerprint import read_photo
-from transforms.guarded import failure
-from transforms.reasons import Reason, is_listed
 
 MORE = int(os.environ.get("PHOTOVEIL_MUTATIONS", "1"))
 MOST_PIXELS = 1_000_000

@@ -20,12 +20,12 @@ import pytest
 from PIL import Image
 
 from benchmarks.runners import descendants, photos_of, rows_of, worker_pool
-from pipeline import runners
-from pipeline.demo import build_archive
-from pipeline.settings import RunSettings, SettingsError, load_settings
+from photoveil.pipeline.cli.demo import build_archive
+from photoveil.pipeline.runners import select
+from photoveil.pipeline.settings import RunSettings, SettingsError, load_settings
+from photoveil.transforms.io import assets
 from tests.commands import photoveil
 from tests.flink import session_cluster
-from transforms import assets
 
 ENGINES = os.environ.get("PHOTOVEIL_RUNNERS", "").split()
 QUICK = "cloak: {steps: 8, batch_size: 3, surrogates: [mobilefacenet]}\nrun:\n  wave_photos: 6\n"
@@ -156,7 +156,7 @@ def test_worker_processes_are_kept_from_pipeline_to_pipeline(tmp_path: Path) -> 
         _ = pipeline | beam.Create(range(20)) | beam.Reshuffle() | beam.Map(work, number)
 
     for number in range(2):
-        runners.run_pipeline(partial(build, number), RunSettings(workers=2))
+        select.run_pipeline(partial(build, number), RunSettings(workers=2))
     done = [path.name.split() for path in tmp_path.iterdir()]
     assert len(done) == 40
     assert len({process for _, process in done}) == 2
@@ -170,8 +170,8 @@ def test_the_end_of_a_worker_process_ends_the_run_and_the_next_has_new_ones() ->
 
     settings = RunSettings(workers=2)
     with pytest.raises(OSError, match="a worker process ended with status -9"):
-        runners.run_pipeline(lambda pipeline: pipeline | beam.Create([1]) | beam.Map(end), settings)
-    runners.run_pipeline(lambda pipeline: pipeline | beam.Create([1]) | beam.Map(abs), settings)
+        select.run_pipeline(lambda pipeline: pipeline | beam.Create([1]) | beam.Map(end), settings)
+    select.run_pipeline(lambda pipeline: pipeline | beam.Create([1]) | beam.Map(abs), settings)
 
 
 @on("prism")
@@ -179,8 +179,9 @@ def test_a_job_server_ends_with_its_run() -> None:
     run = subprocess.Popen(
         [
             *(sys.executable, "-c"),
-            "import time, apache_beam as beam; from pipeline.runners import run_pipeline; "
-            "from pipeline.settings import RunSettings; "
+            "import time, apache_beam as beam; "
+            "from photoveil.pipeline.runners.select import run_pipeline; "
+            "from photoveil.pipeline.settings import RunSettings; "
             "run_pipeline(lambda p: p | beam.Create([1]), RunSettings(runner='prism')); "
             "print('done', flush=True); time.sleep(60)",
         ],
@@ -201,20 +202,20 @@ def test_a_job_server_ends_with_its_run() -> None:
 
 def test_an_unknown_option_of_beam_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match="Beam has no option machin_type"):
-        runners.check(RunSettings(options={"machin_type": "n1"}))
+        select.check(RunSettings(options={"machin_type": "n1"}))
 
 
 def test_an_option_that_is_no_number_is_refused_before_anything_runs() -> None:
     with pytest.raises(SettingsError, match="invalid int value"):
-        runners.check(RunSettings(options={"job_server_timeout": "soon"}))
+        select.check(RunSettings(options={"job_server_timeout": "soon"}))
 
 
 def test_no_program_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SettingsError, match="prism is not to be found"):
-        runners.check(RunSettings(runner="prism"))
+        select.check(RunSettings(runner="prism"))
     with pytest.raises(SettingsError, match=f"version {beam.__version__}"):
-        runners.check(RunSettings(runner="flink"))
+        select.check(RunSettings(runner="flink"))
 
 
 def test_a_job_server_that_does_not_start_says_why(tmp_path: Path) -> None:
@@ -222,7 +223,7 @@ def test_a_job_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     jar.write_bytes(b"no jar")
     settings = RunSettings(runner="flink", options={"flink_job_server_jar": str(jar)})
     with pytest.raises(OSError, match=r"java does not start: .+"):
-        runners.run_pipeline(lambda pipeline: pipeline | beam.Create([1]), settings)
+        select.run_pipeline(lambda pipeline: pipeline | beam.Create([1]), settings)
 
 
 @on("prism")
@@ -233,7 +234,7 @@ def test_what_stopped_a_stage_is_in_the_error() -> None:
         raise OSError(28, "no space left on device")
 
     with pytest.raises(RuntimeError, match=r"\[Errno 28\]"):
-        runners.run_pipeline(
+        select.run_pipeline(
             lambda pipeline: pipeline | beam.Create([1]) | beam.Map(fail),
             RunSettings(runner="prism"),
         )

@@ -11,12 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline import cloak_memory, history, manifest, planning, sequence, status, waves
-from pipeline.cloak_memory import CloakMemory
-from pipeline.plan import WHAT_IS_NEW
-from pipeline.verify_job import verify_job
+from photoveil.pipeline.cli import status
+from photoveil.pipeline.cli.verify import verify_job
+from photoveil.pipeline.library import manifest, run_history, sequence
+from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.run.plan import WHAT_IS_NEW
+from photoveil.pipeline.state import warm_starts
+from photoveil.pipeline.state.warm_starts import WarmStarts
+from photoveil.transforms.records import CROP_SIZE
 from tests.archives import Archive, photos_of
-from transforms.faces.align import CROP_SIZE
 
 AHEAD, BEHIND = 400 * 86_400.0, -20 * 365 * 86_400.0
 
@@ -50,7 +53,7 @@ def test_the_latest_run_wins(archive: Archive, shifts: tuple[float, float]) -> N
         assert archive.rows()[name]["run_id"] == run_id
         assert archive.rows()[name]["source_size"] == (archive.photos / name).stat().st_size
         assert archive.plan().refs == []
-        assert history.read(archive.library)[-1]["run_id"] == run_id
+        assert run_history.read(archive.library)[-1]["run_id"] == run_id
         found = status.read_status(str(archive.out), str(archive.state))
         assert found.last is not None
         assert found.last["run_id"] == run_id
@@ -79,7 +82,7 @@ def test_an_old_library_opens_and_its_rows_sort_below(archive: Archive) -> None:
     archive.run()
     assert archive.rows()[name]["run_id"] != before[name]["run_id"]
     assert archive.plan().refs == []
-    assert [record["run_id"] for record in history.read(archive.library)] == [
+    assert [record["run_id"] for record in run_history.read(archive.library)] == [
         before[name]["run_id"],
         archive.rows()[name]["run_id"],
     ]
@@ -119,13 +122,13 @@ def test_parts_that_a_killed_compaction_left_do_not_count(archive: Archive) -> N
 
 
 def test_what_was_kept_of_a_person_last_counts(tmp_path: Path) -> None:
-    memory, made = CloakMemory(str(tmp_path)), []
+    memory, made = WarmStarts(str(tmp_path)), []
     for number, run_id in ((2, "2099"), (10, "2026"), (11, "1970")):
         change = np.full((CROP_SIZE, CROP_SIZE), number, np.float16)
         made.append(change)
         row = {"face": "f", "change": change.tobytes()}
         part = sequence.name(number, run_id)
-        memory.keep(pa.Table.from_pylist([row], cloak_memory.CHANGES), part)
+        memory.keep(pa.Table.from_pylist([row], warm_starts.CHANGES), part)
     memory.learn({"f": "p1"}, {"p1": np.ones(4, np.float32)})
     known = memory.of("p1")
     assert known is not None
@@ -134,7 +137,7 @@ def test_what_was_kept_of_a_person_last_counts(tmp_path: Path) -> None:
 
 
 def test_a_run_takes_as_long_as_it_took_though_the_clock_was_set(archive: Archive) -> None:
-    (record,) = history.read(archive.library)
+    (record,) = run_history.read(archive.library)
     assert record["seconds"] > 0
     found = status.read_status(str(archive.out), str(archive.state))
     back = replace(found, last={**record, "ended": record["started"] - AHEAD})

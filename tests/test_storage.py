@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from photoveil.transforms.io import object_store, storage
+from photoveil.transforms.io.storage import printable
+from photoveil.transforms.photo import write
+from photoveil.transforms.photo.discover import discover
+from photoveil.transforms.records import PhotoRef
 from tests import clouds
-from transforms import objects, publish, storage
-from transforms.discover import PhotoRef, discover, printable
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9.jpg")
 needs_permissions = pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write anything")
@@ -192,7 +195,7 @@ def test_a_whole_bucket_can_be_the_root(bucket: str) -> None:
 def test_a_listing_of_several_pages(bucket: str) -> None:
     wanted = [f"{number:04}.jpg" for number in range(1100)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: objects.write(f"{bucket}/in/{name}", b""), wanted))
+        list(pool.map(lambda name: object_store.write(f"{bucket}/in/{name}", b""), wanted))
     assert names(f"{bucket}/in") == wanted
     storage.remove_folder(f"{bucket}/in")
     assert storage.is_empty(bucket)
@@ -202,7 +205,7 @@ def test_objects_whose_names_are_no_paths_are_named_and_folder_marks_left_out(bu
     if bucket.startswith("gs") != bool(clouds.CLOUDS):
         pytest.skip("this server keeps no such names")
     for name in ("in/", "in/folder/", "in/folder/a.jpg", "in/../b.jpg", "in//etc/c.jpg"):
-        objects.write(f"{bucket}/{name}", b"" if name.endswith("/") else b"photo")
+        object_store.write(f"{bucket}/{name}", b"" if name.endswith("/") else b"photo")
     found = {entry.relative: entry.problem for entry in storage.walk(f"{bucket}/in")}
     assert found.pop("folder/a.jpg") is None
     assert found.keys() == {"../b.jpg", "/etc/c.jpg"}
@@ -230,29 +233,29 @@ def test_writes_on_a_condition(bucket: str) -> None:
     if bucket.startswith("gs://") and not clouds.CLOUDS:
         pytest.skip("gcp-storage-emulator takes no notice of conditions: make test-cloud")
     path = f"{bucket}/lock"
-    first = objects.write(path, b"1", objects.ABSENT)
-    with pytest.raises(objects.ConditionFailed):
-        objects.write(path, b"2", objects.ABSENT)
-    second = objects.write(path, b"3", first)
-    with pytest.raises(objects.ConditionFailed):
-        objects.write(path, b"4", first)
-    found = objects.stat(path)
+    first = object_store.write(path, b"1", object_store.ABSENT)
+    with pytest.raises(object_store.ConditionFailed):
+        object_store.write(path, b"2", object_store.ABSENT)
+    second = object_store.write(path, b"3", first)
+    with pytest.raises(object_store.ConditionFailed):
+        object_store.write(path, b"4", first)
+    found = object_store.stat(path)
     assert found is not None and found.version == second
     assert storage.read_bytes(path) == b"3"
     storage.remove([path])
-    with pytest.raises(objects.ConditionFailed):
-        objects.write(path, b"5", second)
+    with pytest.raises(object_store.ConditionFailed):
+        object_store.write(path, b"5", second)
 
 
 def test_wrong_keys_are_no_permission(servers: None, monkeypatch: pytest.MonkeyPatch) -> None:
     if not clouds.CLOUDS:
         pytest.skip("moto lets everybody in: make test-cloud")
     bucket = clouds.new_bucket("s3")
-    objects._s3.cache_clear()
+    object_store._s3.cache_clear()
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(PermissionError) as failure:
         storage.exists(bucket)
-    objects._s3.cache_clear()
+    object_store._s3.cache_clear()
     assert storage.explain(failure.value) == "no permission"
 
 
@@ -266,10 +269,10 @@ def test_no_credentials_and_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
         if key:
             monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key)
-        objects._s3.cache_clear()
+        object_store._s3.cache_clear()
         with pytest.raises(OSError) as failure:
             storage.exists("s3://photos/in")
-        objects._s3.cache_clear()
+        object_store._s3.cache_clear()
         assert words in storage.explain(failure.value)
 
 
@@ -278,7 +281,7 @@ def test_no_credentials_for_google(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    objects._gcs.cache_clear()
+    object_store._gcs.cache_clear()
     assert "no credentials" in (storage.problem("gs://photos/in") or "")
 
 
@@ -476,7 +479,7 @@ def test_a_disk_that_sets_no_times_and_syncs_no_folders_is_written_to(
 def test_only_a_bad_name_is_not_tried_again(number: int, is_of_name: bool) -> None:
     error = OSError(number, os.strerror(number))
     assert storage.is_of_name(error) == is_of_name
-    assert publish.not_copied(PhotoRef("", "a.jpg", 1, 1.0), error).retry != is_of_name
+    assert write.not_copied(PhotoRef("", "a.jpg", 1, 1.0), error).retry != is_of_name
 
 
 def test_remove_takes_a_link_and_not_what_it_points_to(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline import manifest
-from pipeline.library import LibraryError, locked
-from pipeline.status import read_status
-from pipeline.status import words as told
-from pipeline.verify import Finding
-from pipeline.verify_job import Report, summary, verify_job
+from photoveil.pipeline.cli.status import read_status
+from photoveil.pipeline.cli.status import words as told
+from photoveil.pipeline.cli.verify import Report, summary, verify_job
+from photoveil.pipeline.library import manifest
+from photoveil.pipeline.library.integrity import Finding
+from photoveil.pipeline.library.library import LibraryError, locked
 from tests.archives import Archive, Base, photos_of
 from tests.commands import invoked
 

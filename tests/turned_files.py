@@ -15,9 +15,9 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from transforms.codecs import bmff, riff
-from transforms.codecs.bmff import HeifFile, Item, Property, Reference
-from transforms.codecs.exif import HEADER
+from photoveil.transforms.codecs import bmff, riff
+from photoveil.transforms.codecs.bmff import HeifFile, Item, Property, Reference
+from photoveil.transforms.codecs.exif import HEADER
 
 Make = Callable[[Image.Image], bytes]
 Turns = tuple[tuple[bytes, int], ...]

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from transforms.cloak.faces import Cloak
-from transforms.cloak.seen import Budget, Seen
-from transforms.cloak.visibility import at_viewing_size, delta_e, dssim, face_region, flip
-from transforms.faces.align import crop_extent, crop_face, face_to_crop, invert, lay_back
-from transforms.faces.detect import Face
+from photoveil.transforms.faces.align import crop_extent, crop_face, face_to_crop, invert, lay_back
+from photoveil.transforms.records import Face, Perturbation, Visibility
+from photoveil.transforms.visibility.budget import Budget
+from photoveil.transforms.visibility.metrics import (
+    at_viewing_size,
+    delta_e,
+    dssim,
+    face_region,
+    flip,
+)
 
 TOLERANCE = 0.05  # share of a budget that compression may add
 _USUAL = 0.95  # what the scale comes out at, about: looks are dear, and the nearer the better
@@ -20,18 +25,18 @@ _FAR = 1.25  # where a look moves the scale by more, the power laws of `rescale`
 _LOOKS = 2  # at most, before encoding
 
 
-def look(clean: np.ndarray, changed: np.ndarray, face: Face) -> Seen:
+def visibility_of(clean: np.ndarray, changed: np.ndarray, face: Face) -> Visibility:
     """Compare a face in two uint8 (H, W, 3) RGB photos of equal size."""
     regions = [face_region(pixels, face.box) for pixels in (clean, changed)]
     if regions[0].size == 0:  # the box lies beyond the frame
-        return Seen(0.0, 0.0, 0.0)
+        return Visibility(0.0, 0.0, 0.0)
     pair = [at_viewing_size(region) for region in regions]
     matrix = face_to_crop(face.landmarks)
     crops = (crop_face(pixels, matrix) for pixels in (clean, changed))
-    return Seen(flip(*pair), float(delta_e(*pair).mean()), dssim(*crops))
+    return Visibility(flip(*pair), float(delta_e(*pair).mean()), dssim(*crops))
 
 
-def scale_to_budget(pixels: np.ndarray, cloak: Cloak, face: Face, budget: Budget) -> float:
+def scale_to_budget(pixels: np.ndarray, cloak: Perturbation, face: Face, budget: Budget) -> float:
     """The scale of a cloak at which it just keeps to the budget in a photo, 0.02..1.3.
 
     Args:
@@ -46,7 +51,7 @@ def scale_to_budget(pixels: np.ndarray, cloak: Cloak, face: Face, budget: Budget
         changed = pixels.copy()
         levels = np.rint(pixels[inside] + scale * patch[..., np.newaxis])
         changed[inside] = np.clip(levels, 0, 255).astype(np.uint8)
-        before, scale = scale, budget.rescale(scale, look(pixels, changed, face))
+        before, scale = scale, budget.rescale(scale, visibility_of(pixels, changed, face))
         if 1 / _FAR < scale / before < _FAR:
             break
     return scale

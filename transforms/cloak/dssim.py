@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from transforms.cloak.filters import blur, blur_matrix, gaussian_kernel
+from photoveil.transforms.cloak.filters import blur, blur_matrix, gaussian_kernel
 
 # Wang et al. (2004, IEEE TIP 13(4)): an 11 px Gaussian window and their two constants.
 _SSIM_RADIUS, _SSIM_SIGMA = 5, 1.5

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from transforms.cloak.faces import AlignedFace
-from transforms.cloak.optimizer import Optimizer
-from transforms.cloak.parameters import CloakParameters
-from transforms.cloak.surrogates import load_surrogate
+from photoveil.transforms.cloak.optimizer import Optimizer
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.embedding.surrogates import load_surrogate
+from photoveil.transforms.records import AlignedFace
 
 
 @cache

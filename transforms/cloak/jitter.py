@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.cloak.parameters import CloakParameters
 
 
 def jitter_matrices(seed: int, size: int, steps: int, parameters: CloakParameters) -> np.ndarray:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from transforms.cloak.filters import luminance
-from transforms.cloak.jitter import warp
-from transforms.cloak.parameters import CloakParameters
-from transforms.cloak.precondition import PRECONDITIONERS
-from transforms.cloak.project import PROJECTIONS, dssim_of_change, per_face
-from transforms.faces.align import feather
+from photoveil.transforms.cloak.filters import luminance
+from photoveil.transforms.cloak.jitter import warp
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.cloak.precondition import PRECONDITIONERS
+from photoveil.transforms.cloak.project import PROJECTIONS, dssim_of_change, per_face
+from photoveil.transforms.faces.align import feather
 
 
 class Luminance:

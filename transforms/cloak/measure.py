@@ -6,7 +6,6 @@ The optimiser's own figures are not reported: resampling and the file's compress
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,18 +13,11 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from transforms.cloak.surrogates import Surrogate, load_surrogate
-from transforms.embedding.normalize import cosine
-from transforms.publish import Written
+from photoveil.transforms.embedding.normalize import cosine
+from photoveil.transforms.embedding.surrogates import Surrogate, load_surrogate
+from photoveil.transforms.records import Measured, WrittenPhoto
 
 _PHOTOS = 32  # measured together: the last of their batches of faces is seldom full
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Of one face. cosine_shift: 1 - cosine, 0..2, by surrogate."""
-
-    cosine_shift: Mapping[str, float]
 
 
 class Measure:
@@ -70,7 +62,7 @@ def load_measure(surrogates: tuple[str, ...], batch_size: int) -> Measure:
     return Measure([load_surrogate(name) for name in surrogates], batch_size)
 
 
-class MeasureHandler(ModelHandler[Written, PredictionResult, Measure]):
+class MeasureHandler(ModelHandler[WrittenPhoto, PredictionResult, Measure]):
     """From written photos to `list[Measured]`, one for each face."""
 
     def __init__(self, surrogates: tuple[str, ...], batch_size: int) -> None:
@@ -83,7 +75,7 @@ class MeasureHandler(ModelHandler[Written, PredictionResult, Measure]):
 
     def run_inference(
         self,
-        batch: Sequence[Written],
+        batch: Sequence[WrittenPhoto],
         model: Measure,
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[PredictionResult]:

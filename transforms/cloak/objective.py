@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from transforms.cloak.models import WHO
-from transforms.cloak.surrogates import Surrogate
-from transforms.embedding.normalize import cosine
+from photoveil.transforms.embedding.models import WHO
+from photoveil.transforms.embedding.normalize import cosine
+from photoveil.transforms.embedding.surrogates import Surrogate
 
 Objective = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 """From embeddings of the changed crops, embeddings of the clean crops (both float32 (N, D), of unit

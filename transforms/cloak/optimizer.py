@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from transforms.cloak.faces import Cloak
-from transforms.cloak.jitter import jitter_matrices
-from transforms.cloak.models import WHO_SIZE
-from transforms.cloak.objective import objective
-from transforms.cloak.parameters import CloakParameters
-from transforms.cloak.space import SPACES
-from transforms.cloak.surrogates import Surrogate
-from transforms.embedding.normalize import unit_length
+from photoveil.transforms.cloak.jitter import jitter_matrices
+from photoveil.transforms.cloak.objective import objective
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.cloak.space import SPACES
+from photoveil.transforms.embedding.models import WHO_SIZE
+from photoveil.transforms.embedding.normalize import unit_length
+from photoveil.transforms.embedding.surrogates import Surrogate
+from photoveil.transforms.records import Perturbation
 
 _MOMENTUM = 0.7
 
@@ -55,7 +55,7 @@ class Optimizer:
         seeds: Sequence[int],
         starts: np.ndarray | None = None,
         targets: Sequence[np.ndarray | None] = (),
-    ) -> list[Cloak]:
+    ) -> list[Perturbation]:
         """Cloaks for a batch of faces.
 
         Args:
@@ -95,7 +95,7 @@ class Optimizer:
             tf.constant(target[fill]),
         )
         return [
-            Cloak(change, float(score), steps)
+            Perturbation(change, float(score), steps)
             for change, score in zip(
                 changes.numpy()[:count, :, :, 0], scores.numpy()[:count], strict=True
             )

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from transforms.cloak.seen import Budget
-
-Precision = Literal["float32", "bfloat16"]
+from photoveil.transforms.embedding.models import Precision
+from photoveil.transforms.visibility.budget import Budget
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -27,8 +26,8 @@ class CloakParameters:
         "sface",
         "faceres",
     )
-    """Recognisers to move away from, by their names in `transforms.cloak.surrogates`, in the order
-    of their turns: one that transfers well gets more of them."""
+    """Recognisers to move away from, by their names in `transforms.embedding.surrogates`, in the
+    order of their turns: one that transfers well gets more of them."""
     perturbation: Literal["luminance"] = "luminance"
     """The kind of change, by its name in `transforms.cloak.space`."""
     preconditioner: Literal["texture", "none"] = "texture"

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from transforms.cloak.filters import texture
-from transforms.cloak.parameters import CloakParameters
-from transforms.embedding.normalize import divide_by_root
+from photoveil.transforms.cloak.filters import texture
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.embedding.normalize import divide_by_root
 
 Precondition = Callable[[tf.Tensor], tf.Tensor]
 """From a float32 (N, S, S, 1) gradient to a direction of that shape, of root mean square 1."""

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from transforms.cloak.dssim import dssim
-from transforms.cloak.filters import low_pass, luminance
-from transforms.cloak.parameters import CloakParameters
-from transforms.embedding.normalize import divide_by_root
+from photoveil.transforms.cloak.dssim import dssim
+from photoveil.transforms.cloak.filters import low_pass, luminance
+from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.embedding.normalize import divide_by_root
 
 Project = Callable[[tf.Tensor], tf.Tensor]
 """From a float32 (N, S, S, 1) luminance change in levels to the admissible one in its place."""

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from transforms.cloak.luminance import Luminance
-from transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.cloak.luminance import Luminance
+from photoveil.transforms.cloak.parameters import CloakParameters
 
 
 class PerturbationSpace(Protocol):

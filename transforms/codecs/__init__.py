@@ -11,16 +11,16 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import bmp, gif, heif, jpeg, names, png, tiff, webp
-from transforms.codecs.errors import (
+from photoveil.transforms.codecs import bmp, gif, heif, jpeg, names, png, tiff, webp
+from photoveil.transforms.codecs.errors import (
     CodecError,
     MissingPackage,
     TooMuch,
     UnsupportedFormat,
     explained,
 )
-from transforms.codecs.photo import DecodedPhoto, EncodedPhoto
-from transforms.reasons import Reason
+from photoveil.transforms.codecs.photo import DecodedPhoto, EncodedPhoto
+from photoveil.transforms.reasons import Reason
 
 __all__ = [
     "CodecError",

@@ -11,10 +11,10 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from transforms.codecs import carve, exif, segments
-from transforms.codecs.errors import DAMAGE, CodecError
-from transforms.codecs.photo import NO_CREDENTIALS
-from transforms.codecs.segments import APP0, APP1, APP2, COM, Segment
+from photoveil.transforms.codecs import carve, exif, segments
+from photoveil.transforms.codecs.errors import DAMAGE, CodecError
+from photoveil.transforms.codecs.photo import NO_CREDENTIALS
+from photoveil.transforms.codecs.segments import APP0, APP1, APP2, COM, Segment
 
 APP3, APP4, APP11 = 0xE3, 0xE4, 0xEB
 

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from transforms.codecs.errors import DAMAGE, DAMAGED, CodecError
+from photoveil.transforms.codecs.errors import DAMAGE, DAMAGED, CodecError
 
 _MOST_EXTENTS = 65_536
 _ALPHA = re.compile(rb"aux(?:iliary)?:alpha|auxid:1\0")  # MPEG's name, and HEVC's

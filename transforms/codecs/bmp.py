@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transforms.codecs import carve
-from transforms.codecs.errors import DAMAGED, CodecError
-from transforms.codecs.orientation import Orientation
-from transforms.codecs.photo import (
+from photoveil.transforms.codecs import carve
+from photoveil.transforms.codecs.errors import DAMAGED, CodecError
+from photoveil.transforms.codecs.orientation import Orientation
+from photoveil.transforms.codecs.photo import (
     NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,

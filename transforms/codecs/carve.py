@@ -1,6 +1,7 @@
 """Pictures inside bytes that are no picture file themselves, found by how they begin.
 
-The codecs blank what they find; the leak scanner (`transforms/hidden.py`) looks at it.
+The codecs blank what they find; the leak scanner (`transforms/leaks/embedded_images.py`) looks at
+it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from transforms.codecs import bmff, segments
-from transforms.codecs.errors import DAMAGE, CodecError
+from photoveil.transforms.codecs import bmff, segments
+from photoveil.transforms.codecs.errors import DAMAGE, CodecError
 
 # A JPEG whatever its first byte: some cameras (Minolta, Konica) alter that of a preview.
 _BEGINNINGS = re.compile(

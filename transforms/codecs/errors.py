@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from transforms.reasons import Reason
+from photoveil.transforms.reasons import Reason
 
 DAMAGED = Reason.DAMAGED
 

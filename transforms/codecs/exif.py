@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from transforms.codecs import carve, segments
-from transforms.codecs.errors import DAMAGE
+from photoveil.transforms.codecs import carve, segments
+from photoveil.transforms.codecs.errors import DAMAGE
 
 HEADER = b"Exif\0\0"
 

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from transforms.codecs import mpf, segments, xmp
-from transforms.codecs.errors import CodecError
-from transforms.codecs.segments import APP1, APP2, Segment
+from photoveil.transforms.codecs import mpf, segments, xmp
+from photoveil.transforms.codecs.errors import CodecError
+from photoveil.transforms.codecs.segments import APP1, APP2, Segment
 
 ISO = b"urn:iso:std:iso:ts:21496:-1\0"
 """How the APP2 segment begins that announces a gain map in a photo, and describes it in the map."""

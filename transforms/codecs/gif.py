@@ -7,11 +7,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import carve, xmp
-from transforms.codecs.errors import DAMAGED, CodecError, UnsupportedFormat
-from transforms.codecs.orientation import Orientation
-from transforms.codecs.palette import dithered
-from transforms.codecs.photo import (
+from photoveil.transforms.codecs import carve, xmp
+from photoveil.transforms.codecs.errors import DAMAGED, CodecError, UnsupportedFormat
+from photoveil.transforms.codecs.orientation import Orientation
+from photoveil.transforms.codecs.palette import dithered
+from photoveil.transforms.codecs.photo import (
     NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,
@@ -19,7 +19,7 @@ from transforms.codecs.photo import (
     open_image,
     with_change,
 )
-from transforms.reasons import Reason
+from photoveil.transforms.reasons import Reason
 
 MAGIC = b"GIF8"
 

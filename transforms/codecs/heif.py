@@ -18,11 +18,11 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import bmff, carve, exif, gainmap, loss, orientation, rate, xmp
-from transforms.codecs.bmff import Group, HeifFile, Item, Property, Reference
-from transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
-from transforms.codecs.orientation import Orientation, as_stored
-from transforms.codecs.photo import (
+from photoveil.transforms.codecs import bmff, carve, exif, gainmap, loss, orientation, rate, xmp
+from photoveil.transforms.codecs.bmff import Group, HeifFile, Item, Property, Reference
+from photoveil.transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
+from photoveil.transforms.codecs.orientation import Orientation, as_stored
+from photoveil.transforms.codecs.photo import (
     NO_CREDENTIALS,
     NO_LIMIT,
     DecodedPhoto,
@@ -31,7 +31,7 @@ from transforms.codecs.photo import (
     decoded,
     with_change,
 )
-from transforms.reasons import Reason
+from photoveil.transforms.reasons import Reason
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"}

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 from scipy.fft import dctn, idctn
 
-from transforms.codecs import (
+from photoveil.transforms.codecs import (
     app_data,
     carve,
     exif,
@@ -36,9 +36,9 @@ from transforms.codecs import (
     whole,
     xmp,
 )
-from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat, explained
-from transforms.codecs.orientation import Orientation, as_stored
-from transforms.codecs.photo import (
+from photoveil.transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat, explained
+from photoveil.transforms.codecs.orientation import Orientation, as_stored
+from photoveil.transforms.codecs.photo import (
     NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,
@@ -46,8 +46,8 @@ from transforms.codecs.photo import (
     open_image,
     opened,
 )
-from transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, STRAY, Segment
-from transforms.reasons import Reason
+from photoveil.transforms.codecs.segments import APP0, APP1, APP2, APP13, APP14, STRAY, Segment
+from photoveil.transforms.reasons import Reason
 
 MAGIC = segments.MAGIC
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from transforms.codecs.errors import CodecError
-from transforms.reasons import Reason
+from photoveil.transforms.codecs.errors import CodecError
+from photoveil.transforms.reasons import Reason
 
 WORTH_A_NOTE = 1.5
 """Times as many bytes as before, from which on a row of the manifest says that there are more."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from transforms.codecs import exif
-from transforms.codecs.errors import DAMAGE
+from photoveil.transforms.codecs import exif
+from photoveil.transforms.codecs.errors import DAMAGE
 
 HEAD = b"MPF\0"
 

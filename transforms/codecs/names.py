@@ -16,8 +16,8 @@ import struct
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from transforms.codecs import exif
-from transforms.codecs.errors import DAMAGE
+from photoveil.transforms.codecs import exif
+from photoveil.transforms.codecs.errors import DAMAGE
 
 _PACKET = re.compile(rb"<(x:xmpmeta|rdf:RDF)\b.*?</\1\s*>", re.DOTALL)
 _REGIONS = re.compile(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile
 
-from transforms.codecs.errors import CodecError, explained
-from transforms.codecs.orientation import Orientation, upright
-from transforms.reasons import Reason
+from photoveil.transforms.codecs.errors import CodecError, explained
+from photoveil.transforms.codecs.orientation import Orientation, upright
+from photoveil.transforms.reasons import Reason
 
 NO_CREDENTIALS = "content credentials (C2PA) removed: they vouch for the original"  # a note
 NO_LIMIT = 1 << 62  # pixels, where `decode` has checked the size already

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from transforms.codecs import carve, exif, xmp
+from photoveil.transforms.codecs import carve, exif, xmp
 
 REBUILT = "Photoshop thumbnail rebuilt"  # the note that says so
 

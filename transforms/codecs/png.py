@@ -13,10 +13,16 @@ import imagecodecs
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from transforms.codecs import carve, exif, names, orientation, xmp
-from transforms.codecs.errors import DAMAGE, DAMAGED, CodecError, UnsupportedFormat, explained
-from transforms.codecs.orientation import Orientation, as_stored
-from transforms.codecs.photo import (
+from photoveil.transforms.codecs import carve, exif, names, orientation, xmp
+from photoveil.transforms.codecs.errors import (
+    DAMAGE,
+    DAMAGED,
+    CodecError,
+    UnsupportedFormat,
+    explained,
+)
+from photoveil.transforms.codecs.orientation import Orientation, as_stored
+from photoveil.transforms.codecs.photo import (
     NO_CREDENTIALS,
     NO_LIMIT,
     DecodedPhoto,
@@ -27,7 +33,7 @@ from transforms.codecs.photo import (
     with_change,
     with_key,
 )
-from transforms.reasons import Reason
+from photoveil.transforms.reasons import Reason
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from transforms.codecs import segments
-from transforms.codecs.segments import Segment
+from photoveil.transforms.codecs import segments
+from photoveil.transforms.codecs.segments import Segment
 
 _BLOCK = 8
 _DRI = 0xDD

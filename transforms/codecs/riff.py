@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transforms.codecs.errors import DAMAGED, CodecError
+from photoveil.transforms.codecs.errors import DAMAGED, CodecError
 
 _HEAD = 12  # "RIFF", size, form type
 _METADATA = {b"EXIF", b"XMP "}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from transforms.codecs.errors import DAMAGED, CodecError
+from photoveil.transforms.codecs.errors import DAMAGED, CodecError
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 MAGIC = SOI + b"\xff"

@@ -17,18 +17,18 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from transforms.codecs import carve, orientation, photoshop, tiff_jpeg, tiff_layout, xmp
-from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
-from transforms.codecs.orientation import as_stored, combined, inverse, upright
-from transforms.codecs.palette import dithered
-from transforms.codecs.photo import (
+from photoveil.transforms.codecs import carve, orientation, photoshop, tiff_jpeg, tiff_layout, xmp
+from photoveil.transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
+from photoveil.transforms.codecs.orientation import as_stored, combined, inverse, upright
+from photoveil.transforms.codecs.palette import dithered
+from photoveil.transforms.codecs.photo import (
     NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,
     check_size,
     with_change,
 )
-from transforms.reasons import Reason
+from photoveil.transforms.reasons import Reason
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from transforms.codecs import jpeg, segments
-from transforms.codecs.errors import CodecError, UnsupportedFormat
-from transforms.reasons import Reason
+from photoveil.transforms.codecs import jpeg, segments
+from photoveil.transforms.codecs.errors import CodecError, UnsupportedFormat
+from photoveil.transforms.reasons import Reason
 
 _BASELINE, _EXTENDED = 0xC0, 0xC1
 

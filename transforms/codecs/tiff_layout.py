@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import tifffile
 
-from transforms.codecs.errors import DAMAGE
+from photoveil.transforms.codecs.errors import DAMAGE
 
 # By the number of a type: the bytes of a value, and for what may be an offset, how it is packed.
 _SIZES = {

@@ -13,8 +13,8 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from transforms.codecs import carve, exif
-from transforms.codecs.errors import DAMAGE
+from photoveil.transforms.codecs import carve, exif
+from photoveil.transforms.codecs.errors import DAMAGE
 
 _AFCP_PICTURES = {b"Nail", b"PrVw"}
 _FOTOSTATION_PICTURES = {3, 4}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transforms.codecs import carve, exif, loss, orientation, rate, riff, xmp
-from transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
-from transforms.codecs.orientation import Orientation, as_stored
-from transforms.codecs.photo import (
+from photoveil.transforms.codecs import carve, exif, loss, orientation, rate, riff, xmp
+from photoveil.transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
+from photoveil.transforms.codecs.orientation import Orientation, as_stored
+from photoveil.transforms.codecs.photo import (
     NO_CREDENTIALS,
     NO_LIMIT,
     DecodedPhoto,
@@ -20,7 +20,7 @@ from transforms.codecs.photo import (
     open_image,
     with_change,
 )
-from transforms.reasons import Reason
+from photoveil.transforms.reasons import Reason
 
 _FORMATS = ("WEBP",)
 _PICTURE = {b"VP8 ", b"VP8L", b"ALPH"}

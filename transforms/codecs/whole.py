@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from transforms.codecs import segments
-from transforms.codecs.errors import DAMAGED, CodecError
-from transforms.codecs.photo import NO_LIMIT, open_image
-from transforms.codecs.segments import DNL, FRAMES, SOS, STRAY, Segment
+from photoveil.transforms.codecs import segments
+from photoveil.transforms.codecs.errors import DAMAGED, CodecError
+from photoveil.transforms.codecs.photo import NO_LIMIT, open_image
+from photoveil.transforms.codecs.segments import DNL, FRAMES, SOS, STRAY, Segment
 
 _NO_END = "original has no end marker"
 _STRAY = "original has stray bytes between its segments"

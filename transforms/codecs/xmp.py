@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from transforms.codecs import carve
+from photoveil.transforms.codecs import carve
 
 # What is a picture or a depth map by the name of its property, whatever its coding.
 _NAMED = re.compile(

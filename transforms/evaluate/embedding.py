@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms import apart, codecs, storage
-from transforms.apart import ReadLimits
-from transforms.evaluate.conditions import CONDITIONS
-from transforms.faces.detect import Detector
-from transforms.faces.parameters import DetectorParameters
-from transforms.guarded import failure
-from transforms.recognisers import Recogniser, SeenPhoto
+from photoveil.transforms import codecs
+from photoveil.transforms.evaluate.conditions import CONDITIONS
+from photoveil.transforms.faces.detect import Detector
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.failures import failure
+from photoveil.transforms.io import storage
+from photoveil.transforms.photo import codec_process
+from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.recognisers import Recogniser, SeenPhoto
 
 _BATCH = 32  # crops embedded at once; those that wait bound the memory
 _MAX_PIXELS = 250_000_000
@@ -90,7 +92,7 @@ class Embedder:
         if not new:
             return sha256
         try:
-            pixels = apart.decode(data, _MAX_PIXELS, ReadLimits()).pixels
+            pixels = codec_process.decode(data, _MAX_PIXELS, ReadLimits()).pixels
         except codecs.CodecError as error:
             self.unreadable[path] = str(error)
             return ""

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transforms.evaluate import metrics
-from transforms.evaluate.conditions import AS_WRITTEN
-from transforms.evaluate.embedding import Embedder
-from transforms.evaluate.metrics import Tally
-from transforms.recognisers import Recogniser
-from transforms.recognisers.recogniser import unit
+from photoveil.transforms.evaluate import metrics
+from photoveil.transforms.evaluate.conditions import AS_WRITTEN
+from photoveil.transforms.evaluate.embedding import Embedder
+from photoveil.transforms.evaluate.metrics import Tally
+from photoveil.transforms.recognisers import Recogniser
+from photoveil.transforms.recognisers.recogniser import unit
 
 FORWARD, REVERSE = "clean photos searched in cloaked ones", "cloaked photos searched in clean ones"
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-CROP_SIZE = 112
+from photoveil.transforms.records import CROP_SIZE
 
 # Left eye, right eye, nose tip, left and right mouth corner, as (x, y) in a 112 px crop.
 TEMPLATE = np.array(

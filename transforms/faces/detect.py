@@ -8,47 +8,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 
 import numpy as np
 
-from transforms.assets import AssetError
-from transforms.faces import turns
-from transforms.faces.parameters import DetectorParameters
-from transforms.faces.rows import COLUMNS, SCORE, Detector
+from photoveil.transforms.faces import turns
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.faces.rows import COLUMNS, SCORE, Detector
+from photoveil.transforms.io.assets import AssetError
+from photoveil.transforms.records import Face
 
 __all__ = ["Detector", "Face", "detect_faces", "load_retinaface", "load_retinaface_resnet50"]
 
 _STRIDE = 32  # the coarsest feature map of RetinaFace; sides must be multiples of it
-
-
-@dataclass(frozen=True)
-class Face:
-    """A detected face, in pixels of the upright photo.
-
-    box: left, top, right, bottom; may reach beyond the frame.
-    landmarks: five (x, y) points: left eye, right eye, nose, left and right mouth corner, left
-        and right as seen with the face upright.
-    score: detector confidence, 0..1.
-    """
-
-    box: tuple[float, float, float, float]
-    landmarks: tuple[tuple[float, float], ...]
-    score: float
-
-    @property
-    def size(self) -> float:
-        """Mean side of the box in pixels."""
-        left, top, right, bottom = self.box
-        return ((right - left) + (bottom - top)) / 2
-
-    def moved(self, x: float, y: float) -> Face:
-        """The same face in a frame whose origin lies elsewhere."""
-        left, top, right, bottom = self.box
-        landmarks = tuple((x + px, y + py) for px, py in self.landmarks)
-        return replace(self, box=(left + x, top + y, right + x, bottom + y), landmarks=landmarks)
 
 
 def detect_faces(
@@ -109,7 +82,7 @@ def load_retinaface_resnet50() -> Detector:
 
     Raises:
         ModuleNotFoundError: the optional package is not installed; the message says how.
-        transforms.assets.AssetError: its weights could not be downloaded.
+        transforms.io.assets.AssetError: its weights could not be downloaded.
     """
     try:
         # The package is written for Keras 2, and asks for it by an environment variable that

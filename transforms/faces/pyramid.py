@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from transforms.faces.parameters import DetectorParameters
-from transforms.faces.rows import (
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.faces.rows import (
     COLUMNS,
     SCORE,
     Detector,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from transforms.faces.align import TEMPLATE, similarity
+from photoveil.transforms.faces.align import TEMPLATE, similarity
 
 COLUMNS = 15
 SCORE = 14

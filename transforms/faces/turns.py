@@ -18,10 +18,10 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from transforms.faces import pyramid
-from transforms.faces.align import crop_face, invert
-from transforms.faces.parameters import DetectorParameters
-from transforms.faces.rows import (
+from photoveil.transforms.faces import pyramid
+from photoveil.transforms.faces.align import crop_face, invert
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.faces.rows import (
     SCORE,
     Detector,
     distortion,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from transforms.cloak.surrogates import SURROGATES
-from transforms.recognisers import dlib_resnet, facenet, surrogate
-from transforms.recognisers.recogniser import MissingPackage, Recogniser, SeenPhoto
+from photoveil.transforms.embedding.surrogates import SURROGATES
+from photoveil.transforms.recognisers import dlib_resnet, facenet, surrogate
+from photoveil.transforms.recognisers.recogniser import MissingPackage, Recogniser, SeenPhoto
 
 __all__ = ["JUDGES", "MissingPackage", "Recogniser", "SeenPhoto", "load_recogniser", "names"]
 
@@ -31,7 +31,7 @@ def load_recogniser(name: str) -> Recogniser:
         KeyError: there is none of that name.
         ValueError: a judge has become a surrogate, so that it can judge no more.
         MissingPackage: it needs a package that is not installed; the message says how.
-        transforms.assets.AssetError: its files cannot be had.
+        transforms.io.assets.AssetError: its files cannot be had.
     """
     if name in JUDGES and name in SURROGATES:
         raise ValueError(f"{name} is a judge and must not be a surrogate too")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from transforms.recognisers.recogniser import (
+from photoveil.transforms.recognisers.recogniser import (
     MissingPackage,
     Recogniser,
     SeenPhoto,

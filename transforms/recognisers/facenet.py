@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from transforms import assets
-from transforms.recognisers.recogniser import Recogniser, SeenPhoto, euclidean_distance
+from photoveil.transforms.io import assets
+from photoveil.transforms.recognisers.recogniser import Recogniser, SeenPhoto, euclidean_distance
 
 _SIZE = 160
 _MARGIN = 32
@@ -23,7 +23,7 @@ def load() -> Recogniser:
     """The judge.
 
     Raises:
-        transforms.assets.AssetError: its file cannot be had.
+        transforms.io.assets.AssetError: its file cannot be had.
     """
     network = _network(str(assets.fetch("facenet.pb")))
 

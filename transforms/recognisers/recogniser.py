@@ -8,8 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from transforms.faces.detect import Detector, Face, detect_faces
-from transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.faces.detect import Detector, detect_faces
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.records import Face
 
 
 class MissingPackage(RuntimeError):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from transforms.cloak.surrogates import load_surrogate
-from transforms.faces.align import CROP_SIZE, crop_face, face_to_crop
-from transforms.recognisers.recogniser import Recogniser, SeenPhoto, cosine_distance
+from photoveil.transforms.embedding.surrogates import load_surrogate
+from photoveil.transforms.faces.align import crop_face, face_to_crop
+from photoveil.transforms.recognisers.recogniser import Recogniser, SeenPhoto, cosine_distance
+from photoveil.transforms.records import CROP_SIZE
 
 # Cosine distances up to which the publisher of a network calls two faces one person.
 _PUBLISHED = {
@@ -25,7 +26,7 @@ def load(name: str) -> Recogniser:
 
     Raises:
         KeyError: there is none of that name.
-        transforms.assets.AssetError: its files cannot be had.
+        transforms.io.assets.AssetError: its files cannot be had.
     """
     network = load_surrogate(name)
     compiled = tf.function(network.embed)

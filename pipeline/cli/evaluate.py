@@ -1,0 +1,142 @@
+"""The job behind `photoveil evaluate`: read what was asked, measure, print, write the files."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+
+from PIL.PngImagePlugin import PngInfo
+from rich.console import Console
+from rich.progress import Progress
+
+from photoveil.pipeline.cli import requested_files
+from photoveil.pipeline.evaluation import report
+from photoveil.pipeline.evaluation.evaluate import Evaluation, draw_sheet, evaluate_library, looks
+from photoveil.pipeline.evaluation.labels import read_labels, study_library
+from photoveil.pipeline.library.library import LibraryError, find_state
+from photoveil.pipeline.library.state_folder import SHEET
+from photoveil.transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
+from photoveil.transforms.io import storage
+from photoveil.transforms.io.storage import printable
+from photoveil.transforms.recognisers import names
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; see the options of `photoveil evaluate`."""
+
+    root: str
+    originals: str
+    people: str | None = None
+    probes: str | None = None
+    others: str | None = None
+    recognisers: tuple[str, ...] = ()
+    per_person: int = 20
+    quick: bool = False
+    report: str | None = None
+    sheet: str | None = None
+    state: str | None = None
+
+
+def evaluate_job(request: Request, console: Console) -> Evaluation:
+    """Evaluate a library under a person's eyes.
+
+    The report names people and the sheet shows uncloaked faces: both are kept out of the library,
+    the sheet by default in its private state.
+
+    Raises:
+        LibraryError: the request cannot be met; the message says why.
+        MissingPackage: a recogniser's package is not installed.
+        transforms.io.assets.AssetError: a model cannot be had.
+        OSError: a folder cannot be listed, or a result not written.
+    """
+    root = storage.absolute(request.root)
+    _check(request, root)
+    sheet = _sheet(request)
+    labels = read_labels(request.originals, request.people)
+    probes = _photos(request.probes) if request.probes else []
+    padding = _strangers(request.others) if request.others else []
+    study = study_library(root, request.originals, labels, probes, padding, request.per_person)
+    conditions = [AS_WRITTEN] if request.quick else list(CONDITIONS)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("looking at photos", total=looks(study, conditions))
+        found = evaluate_library(
+            root,
+            study,
+            request.recognisers or names(),
+            conditions,
+            tick=lambda: bar.advance(task),
+        )
+    console.print(report.tables(found), highlight=False)
+    if found.faces:
+        out = io.BytesIO()
+        mark = PngInfo()
+        mark.add_text("Comment", requested_files.SHEET_MARK.decode())
+        draw_sheet(found.faces).save(out, "PNG", pnginfo=mark)
+        storage.write_private(sheet, out.getvalue())
+        console.print(
+            f"\nContact sheet (it shows uncloaked faces): {sheet}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    if request.report:
+        data = report.as_file(found, _suffix(request.report))
+        storage.write_private(storage.absolute(request.report), data)
+        words = f"Report: {request.report}"
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+    return found
+
+
+def _check(request: Request, root: str) -> None:
+    unknown = sorted(set(request.recognisers) - set(names()))
+    if unknown:
+        raise LibraryError(
+            f"no recogniser is called {', '.join(unknown)}; there are {', '.join(names())}"
+        )
+    if request.report and _suffix(request.report) not in report.SUFFIXES:
+        raise LibraryError(f"{request.report}: a report is written as .json or .parquet")
+    for folder in filter(None, (root, request.originals, request.probes, request.others)):
+        if not storage.exists(folder):
+            raise LibraryError(f"{folder} does not exist")
+    photos = [*filter(None, (request.originals, request.probes, request.others))]
+    for file, marks in (
+        (request.report, requested_files.REPORT_MARKS),
+        (request.sheet, (requested_files.SHEET_MARK,)),
+    ):
+        if not file:
+            continue
+        if storage.is_within(storage.absolute(file), root):
+            raise LibraryError(
+                f"{file} lies in the library {root}, which is for publishing; it would say who is "
+                "in the photos: choose another place"
+            )
+        requested_files.check(file, photos, marks)
+
+
+def _sheet(request: Request) -> str:
+    """Where the contact sheet goes."""
+    if request.sheet:
+        return storage.absolute(request.sheet)
+    try:
+        _, found = find_state(request.root, request.state)
+    except LibraryError as error:
+        raise LibraryError(f"{error}. Or say where the contact sheet goes: --sheet") from error
+    return storage.join(found.place, SHEET)
+
+
+def _photos(folder: str) -> list[tuple[str, str]]:
+    return [
+        (person, storage.join(folder, name)) for name, person in sorted(read_labels(folder).items())
+    ]
+
+
+def _strangers(folder: str) -> list[tuple[str, str]]:
+    """Every photo below a folder, each a person of its own."""
+    found = (entry.relative for entry in storage.walk(folder) if not entry.problem)
+    return [(f"other: {printable(name)}", storage.join(folder, name)) for name in found]
+
+
+def _suffix(file: str) -> str:
+    return os.path.splitext(file)[1]

@@ -1,0 +1,49 @@
+"""Files that a user asks for by name: contact sheets, reports, lists.
+
+A wrong name may be that of a photo. Such a file is kept out of the folders of photos, and goes over
+nothing but an earlier one of its kind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from photoveil.pipeline.library.identity import LibraryError, library_around
+from photoveil.transforms.io import storage
+
+SHEET_MARK = b"Photoveil contact sheet"
+"""In the metadata of a contact sheet."""
+LIST_MARK = b"kind,file,detail"
+REPORT_MARKS = (b'{\n "findings"', b"Photoveil evaluation")
+
+
+def check(file: str, folders: Iterable[str], marks: Iterable[bytes]) -> str:
+    """The absolute path of a file that may be written.
+
+    Args:
+        folders: of photos. marks: bytes that each earlier file of the same kind has one of.
+
+    Raises:
+        LibraryError: it lies in one of the folders or in a library, or another file or a folder has
+            its name.
+        OSError: what is there cannot be read.
+    """
+    path = storage.absolute(file)
+    for folder in map(storage.absolute, folders):
+        if storage.is_within(path, folder):
+            raise LibraryError(f"{file} lies in {folder}; choose another place")
+    if library := library_around(path):
+        raise LibraryError(
+            f"{file} lies in {library}, which is for publishing; choose another place"
+        )
+    if storage.is_local(path) and os.path.isdir(path):
+        raise LibraryError(f"{file} is a folder; give the name of a file")
+    if storage.exists(path):
+        data = storage.read_bytes(path)
+        if not any(mark in data for mark in marks):
+            raise LibraryError(
+                f"{file} is there, and is no such file of Photoveil's; it is left as it is: choose "
+                "another name"
+            )
+    return path

@@ -1,0 +1,206 @@
+"""What a library holds and how its last run ended, without looking at the originals."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from photoveil.pipeline.cli.progress_bar import duration
+from photoveil.pipeline.cli.summaries import counted, failures, number, size
+from photoveil.pipeline.library import manifest, run_history, trash
+from photoveil.pipeline.library.library import Library, default_state, find_library, is_locked
+from photoveil.pipeline.library.trash import Kept
+from photoveil.pipeline.state import scan_cache
+from photoveil.pipeline.state.known_people import known
+from photoveil.transforms.beam.progress import ProgressReader
+from photoveil.transforms.io import storage
+
+_COLUMNS = ("source", "status", "reason", "retry", "faces", "gone")
+
+_STATUSES = {
+    "cloaked": "cloaked",
+    "no_face": "without a face: copied",
+    "unchanged": "with no face to cloak: as they are",
+    "duplicate": "duplicates",
+    "companion": "sidecars and other files of photos",
+    "skipped": "near duplicates, left out",
+    "unsupported": "left out: no photos, or of a kind that is not written",
+    "failed": "failed",
+}
+
+_GO_ON = "The same command goes on from there."
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of a library.
+
+    statuses: files by manifest status. failed: (source, reason) of those that failed when they were
+        last tried. to_retry: how many of these the next run tries again.
+    faces: that were cloaked. gone: cloaked files whose originals are no longer there.
+    last: record of the last run, see `pipeline.library.run_history`; None before any.
+    running: a run is writing now. published: files that it has done, if that is known.
+    unfinished: files that an interrupted run left half-written. in_hand: it kept scans and cloaks
+        to go on with.
+    scanned: photos looked at ahead of a run. people: who are known.
+    room: bytes of the library. state_room: of the private state. pruned: what lies in its trash.
+    """
+
+    library: Library
+    statuses: Counter[str]
+    failed: tuple[tuple[str, str], ...]
+    to_retry: int
+    faces: int
+    gone: int
+    last: Mapping[str, Any] | None
+    running: bool
+    published: int
+    unfinished: int
+    in_hand: bool
+    scanned: int
+    people: int
+    room: int
+    state_room: int
+    pruned: tuple[Kept, ...]
+
+    @property
+    def was_interrupted(self) -> bool:
+        """True when the last run was killed, and none has gone on since."""
+        return not self.running and self.last is not None and self.last["ended"] is None
+
+    @property
+    def is_well(self) -> bool:
+        """True when the last run did all that it was to do and no photo fails, or a run goes on."""
+        if self.running:
+            return True
+        cut = self.was_interrupted or (self.last is not None and self.last["stopped"] is not None)
+        return not cut and not self.failed
+
+
+def read_status(root: str, state: str | None = None) -> Status:
+    """Look at the library at `root`.
+
+    Raises:
+        LibraryError: there is none.
+        OSError: it cannot be read.
+    """
+    library = find_library(root, state)
+    table = manifest.read(library.manifest, _COLUMNS)
+    rows = table.to_pylist()
+    records = run_history.read(library)
+    progress = ProgressReader(Path(library.state, "progress"))
+    private = list(_files(library.state))
+    return Status(
+        library,
+        Counter(row["status"] for row in rows),
+        tuple((row["source"], row["reason"]) for row in rows if row["status"] == "failed"),
+        sum(row["retry"] and row["status"] == "failed" for row in rows),
+        sum(len(row["faces"]) for row in rows if row["status"] == "cloaked"),
+        sum(row["gone"] is not None for row in rows),
+        records[-1] if records else None,
+        is_locked(library),
+        progress.update()["published"],
+        sum(1 for _ in _files(library.scratch)),
+        any(entry.relative.startswith("waves/") for entry in private),
+        len(scan_cache.sources(library.state)),
+        len(set(known(library.state).values())),
+        sum(entry.size for entry in storage.walk(library.root)),
+        sum(entry.size for entry in private),
+        tuple(trash.listing(library)),
+    )
+
+
+def _files(folder: str) -> Iterable[storage.Entry]:
+    return storage.walk(folder) if storage.exists(folder) else ()
+
+
+def words(status: Status) -> str:
+    """Several lines without a final newline."""
+    library = status.library
+    there = "" if not library.source or storage.exists(library.source) else " (not there now)"
+    lines = [
+        f"Library:       {library.root} ({size(status.room)}{_free(library)})",
+        f"Originals:     {library.source or 'not known: the private state is lost'}{there}",
+        f"Private state: {_state(status)}",
+        "",
+        f"{number(sum(status.statuses.values()), 'original')} in the manifest:",
+        *counted(*((status.statuses[name], said) for name, said in _STATUSES.items())),
+    ]
+    if status.faces:
+        lines.append(f"{number(status.faces, 'face')} cloaked.")
+    if status.gone:
+        lines.append(
+            f"The originals of {status.gone:,} are gone; `photoveil run --prune` deletes these."
+        )
+    lines += [
+        f"{number(kept.files, 'deleted file')} kept in {kept.folder}; `photoveil restore` puts "
+        "back what was pruned."
+        for kept in status.pruned
+    ]
+    if status.scanned:
+        lines.append(f"{number(status.scanned, 'photo')} scanned ahead, for a run to cloak.")
+    return "\n".join([*lines, "", *_runs(status)])
+
+
+def _runs(status: Status) -> list[str]:
+    if status.running:
+        done = f", {status.published:,} files done" if status.published else ""
+        return [f"A run is going on{_since(status)}{done}."]
+    last = status.last
+    if last is None:
+        return ["No run has done anything yet."]
+    when = _local(last["started"])
+    if status.was_interrupted:
+        left = [
+            number(status.unfinished, "unfinished file") if status.unfinished else "",
+            "the faces of the photos in hand" if status.in_hand else "",
+        ]
+        rest = " and ".join(filter(None, left))
+        return [
+            f"The last run, of {when}, was interrupted: by a kill, a crash or a power cut.",
+            *([f"It left {rest}, which the next run takes up or clears away."] if rest else []),
+            f"What it had done is kept. {_GO_ON}",
+        ]
+    # The clock may have been set meanwhile; records of version 0.1.0 have no other measure of a
+    # run that was stopped.
+    took = duration(last["seconds"] or max(0.0, last["ended"] - last["started"]))
+    files = number(sum(last["statuses"].values()), "file")
+    lines = [f"Last run: {when}, mode {last['mode']}: {files} in {took}."]
+    if last["stopped"] is not None:
+        lines += [f"It was stopped by {last['stopped']}. {_GO_ON}"]
+    lines += failures("Failed when they were last tried:", status.failed)
+    if status.to_retry:
+        lines += [f"The next run tries {number(status.to_retry, 'file')} of these again."]
+    if len(status.failed) > status.to_retry:
+        lines += ["Others are tried when the files or the settings change, or with --retry."]
+    return lines
+
+
+def _since(status: Status) -> str:
+    if status.last is None or status.last["ended"] is not None:
+        return ""
+    return f" since {_local(status.last['started'])}"
+
+
+def _local(seconds: float) -> str:
+    return f"{dt.datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+
+
+def _free(library: Library) -> str:
+    if not storage.is_local(library.root):
+        return ""
+    return f", {size(shutil.disk_usage(library.root).free)} free"
+
+
+def _state(status: Status) -> str:
+    library = status.library
+    if not library.source:
+        by_default = library.state == default_state(library.root)
+        return f"not in {library.state}{'; is it elsewhere (--state)?' if by_default else ''}"
+    known = f", {status.people:,} people known" if status.people else ""
+    return f"{library.state} ({size(status.state_room)}{known})"

@@ -1,0 +1,222 @@
+"""What a run will do and what it did, in plain words, and where to look."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from photoveil.pipeline.cli.progress_bar import duration
+from photoveil.pipeline.library.library import Library
+from photoveil.pipeline.run.estimate import Estimate
+from photoveil.pipeline.run.plan import Plan
+from photoveil.pipeline.run.pruning import MUCH
+from photoveil.pipeline.run.result import RunResult, ScanResult
+
+_MOST_LISTED = 20
+_LEAST_SHARE = 0.01  # of the workers' time that is worth a word
+
+_CAVEAT = (
+    "A cloak makes today's recognisers less sure of a face. It is no guarantee: recognisers "
+    "built later,\nor trained on cloaked photos, may see through it, and photos already online "
+    "stay as they are."
+)
+
+
+def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) -> str:
+    """Several lines without a final newline.
+
+    Args:
+        free: bytes on the output's disk, where that is known. source: the archive.
+    """
+    lines = []
+    if plan.is_away:
+        lines += [
+            f"WARNING: none of the {number(plan.photos, 'photo')} of this library is in {source} "
+            "with the bytes that it had.",
+            "Is the disk there, and is it the right folder? Nothing is marked as gone, and "
+            "--prune is refused.",
+            "",
+        ]
+    lines += ["Plan:" if plan.refs else "Nothing new."]
+    lines += [f"  {count:>6,}  to do: {why}" for why, count in plan.why.most_common()]
+    restored = sum(item.how == "restored" for item in plan.known)
+    lines += counted(
+        (
+            plan.duplicates,
+            "of them or beside them duplicates, cloaked once; "
+            f"at most {plan.widest:,} files are the same",
+        ),
+        (plan.moved, "moved or renamed: their cloaked photos move too"),
+        (restored, "with a new date or a lost output: put right without cloaking"),
+        (plan.unchanged, "done by an earlier run"),
+        (plan.left_out, "left out by an earlier run, unchanged"),
+        (plan.failed, "failed in an earlier run, unchanged: still fail (--retry tries them again)"),
+        (plan.older, "older: left for another run (--since)"),
+        (
+            len(plan.gone),
+            f"no longer there: cloaked files kept (--prune deletes them{_share(plan)})",
+        ),
+    )
+    lines += [
+        f"  {count:>6,}  done with {differs}: left so (--recloak does them anew)"
+        for differs, count in plan.stale.most_common()
+    ]
+    lines += listed("No longer there:", plan.gone)
+    if plan.todo:
+        basis = "by the pace of earlier runs" if forecast.measured else "a guess before a first run"
+        lines += _faces(forecast)
+        lines.append(
+            f"Time: about {duration(forecast.seconds)} ({basis}). "
+            f"Disk: about {size(plan.room)}, as much as the originals."
+        )
+    if free is not None and plan.room > free:
+        lines.append(f"Only {size(free)} are free there: the run will stop when they are used.")
+    return "\n".join(lines)
+
+
+def _share(plan: Plan) -> str:
+    if plan.gone_photos <= MUCH * plan.photos:
+        return ""
+    share = f"{plan.gone_photos / plan.photos:.0%}".replace("%", " %")
+    return f"; {share} of the photos, so it asks"
+
+
+def _faces(forecast: Estimate) -> list[str]:
+    """What is known of the faces in the files to do, and what is only likely."""
+    people = f"{forecast.people:,} {'person' if forecast.people == 1 else 'people'}"
+    known = f"{number(forecast.faces, 'face')} of {people}" if forecast.faces else "none"
+    if not forecast.unseen:
+        return [f"Faces: {known}, as scanned before."]
+    seen = f"{known} in the {forecast.scanned:,} scanned before; " if forecast.scanned else ""
+    if forecast.rate is None:
+        likely = (
+            f"those in {number(forecast.unseen, 'file')} show once they are scanned "
+            "(`photoveil scan` does it ahead)"
+        )
+    else:
+        count = f"{forecast.rate * forecast.unseen:,.0f}"
+        likely = (
+            f"about {count} in {number(forecast.unseen, 'new file')} "
+            f"(a forecast: {forecast.rate:.2g} a file in this library so far)"
+        )
+    who = f"; {forecast.known:,} people are known in the library" if forecast.known else ""
+    return [f"Faces: {seen}{likely}{who}."]
+
+
+def scan_summary(scan: ScanResult, known: int, library: Library) -> str:
+    """Several lines without a final newline. known: people of the library."""
+    lines = [
+        f"{number(scan.files, 'file')} scanned in {duration(scan.seconds)}: "
+        f"{number(scan.faces, 'face')}. {known:,} people are known now; nothing is cloaked yet.",
+    ]
+    if scan.stopped:
+        lines.append(f"Stopped by {scan.stopped}; the same command goes on.")
+    run = shlex.join(["photoveil", "run", library.source, library.root])
+    lines += [
+        "",
+        f"`{shlex.join(['photoveil', 'people', library.root])}` shows who they are.",
+        f"`{run}` cloaks them all, with --only or --except NAME whom you choose.",
+    ]
+    return "\n".join(lines)
+
+
+def summary(outcome: RunResult, library: Library) -> str:
+    """Several lines without a final newline."""
+    counts, plan = outcome.statuses, outcome.plan
+    lines = (
+        [f"{number(sum(counts.values()), 'file')} looked at in {duration(outcome.seconds)}."]
+        if plan.refs
+        else []
+    )
+    lines += counted(
+        (counts["cloaked"], f"cloaked ({number(outcome.faces, 'face')}{_visibility(outcome)})"),
+        (outcome.near, "of them near duplicates: got the cloak of the photo that they are like"),
+        (counts["skipped"], "near duplicates, left out as the settings say"),
+        (counts["no_face"], "without a face: copied"),
+        (counts["unchanged"], "with tiny faces only: copied"),
+        (counts["duplicate"], "duplicates: got the same cloaked file as their twin"),
+        (outcome.moved, "moved with their originals"),
+        (outcome.pruned, "pruned: their originals are gone"),
+        (counts["companion"], "sidecars and other files of photos: copied"),
+        (
+            sum(ref.naming is not None for ref in plan.refs),
+            "written under another name, as OUT cannot hold their own (notes in the manifest)",
+        ),
+        (counts["unsupported"], "left out, not copied"),
+        (counts["failed"], "failed, not copied"),
+    )
+    if outcome.left_out:
+        lines += ["", "Left out:"]
+        lines += [
+            f"  {count:>6,}  {reason}"
+            for reason, count in outcome.left_out.most_common(_MOST_LISTED)
+        ]
+    lines += [*failures("Failed:", outcome.failed)]
+    if outcome.still_failed:
+        lines += failures(
+            f"Failed in an earlier run, and not tried again ({len(outcome.still_failed):,}):",
+            outcome.still_failed,
+        )
+        lines.append("They are tried when the files or the settings change, or with --retry.")
+    if outcome.pruned and outcome.trash is not None:
+        lines += [
+            "",
+            f"The pruned files are kept until the next prune, in {outcome.trash}.",
+            f"`{shlex.join(['photoveil', 'restore', library.root])}` puts them back.",
+        ]
+    people = outcome.people
+    if people.merged or people.split:
+        merged, split = number(len(people.merged), "person"), len(people.split)
+        lines += ["", f"People: {merged} merged into others, {split} split off (see changes.log)."]
+    if outcome.stopped:
+        left = number(plan.files - sum(counts.values()), "file")
+        lines += ["", f"Stopped by {outcome.stopped}, {left} to go: the same command goes on."]
+    lines += _time(outcome)
+    lines += ["", f"Photos:   {library.root}", f"Manifest: {library.manifest}", "", _CAVEAT]
+    return "\n".join(lines)
+
+
+def failures(title: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """The photos that failed, with their reasons, below a title; no line where there is none."""
+    return listed(title, [f"{source}: {why}" for source, why in sorted(pairs)])
+
+
+def listed(title: str, names: Sequence[str]) -> list[str]:
+    """The first of some names below a title; no line where there is none."""
+    if not names:
+        return []
+    more = len(names) - _MOST_LISTED
+    rest = [f"  … and {more:,} more, see the manifest"] if more > 0 else []
+    return ["", title, *(f"  {name}" for name in names[:_MOST_LISTED]), *rest]
+
+
+def counted(*pairs: tuple[int, str]) -> Iterable[str]:
+    """A line for each count that is not 0."""
+    return [f"  {count:>6,}  {words}" for count, words in pairs if count]
+
+
+def _time(outcome: RunResult) -> list[str]:
+    shares = [(name, share) for name, share in outcome.work.shares() if share >= _LEAST_SHARE]
+    told = ", ".join(f"{name} {share:.0%}".replace("%", " %") for name, share in shares)
+    return ["", f"Where the time went: {told}."] if told else []
+
+
+def _visibility(outcome: RunResult) -> str:
+    if not outcome.flips:
+        return ""
+    mean, worst = sum(outcome.flips) / len(outcome.flips), max(outcome.flips)
+    return f"; visible change FLIP {mean:.3f} on average, {worst:.3f} at worst, of 1"
+
+
+def number(count: int, noun: str) -> str:
+    """A count with its noun, such as "1,200 photos"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def size(count: int) -> str:
+    """Bytes, such as "12 MB"."""
+    for unit in ("kB", "MB"):
+        count_in = count / {"kB": 1e3, "MB": 1e6}[unit]
+        if count_in < 1000:
+            return f"{count_in:,.0f} {unit}"
+    return f"{count / 1e9:,.1f} GB"

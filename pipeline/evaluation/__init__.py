@@ -1,0 +1,1 @@
+"""The evaluation of a library: labels, measurement and report."""

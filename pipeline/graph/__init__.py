@@ -1,0 +1,1 @@
+"""The Beam graphs: what workers do to the photos of a wave."""

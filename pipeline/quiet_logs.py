@@ -1,0 +1,71 @@
+"""Keep the libraries' own log lines off a person's screen."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_hidden = False
+
+
+def is_hidden() -> bool:
+    """True once silence was asked for."""
+    return _hidden
+
+
+def hide() -> None:
+    """Ask for silence, in this process and in those it starts. Call before TensorFlow is there."""
+    global _hidden
+    _hidden = True
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    warnings.simplefilter("ignore")
+    for name in ("apache_beam", "absl", "tensorflow", "root"):
+        # Not ERROR: Beam logs each exception of a stage with its traceback, and then raises it.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    threading.excepthook = _told_but_beams
+
+
+def _told_but_beams(ending: threading.ExceptHookArgs) -> None:
+    """Tell what ended a thread, but for Beam's that talk to a worker which is gone:
+    `pipeline.runners.worker_pool` says that itself."""
+    frames = traceback.walk_tb(ending.exc_traceback)
+    if not any("apache_beam" in Path(frame.f_code.co_filename).parts for frame, _ in frames):
+        threading.__excepthook__(ending)
+
+
+def load_tensorflow(console: Console) -> None:
+    """Import TensorFlow and say so; quietly, if silence was asked for."""
+    if _hidden:
+        with console.status("loading TensorFlow"):
+            import_tensorflow()
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without the lines that it prints before it has read its log level."""
+    with _stderr_closed():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _stderr_closed() -> Iterator[None]:
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,1 @@
+"""One run: plan, then waves, each committed before the next."""

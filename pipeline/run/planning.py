@@ -1,0 +1,95 @@
+"""Plans of an archive and its library as they lie. Nothing here loads TensorFlow, Beam or codecs
+before there is a new photo: to learn that there is nothing to do takes no time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.metadata import version
+
+from photoveil.pipeline.library import manifest
+from photoveil.pipeline.library.library import Library
+from photoveil.pipeline.library.manifest import RunStamp
+from photoveil.pipeline.run.plan import COLUMNS, WHAT_IS_NEW, Plan, Selection, make_plan
+from photoveil.pipeline.settings import Settings
+from photoveil.pipeline.state.scan_cache import ScanCache
+from photoveil.transforms.embedding.models import ASSETS, WHO
+from photoveil.transforms.io import assets, storage
+from photoveil.transforms.naming import output_names
+from photoveil.transforms.photo.discover import discover
+from photoveil.transforms.photo.limits import ReadLimits
+from photoveil.transforms.records import ContentGroup, PhotoRef
+
+_READERS = 8  # files hashed at once while planning: disks and networks like a queue
+
+
+def models(settings: Settings) -> tuple[str, ...]:
+    """Names of the assets that a run needs."""
+    detector = ["retinaface.pb"] if settings.detector.model == "retinaface" else []
+    surrogates = dict.fromkeys((*settings.cloak.recognisers, WHO))
+    return tuple(detector + [asset for name in surrogates for asset in ASSETS[name]])
+
+
+def new_run_id() -> str:
+    """The name of a run that starts now: when that is, by this machine's clock, and a part that no
+    other run has."""
+    now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    return f"{now}-{secrets.token_hex(3)}"
+
+
+def new_stamp(settings: Settings) -> RunStamp:
+    """The identity of a run that starts now."""
+    return RunStamp(
+        new_run_id(),
+        settings.mode,
+        settings.hash,
+        settings.tries_hash,
+        assets.assets_hash(models(settings)),
+        version("photoveil"),
+    )
+
+
+def plan_run(
+    library: Library, settings: Settings, stamp: RunStamp, selection: Selection = WHAT_IS_NEW
+) -> Plan:
+    """What `run` would do; the arguments are those of `make_plan`.
+
+    Raises:
+        OSError: the archive or the library cannot be listed.
+    """
+    rows = manifest.read(library.manifest, COLUMNS).to_pylist()
+    outputs = [row["output"] for row in rows if row["output"] is not None]
+    return make_plan(
+        discover(library.source),
+        rows,
+        output_names.listing(library.root, outputs) if storage.exists(library.root) else (),
+        stamp,
+        selection,
+        partial(_hash_files, limits=settings.limits),
+    )
+
+
+def plan_scan(
+    library: Library, settings: Settings, stamp: RunStamp, selection: Selection = WHAT_IS_NEW
+) -> list[ContentGroup]:
+    """The photos that a run would cloak and whose faces are not known yet.
+
+    Raises:
+        OSError: the archive or the library cannot be listed.
+    """
+    ahead = ScanCache(library.state, settings, stamp)
+    todo = plan_run(library, settings, stamp, selection).todo
+    return [group for group in todo if ahead.find(group.ref) is None]
+
+
+def _hash_files(refs: Sequence[PhotoRef], limits: ReadLimits) -> Mapping[PhotoRef, str]:
+    if not refs:
+        return {}
+    from photoveil.transforms.photo.read import fingerprint  # it loads the codecs
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = pool.map(partial(fingerprint, limits=limits), refs)
+        return {photo.ref: photo.sha256 for photo in found if photo.sha256 is not None}

@@ -1,0 +1,1 @@
+"""Building blocks for Beam that know nothing of photos."""

@@ -1,0 +1,134 @@
+"""A TensorFlow Lite file as a differentiable TensorFlow function for any batch size.
+
+The Lite interpreter has no gradients and fixes the batch. The handful of operators that
+convolutional recognisers are made of map one to one onto TensorFlow's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+
+from photoveil.transforms.embedding.layers import prelu
+from photoveil.transforms.embedding.models import Precision
+
+_DTYPES = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.INT32: np.int32,
+}
+
+
+def load_tflite(path: str, precision: Precision = "float32") -> Callable[[tf.Tensor], tf.Tensor]:
+    """The first subgraph of a float32 model with one input and one output.
+
+    Args:
+        precision: the type that it computes in.
+
+    Returns:
+        A function from float32 (N, H, W, C) to float32 (N, D), any N.
+
+    Raises:
+        ValueError: the file uses an operator, tensor type or fused activation not known here.
+    """
+    with open(path, "rb") as stream:
+        model = schema.ModelT.InitFromPackedBuf(stream.read(), 0)
+    graph = model.subgraphs[0]
+    # Eager tensors are captured by tf.function as inputs; a constant made while tracing would be
+    # copied into every compiled graph anew.
+    constants = {
+        index: tf.constant(values, precision if values.dtype == np.float32 else None)
+        for index, tensor in enumerate(graph.tensors)
+        if (values := _constant(model, tensor)) is not None
+    }
+    steps = _fuse_prelu([_step(model, operator, constants) for operator in graph.operators])
+    (entry,), (exit_,) = graph.inputs, graph.outputs
+
+    def run(images: tf.Tensor) -> tf.Tensor:
+        values = dict(constants)
+        values[entry] = tf.cast(images, precision)
+        for apply, inputs, output in steps:
+            values[output] = apply(*(values[index] for index in inputs))
+        return tf.cast(values[exit_], tf.float32)
+
+    return run
+
+
+def _constant(model: Any, tensor: Any) -> np.ndarray | None:
+    data = model.buffers[tensor.buffer].data
+    if data is None:
+        return None
+    if tensor.type not in _DTYPES:
+        raise ValueError(f"tensor type {tensor.type} of {tensor.name!r} is not known")
+    return np.frombuffer(data.tobytes(), _DTYPES[tensor.type]).reshape(tensor.shape)
+
+
+_PRELU = [tf.nn.relu, tf.abs, tf.subtract, tf.multiply, tf.add]
+_Step = tuple[Callable[..., tf.Tensor], list[int], int]
+
+
+def _fuse_prelu(steps: list[_Step]) -> list[_Step]:
+    """Replace relu(x) + k * (x - |x|), as which Lite's converter spells it, by one PReLU."""
+    fused: list[_Step] = []
+    for step in steps:
+        fused.append(step)
+        if [apply for apply, _, _ in fused[-5:]] != _PRELU:
+            continue
+        inputs = [given for _, given, _ in fused[-5:]]
+        outputs = [made for _, _, made in fused[-5:]]
+        (x,), half = inputs[0], inputs[3][0]
+        if inputs == [[x], [x], [x, outputs[1]], [half, outputs[2]], [outputs[0], outputs[3]]]:
+            fused[-5:] = [(_prelu, [x, half], outputs[4])]
+    return fused
+
+
+def _prelu(values: tf.Tensor, half: tf.Tensor) -> tf.Tensor:
+    return prelu(values, 2 * half)
+
+
+def _step(model: Any, operator: Any, constants: dict[int, tf.Tensor]) -> _Step:
+    code = model.operatorCodes[operator.opcodeIndex]
+    kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+    options = operator.builtinOptions
+    inputs, output = [int(index) for index in operator.inputs], int(operator.outputs[0])
+    kinds = schema.BuiltinOperator
+    if getattr(options, "fusedActivationFunction", 0):
+        raise ValueError(f"fused activation {options.fusedActivationFunction} is not known")
+    simple = {
+        kinds.ADD: tf.add,
+        kinds.SUB: tf.subtract,
+        kinds.MUL: tf.multiply,
+        kinds.ABS: tf.abs,
+        kinds.RELU: tf.nn.relu,
+    }
+    if kind in simple:
+        return simple[kind], inputs, output
+    if kind in (kinds.CONV_2D, kinds.DEPTHWISE_CONV_2D):
+        # Lite stores (out, h, w, in) and, depthwise, (1, h, w, channels).
+        kernel = tf.transpose(constants[inputs[1]], (1, 2, 3, 0))
+        convolve = tf.nn.conv2d if kind == kinds.CONV_2D else tf.nn.depthwise_conv2d
+        return partial(_convolve, convolve, kernel, options), [inputs[0], inputs[2]], output
+    if kind == kinds.RESHAPE:
+        return _flatten, inputs[:1], output
+    raise ValueError(f"operator {kind} is not known")
+
+
+def _convolve(
+    convolve: Callable[..., tf.Tensor],
+    kernel: tf.Tensor,
+    options: Any,
+    images: tf.Tensor,
+    bias: tf.Tensor,
+) -> tf.Tensor:
+    padding = "SAME" if options.padding == schema.Padding.SAME else "VALID"
+    strides = [1, options.strideH, options.strideW, 1]
+    return convolve(images, kernel, strides, padding) + bias
+
+
+def _flatten(values: tf.Tensor) -> tf.Tensor:
+    # The file reshapes to its own fixed batch; what it means is one row an image.
+    return tf.reshape(values, (tf.shape(values)[0], -1))

@@ -1,0 +1,68 @@
+"""Embeddings by which people are told apart: those of MobileFaceNet, see `surrogates`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult
+
+from photoveil.transforms.embedding.models import WHO
+from photoveil.transforms.embedding.surrogates import load_surrogate
+from photoveil.transforms.records import ScannedPhoto
+
+_BATCH = 8  # faces; one shape is compiled
+_PHOTOS = 32  # embedded together: the last of their batches of faces is seldom full
+
+# From uint8 (n, 112, 112, 3) RGB aligned crops, any n, to float32 (n, 192) of unit length.
+Embedder = Callable[[np.ndarray], np.ndarray]
+
+
+@cache
+def load_embedder() -> Embedder:
+    """One per process.
+
+    Raises:
+        transforms.io.assets.AssetError: the model cannot be had.
+    """
+    compiled = tf.function(load_surrogate(WHO).embed)
+
+    def embed(crops: np.ndarray) -> np.ndarray:
+        found = []
+        for start in range(0, len(crops), _BATCH):
+            batch = crops[start : start + _BATCH]
+            filled = np.pad(batch, [(0, _BATCH - len(batch)), *[(0, 0)] * 3], "edge")
+            found.append(compiled(tf.constant(filled, tf.float32)).numpy()[: len(batch)])
+        return np.concatenate(found)
+
+    return embed
+
+
+class EmbedHandler(ModelHandler[ScannedPhoto, PredictionResult, Embedder]):
+    """From scanned photos to the embeddings of their faces, float32 (n, 192)."""
+
+    def load_model(self) -> Embedder:
+        return load_embedder()
+
+    def run_inference(
+        self,
+        batch: Sequence[ScannedPhoto],
+        model: Embedder,
+        inference_args: Mapping[str, Any] | None = None,
+    ) -> Iterable[PredictionResult]:
+        with_faces = [photo for photo in batch if len(photo.crops)]
+        vectors = iter(())
+        if with_faces:
+            vectors = iter(model(np.concatenate([photo.crops for photo in with_faces])))
+        for photo in batch:
+            own = [next(vectors) for _ in photo.crops]
+            yield PredictionResult(photo, np.stack(own) if own else np.zeros((0, 0), np.float32))
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        return {"min_batch_size": _PHOTOS, "max_batch_size": _PHOTOS}
+
+    def get_metrics_namespace(self) -> str:
+        return "photoveil.embed"

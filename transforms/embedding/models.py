@@ -1,0 +1,18 @@
+"""Which assets each surrogate is made of, for those that only name them: no network is loaded."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ASSETS: dict[str, tuple[str, ...]] = {
+    "mobilefacenet": ("mobilefacenet.tflite",),
+    "faceres": ("faceres.json", "faceres.bin"),
+    "sface": ("sface.onnx",),
+}
+"""By the surrogate's name."""
+
+WHO, WHO_SIZE = "mobilefacenet", 192
+"""The one that tells people apart, and the length of its embeddings."""
+
+
+Precision = Literal["float32", "bfloat16"]

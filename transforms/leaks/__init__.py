@@ -1,0 +1,1 @@
+"""Pictures embedded in a photo's file, and clean faces in them."""

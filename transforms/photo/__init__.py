@@ -1,0 +1,1 @@
+"""One photo from file to file: found, read, scanned, written."""

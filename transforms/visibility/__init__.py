@@ -1,0 +1,1 @@
+"""How visible a change of a face is."""

@@ -1,0 +1,51 @@
+"""How visible a cloak is on a face: FLIP, CIEDE2000, DSSIM, PSNR and the largest change.
+
+Each at the file's own resolution and at viewing size. Claims rest on FLIP and CIEDE2000: DSSIM,
+which Fawkes reports, hardly counts slow changes of colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from skimage.metrics import peak_signal_noise_ratio
+
+from photoveil.transforms.visibility.metrics import delta_e, dssim, flip
+
+_SSIM_WINDOW = 11
+
+
+@dataclass(frozen=True)
+class FaceVisibility:
+    """Of one face at one size.
+
+    flip: mean FLIP, HPG (Andersson et al. 2020), 0..1, FLIP's default viewing distance.
+    delta_e, delta_e_p95: CIEDE2000 (Sharma et al. 2005) of the pixels, mean and 95th percentile.
+    dssim: (1 - SSIM) / 2 with Gaussian windows of 11 px; NaN for a face smaller than a window.
+    psnr: dB; infinite where nothing changed. max_change: levels, 0..255.
+    """
+
+    flip: float
+    delta_e: float
+    delta_e_p95: float
+    dssim: float
+    psnr: float
+    max_change: int
+
+
+def visibility(clean: np.ndarray, written: np.ndarray) -> FaceVisibility:
+    """Figures of one pair of uint8 (H, W, 3) RGB faces of equal size, at least 1 x 1."""
+    colour = delta_e(clean, written)
+    change = np.abs(clean.astype(np.int16) - written)
+    psnr = float("inf")
+    if change.any():
+        psnr = float(peak_signal_noise_ratio(clean, written, data_range=255))
+    return FaceVisibility(
+        flip(clean, written),
+        float(colour.mean()),
+        float(np.quantile(colour, 0.95)),
+        float("nan") if min(clean.shape[:2]) < _SSIM_WINDOW else dssim(clean, written),
+        psnr,
+        int(change.max()),
+    )
