@@ -10,7 +10,7 @@ import pytest
 
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
-from photoveil.pipeline.run.plan import KnownFile, Plan, Selection, make_plan
+from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection, make_plan
 from photoveil.pipeline.settings import Settings
 from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.io.storage import Entry
@@ -163,8 +163,8 @@ def test_a_renamed_file_moves_and_a_second_one_is_its_duplicate() -> None:
     refs = [named("b.jpg"), named("c.jpg")]
     found = plan(refs, [row()], hashes={"b.jpg": "abc", "c.jpg": "abc"})
     assert found.known == (
-        KnownFile(refs[0], "a.jpg", "a.jpg", "moved"),
-        KnownFile(refs[1], "a.jpg", "a.jpg", "duplicate"),
+        KnownFile(refs[0], "a.jpg", "a.jpg", Relation.MOVED),
+        KnownFile(refs[1], "a.jpg", "a.jpg", Relation.DUPLICATE),
     )
     assert (found.gone, found.moved, found.duplicates) == ((), 1, 1)
 
@@ -181,7 +181,7 @@ def test_the_widest_group_of_equal_files_is_told() -> None:
 
 def test_a_copy_of_a_file_that_is_there_is_its_duplicate() -> None:
     found = plan([REF, named("b.jpg")], [row()], hashes={"b.jpg": "abc"})
-    assert found.known == (KnownFile(named("b.jpg"), "a.jpg", "a.jpg", "duplicate"),)
+    assert found.known == (KnownFile(named("b.jpg"), "a.jpg", "a.jpg", Relation.DUPLICATE),)
     assert found.unchanged == 1
 
 
@@ -197,7 +197,7 @@ def test_a_touched_file_keeps_its_row_though_a_copy_comes_first() -> None:
 def test_what_a_crash_left_on_its_way_is_found() -> None:
     aside = Entry(f"{MOVING}/def", 90, 5.0)
     found = plan([named("b.jpg")], [row()], [aside], hashes={"b.jpg": "abc"})
-    assert found.known == (KnownFile(named("b.jpg"), "a.jpg", aside.relative, "moved"),)
+    assert found.known == (KnownFile(named("b.jpg"), "a.jpg", aside.relative, Relation.MOVED),)
 
 
 def test_gone_files_are_marked_once_and_those_without_an_output_dropped() -> None:
@@ -259,7 +259,7 @@ def test_a_date_leaves_what_is_done_and_what_has_moved_as_it_is_without_one() ->
     assert plan(rows=[row()], since=2_000.0).unchanged == 1
     touched = named("b.jpg", mtime=3_000.0)
     found = plan([touched], [row()], hashes={"b.jpg": "abc"}, since=2_000.0)
-    assert found.known == (KnownFile(touched, "a.jpg", "a.jpg", "moved"),)
+    assert found.known == (KnownFile(touched, "a.jpg", "a.jpg", Relation.MOVED),)
     changed = replace(REF, size=101)
     twin = named("b.jpg", mtime=3_000.0)
     found = plan([changed, twin], [row()], hashes={"b.jpg": "abc"}, since=2_000.0)

@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 import numpy as np
 
@@ -107,8 +108,8 @@ class Face:
 class ReadPhoto:
     """A file that was read.
 
-    status: None for a sound photo; else "unsupported" (no photo that this version writes) or
-        "failed", with the reason; or "sidecar" or "video", see `transforms.photo.sidecars`.
+    status: None for a sound photo; else UNSUPPORTED (no photo that this version writes) or FAILED,
+        with the reason; or the kind of a file that is no photo.
     retry: another try may fare better with the same file.
     sha256: hex, of the file's bytes; None when they could not be read.
     format: by its first bytes. pixels: uint8 (H, W, 3) RGB, upright; None unless decoded.
@@ -125,7 +126,7 @@ class ReadPhoto:
     pixels: np.ndarray | None = None
     orientation: int = 1
     hidden: tuple[EmbeddedPicture, ...] = ()
-    status: str | None = None
+    status: Status | FileKind | None = None
     reason: str | None = None
     retry: bool = False
     taken: dt.datetime | None = None
@@ -180,7 +181,7 @@ class ScannedPhoto:
     faces: tuple[Face, ...] = ()
     crops: np.ndarray = field(default_factory=_no_crops)
     tiny_faces: int = 0
-    status: str | None = None
+    status: Status | FileKind | None = None
     reason: str | None = None
     retry: bool = False
     copies: tuple[PhotoRef, ...] = ()
@@ -264,7 +265,7 @@ class WrittenPhoto:
     """
 
     ref: PhotoRef
-    status: str
+    status: Status
     scan: ScannedPhoto
     reason: str | None = None
     retry: bool = False
@@ -332,6 +333,31 @@ class CanonicalPhoto:
     height: int
     faces: Sequence[Face]
     crops: np.ndarray
+
+
+class Status(StrEnum):
+    """What became of a file, as the manifest tells it (docs/manifest.md)."""
+
+    CLOAKED = "cloaked"
+    NO_FACE = "no_face"
+    UNCHANGED = "unchanged"
+    """Copied with the faces it has: they are too small, or of people who are spared."""
+    DUPLICATE = "duplicate"
+    COMPANION = "companion"
+    """Copied beside a photo: a sidecar, or the video of a Live Photo."""
+    SKIPPED = "skipped"
+    """A near duplicate that the settings leave out."""
+    UNSUPPORTED = "unsupported"
+    FAILED = "failed"
+    REMOVED = "removed"
+    """A row that takes an earlier one away; no reader of the manifest sees it."""
+
+
+class FileKind(StrEnum):
+    """A file that belongs to a photo and is none."""
+
+    SIDECAR = "sidecar"
+    VIDEO = "video"
 
 
 @dataclass(frozen=True)

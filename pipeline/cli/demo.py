@@ -20,6 +20,7 @@ from photoveil.pipeline.library.library import Library, LibraryError, locked, op
 from photoveil.pipeline.settings import load_settings
 from photoveil.transforms.io import assets, storage
 from photoveil.transforms.io.system_files import is_junk
+from photoveil.transforms.records import Status
 
 _MARK = ".photoveil-demo"  # tells a folder that the demo made, and may empty, from any other
 _COMPARE = "2012/portrait.jpg"
@@ -146,7 +147,7 @@ def _table(library: Library) -> Table:
         table.add_row(
             row["source"],
             row["status"],
-            str(len(faces)) if row["status"] == "cloaked" else "",
+            str(len(faces)) if row["status"] == Status.CLOAKED else "",
             _figures(face["dssim"] for face in faces),
             _figures(face["flip"] for face in faces),
             ", ".join(_shifts(face) for face in faces),

@@ -29,7 +29,7 @@ from photoveil.pipeline.run.estimate import Estimate, estimate
 from photoveil.pipeline.run.plan import WHAT_IS_NEW, Plan, Selection
 from photoveil.pipeline.run.pruning import Consent
 from photoveil.pipeline.run.reconcile import delete_unfinished
-from photoveil.pipeline.run.result import RunResult, ScanResult
+from photoveil.pipeline.run.result import RunResult, ScanResult, StopReason
 from photoveil.pipeline.settings import Settings, SettingsError
 from photoveil.pipeline.state.known_people import known
 from photoveil.pipeline.state.scan_cache import ScanCache
@@ -178,15 +178,17 @@ def run_job(
     return outcome
 
 
-def _stopper(pressed: Callable[[], bool], ending: Ending) -> Callable[[], str | None]:
+def _stopper(pressed: Callable[[], bool], ending: Ending) -> Callable[[], StopReason | None]:
     """What says before each wave why a run ends there, if it does."""
     asked = [time.monotonic()]
 
-    def stop() -> str | None:
+    def stop() -> StopReason | None:
         asked.append(time.monotonic())
         next_wave_ends = time.time() + asked[-1] - asked[-2]
         late = ending.deadline is not None and next_wave_ends > ending.deadline
-        return "Ctrl-C" if pressed() else "the deadline" if late else None
+        if pressed():
+            return StopReason.CTRL_C
+        return StopReason.DEADLINE if late else None
 
     return stop
 
@@ -217,7 +219,12 @@ def scan_job(
     ):
         reported = select.within_reach(file, settings.run)
         return waves.scan(
-            library, todo, settings, stamp, reported, lambda: "Ctrl-C" if pressed() else None
+            library,
+            todo,
+            settings,
+            stamp,
+            reported,
+            lambda: StopReason.CTRL_C if pressed() else None,
         )
 
 

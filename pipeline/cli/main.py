@@ -603,7 +603,9 @@ def main() -> None:
 
 
 def _status(outcome: RunResult) -> int:
-    if outcome.stopped == "Ctrl-C":
+    from photoveil.pipeline.run.result import StopReason
+
+    if outcome.stopped is StopReason.CTRL_C:
         return INTERRUPTED
     return SOME_FAILED if outcome.failed or outcome.still_failed else 0
 

@@ -19,25 +19,26 @@ from photoveil.pipeline.state import scan_cache
 from photoveil.pipeline.state.known_people import known
 from photoveil.transforms.beam.progress import ProgressReader
 from photoveil.transforms.io import storage
+from photoveil.transforms.records import Status
 
 _COLUMNS = ("source", "status", "reason", "retry", "faces", "gone")
 
 _STATUSES = {
-    "cloaked": "cloaked",
-    "no_face": "without a face: copied",
-    "unchanged": "with no face to cloak: as they are",
-    "duplicate": "duplicates",
-    "companion": "sidecars and other files of photos",
-    "skipped": "near duplicates, left out",
-    "unsupported": "left out: no photos, or of a kind that is not written",
-    "failed": "failed",
+    Status.CLOAKED: Status.CLOAKED,
+    Status.NO_FACE: "without a face: copied",
+    Status.UNCHANGED: "with no face to cloak: as they are",
+    Status.DUPLICATE: "duplicates",
+    Status.COMPANION: "sidecars and other files of photos",
+    Status.SKIPPED: "near duplicates, left out",
+    Status.UNSUPPORTED: "left out: no photos, or of a kind that is not written",
+    Status.FAILED: Status.FAILED,
 }
 
 _GO_ON = "The same command goes on from there."
 
 
 @dataclass(frozen=True)
-class Status:
+class LibraryStatus:
     """What is known of a library.
 
     statuses: files by manifest status. failed: (source, reason) of those that failed when they were
@@ -82,7 +83,7 @@ class Status:
         return not cut and not self.failed
 
 
-def read_status(root: str, state: str | None = None) -> Status:
+def read_status(root: str, state: str | None = None) -> LibraryStatus:
     """Look at the library at `root`.
 
     Raises:
@@ -95,12 +96,12 @@ def read_status(root: str, state: str | None = None) -> Status:
     records = run_history.read(library)
     progress = ProgressReader(Path(library.state, "progress"))
     private = list(_files(library.state))
-    return Status(
+    return LibraryStatus(
         library,
         Counter(row["status"] for row in rows),
-        tuple((row["source"], row["reason"]) for row in rows if row["status"] == "failed"),
-        sum(row["retry"] and row["status"] == "failed" for row in rows),
-        sum(len(row["faces"]) for row in rows if row["status"] == "cloaked"),
+        tuple((row["source"], row["reason"]) for row in rows if row["status"] == Status.FAILED),
+        sum(row["retry"] and row["status"] == Status.FAILED for row in rows),
+        sum(len(row["faces"]) for row in rows if row["status"] == Status.CLOAKED),
         sum(row["gone"] is not None for row in rows),
         records[-1] if records else None,
         is_locked(library),
@@ -119,7 +120,7 @@ def _files(folder: str) -> Iterable[storage.Entry]:
     return storage.walk(folder) if storage.exists(folder) else ()
 
 
-def words(status: Status) -> str:
+def words(status: LibraryStatus) -> str:
     """Several lines without a final newline."""
     library = status.library
     there = "" if not library.source or storage.exists(library.source) else " (not there now)"
@@ -147,7 +148,7 @@ def words(status: Status) -> str:
     return "\n".join([*lines, "", *_runs(status)])
 
 
-def _runs(status: Status) -> list[str]:
+def _runs(status: LibraryStatus) -> list[str]:
     if status.running:
         done = f", {status.published:,} files done" if status.published else ""
         return [f"A run is going on{_since(status)}{done}."]
@@ -181,7 +182,7 @@ def _runs(status: Status) -> list[str]:
     return lines
 
 
-def _since(status: Status) -> str:
+def _since(status: LibraryStatus) -> str:
     if status.last is None or status.last["ended"] is not None:
         return ""
     return f" since {_local(status.last['started'])}"
@@ -197,7 +198,7 @@ def _free(library: Library) -> str:
     return f", {size(shutil.disk_usage(library.root).free)} free"
 
 
-def _state(status: Status) -> str:
+def _state(status: LibraryStatus) -> str:
     library = status.library
     if not library.source:
         by_default = library.state == default_state(library.root)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from photoveil.pipeline.cli.progress_bar import duration
 from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.run.estimate import Estimate
-from photoveil.pipeline.run.plan import Plan
+from photoveil.pipeline.run.plan import Plan, Relation
 from photoveil.pipeline.run.pruning import MUCH
 from photoveil.pipeline.run.result import RunResult, ScanResult
+from photoveil.transforms.records import Status
 
 _MOST_LISTED = 20
 _LEAST_SHARE = 0.01  # of the workers' time that is worth a word
@@ -39,7 +40,7 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
         ]
     lines += ["Plan:" if plan.refs else "Nothing new."]
     lines += [f"  {count:>6,}  to do: {why}" for why, count in plan.why.most_common()]
-    restored = sum(item.how == "restored" for item in plan.known)
+    restored = sum(item.how == Relation.RESTORED for item in plan.known)
     lines += counted(
         (
             plan.duplicates,
@@ -129,21 +130,24 @@ def summary(outcome: RunResult, library: Library) -> str:
         else []
     )
     lines += counted(
-        (counts["cloaked"], f"cloaked ({number(outcome.faces, 'face')}{_visibility(outcome)})"),
+        (
+            counts[Status.CLOAKED],
+            f"cloaked ({number(outcome.faces, 'face')}{_visibility(outcome)})",
+        ),
         (outcome.near, "of them near duplicates: got the cloak of the photo that they are like"),
-        (counts["skipped"], "near duplicates, left out as the settings say"),
-        (counts["no_face"], "without a face: copied"),
-        (counts["unchanged"], "with tiny faces only: copied"),
-        (counts["duplicate"], "duplicates: got the same cloaked file as their twin"),
+        (counts[Status.SKIPPED], "near duplicates, left out as the settings say"),
+        (counts[Status.NO_FACE], "without a face: copied"),
+        (counts[Status.UNCHANGED], "with tiny faces only: copied"),
+        (counts[Status.DUPLICATE], "duplicates: got the same cloaked file as their twin"),
         (outcome.moved, "moved with their originals"),
         (outcome.pruned, "pruned: their originals are gone"),
-        (counts["companion"], "sidecars and other files of photos: copied"),
+        (counts[Status.COMPANION], "sidecars and other files of photos: copied"),
         (
             sum(ref.naming is not None for ref in plan.refs),
             "written under another name, as OUT cannot hold their own (notes in the manifest)",
         ),
-        (counts["unsupported"], "left out, not copied"),
-        (counts["failed"], "failed, not copied"),
+        (counts[Status.UNSUPPORTED], "left out, not copied"),
+        (counts[Status.FAILED], "failed, not copied"),
     )
     if outcome.left_out:
         lines += ["", "Left out:"]

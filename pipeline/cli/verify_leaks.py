@@ -30,7 +30,7 @@ from photoveil.transforms.photo import codec_process, sidecars
 from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.discover import discover
 from photoveil.transforms.photo.find_faces import FaceDetectorHandler
-from photoveil.transforms.records import Face, Leak
+from photoveil.transforms.records import Face, FileKind, Leak
 
 _SURROGATE = "mobilefacenet"
 _NO_LIMIT = 1 << 62
@@ -131,7 +131,7 @@ def _inside(output: str, is_photo: bool, detect: Detect) -> list[Leak]:
 
 
 def _is_video(output: str) -> bool:
-    return sidecars.kind(output, storage.read_bytes(output, sidecars.HEAD)) == "video"
+    return sidecars.kind(output, storage.read_bytes(output, sidecars.HEAD)) is FileKind.VIDEO
 
 
 @cache

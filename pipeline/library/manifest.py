@@ -15,7 +15,7 @@ from photoveil.pipeline.library import sequence
 from photoveil.transforms.io import parquet, storage
 from photoveil.transforms.io.storage import printable
 from photoveil.transforms.naming import output_names
-from photoveil.transforms.records import PhotoRef, Placed
+from photoveil.transforms.records import PhotoRef, Placed, Status
 
 if TYPE_CHECKING:  # they load TensorFlow and codecs, which most that read a manifest do not need
     from photoveil.transforms.records import Measured, WrittenPhoto
@@ -75,7 +75,6 @@ _YEAR_9999 = 253_370_764_800.0
 
 # A row with this status says that its source has no row any more. It lives until the next
 # compaction; until then its output, if no other row names it, still has to be deleted.
-REMOVED = "removed"
 
 _WHOLE = "-whole"  # ends the name of a part that holds all rows of those before it
 
@@ -150,16 +149,16 @@ def copy_row(row: Mapping[str, Any], copy: Placed) -> dict[str, Any]:
     if copy.reason is not None:
         return {
             **_at(row, copy.ref, None),
-            **{"status": "failed", "reason": copy.reason, "retry": copy.retry},
+            **{"status": Status.FAILED, "reason": copy.reason, "retry": copy.retry},
             **{"duplicate_of": None, "distance": None},
             **{"output_sha256": None, "output_size": None, "faces": [], "notes": []},
         }
     if row["output"] is None:
         return _at(row, copy.ref, None)
-    of = row["duplicate_of"] if row["status"] == "duplicate" else row["source"]
+    of = row["duplicate_of"] if row["status"] == Status.DUPLICATE else row["source"]
     return {
         **_at(row, copy.ref, copy.ref),
-        "status": "duplicate",
+        "status": Status.DUPLICATE,
         "duplicate_of": of,
         "distance": 0,
     }
@@ -172,7 +171,7 @@ def moved_row(row: Mapping[str, Any], ref: PhotoRef) -> dict[str, Any]:
 
 def removed_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Takes the row of a source out of the manifest."""
-    return {**row, "status": REMOVED}
+    return {**row, "status": Status.REMOVED}
 
 
 def _at(row: Mapping[str, Any], ref: PhotoRef, output: PhotoRef | None) -> dict[str, Any]:
@@ -197,7 +196,7 @@ def read(folder: str, columns: Sequence[str] = tuple(SCHEMA.names)) -> pa.Table:
         columns: those of `SCHEMA` that are needed.
     """
     table = _latest(folder, columns)
-    return table.filter(pc.not_equal(table["status"], REMOVED)).select(columns)
+    return table.filter(pc.not_equal(table["status"], Status.REMOVED)).select(columns)
 
 
 def abandoned(folder: str) -> list[dict[str, Any]]:
@@ -217,7 +216,7 @@ def abandoned(folder: str) -> list[dict[str, Any]]:
         table = read_part(path)
         for row in table.filter(pc.is_in(table["output"], lost)).to_pylist():
             # A row that removes its source no longer says what its status was.
-            if row["status"] != REMOVED or row["output"] not in found:
+            if row["status"] != Status.REMOVED or row["output"] not in found:
                 found[row["output"]] = row
     return list(found.values())
 
@@ -225,7 +224,7 @@ def abandoned(folder: str) -> list[dict[str, Any]]:
 def failures(folder: str) -> list[tuple[str, str]]:
     """The sources that failed when they were last tried, and why."""
     table = read(folder, ["source", "reason", "status"])
-    failed = table.filter(pc.equal(table["status"], "failed"))
+    failed = table.filter(pc.equal(table["status"], Status.FAILED))
     return list(zip(failed["source"].to_pylist(), failed["reason"].to_pylist(), strict=True))
 
 

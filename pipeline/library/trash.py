@@ -22,6 +22,7 @@ from photoveil.pipeline.library import manifest, sequence
 from photoveil.pipeline.library.library import Library, LibraryError
 from photoveil.transforms.io import parquet, storage
 from photoveil.transforms.io.storage import printable
+from photoveil.transforms.records import Status
 
 FOLDER = "trash"
 _PHOTOS, _ROWS = "photos", "rows"
@@ -74,7 +75,7 @@ def put(library: Library, files: Mapping[str, Row], run: str, part: str) -> None
                 raise FileExistsError(errno.EEXIST, "that disk takes two of their names for one")
             _copy(source, place, _scratch(library))
             rows.append(row)
-        known = [row for row in rows if row["status"] != manifest.REMOVED]
+        known = [row for row in rows if row["status"] != Status.REMOVED]
         if known:
             table = pa.Table.from_pylist(known, manifest.SCHEMA)
             path = storage.join(target, f"{_ROWS}/{part}.parquet")

@@ -15,10 +15,12 @@ from photoveil.pipeline.library.manifest import RunStamp
 from photoveil.pipeline.run.plan import Plan
 from photoveil.pipeline.state.known_people import known as known_people
 from photoveil.pipeline.state.scan_cache import ScanCache
+from photoveil.transforms.records import Status
 
 # Seconds that a photo takes on two cores in mode mid, before any run here has been timed.
 _GUESS = 2.0
 _ENOUGH = 10  # photos, for their pace or their faces to foretell those of others
+_WRITTEN = (Status.CLOAKED, Status.NO_FACE, Status.UNCHANGED)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def _seconds(
     """Seconds that the plan's photos will take, and whether a run here is the measure."""
     pace, measured = _GUESS, False
     for run in records:
-        done = sum(run["statuses"].get(name, 0) for name in ("cloaked", "no_face", "unchanged"))
+        done = sum(run["statuses"].get(name, 0) for name in _WRITTEN)
         if done >= _ENOUGH and run["settings_hash"] == stamp.settings_hash:
             pace, measured = run["seconds"] / done, True
     return pace * len(plan.todo), measured
@@ -81,9 +83,12 @@ def _seconds(
 def _done(library: Library) -> tuple[dict[str, int], float | None]:
     """How many faces each photo of the library has, by its sha256; and a file, photo or not."""
     table = manifest.read(library.manifest, ["source_sha256", "status", "faces"])
-    table = table.filter(pc.not_equal(table["status"], "duplicate"))
+    table = table.filter(pc.not_equal(table["status"], Status.DUPLICATE))
     faces = pc.list_value_length(table["faces"])
     rate = pc.sum(faces).as_py() / len(table) if len(table) >= _ENOUGH else None
-    looked_at = pc.is_in(table["status"], pa.array(["cloaked", "no_face", "unchanged", "skipped"]))
+    looked_at = pc.is_in(
+        table["status"],
+        pa.array([*_WRITTEN, Status.SKIPPED]),
+    )
     photos = table["source_sha256"].filter(looked_at).to_pylist()
     return dict(zip(photos, faces.filter(looked_at).to_pylist(), strict=True)), rate

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import FOLDER, Library
-from photoveil.pipeline.run.plan import Plan
+from photoveil.pipeline.run.plan import Plan, Relation
 from photoveil.transforms.naming import output_names
 from photoveil.transforms.naming.output_names import Held, Wanted
 from photoveil.transforms.naming.probe import find_rules
@@ -24,7 +24,7 @@ def with_names(plan: Plan, library: Library) -> Plan:
     if not plan.refs:
         return plan
     rules = find_rules(library.root, library.scratch, [ref.relative for ref in plan.refs])
-    moved = {item.ref.relative: item.row for item in plan.known if item.how == "moved"}
+    moved = {item.ref.relative: item.row for item in plan.known if item.how == Relation.MOVED}
     wanted = [Wanted(ref.relative, moved.get(ref.relative)) for ref in plan.refs]
     names = output_names.assign(wanted, _held(library), rules, FOLDER)
     return _named(plan, names) if names else plan

@@ -27,6 +27,7 @@ from photoveil.transforms.records import (
     HashedPhoto,
     PhotoRef,
     ScannedPhoto,
+    Status,
 )
 
 # Finds the pairs among photos, as `graph.alike` does, and gives the folder that they are in.
@@ -120,7 +121,7 @@ class NearDuplicateIndex:
             photo = with_faces_of(mine[key], like, nearest[key], self._settings.detector.min_face)
             if self._settings.near_duplicates.policy == "skip":
                 reason = Reason.NEAR_DUPLICATE.of(source=like.source)
-                photo = replace(photo, status="skipped", reason=reason)
+                photo = replace(photo, status=Status.SKIPPED, reason=reason)
             changed[key] = photo
         return changed
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
 from photoveil.transforms.duplicates.exact import group_by_content
 from photoveil.transforms.io.storage import Entry, printable
 from photoveil.transforms.io.system_files import is_junk
-from photoveil.transforms.records import ContentGroup, PhotoRef
+from photoveil.transforms.records import ContentGroup, PhotoRef, Status
 
 # Columns of the manifest that `make_plan` looks at.
 COLUMNS = (
@@ -44,20 +45,29 @@ class Selection:
 WHAT_IS_NEW = Selection()
 
 
+class Relation(StrEnum):
+    """How a file relates to the row of the manifest that its own row is made of."""
+
+    MOVED = "moved"
+    """The file of that row is no longer there."""
+    DUPLICATE = "duplicate"
+    """It is still there."""
+    RESTORED = "restored"
+    """The row is the file's own, and only the output was lost."""
+
+
 @dataclass(frozen=True)
 class KnownFile:
     """A file whose bytes the library holds in their cloaked form: nothing is cloaked for it.
 
     row: source of the manifest row that its own row is made of. output: path of the cloaked file,
         below the library's root.
-    how: "moved" when the file of that row is no longer there; "duplicate" when it is; "restored"
-        when the row is its own and only the output was lost.
     """
 
     ref: PhotoRef
     row: str
     output: str
-    how: Literal["moved", "duplicate", "restored"]
+    how: Relation
 
 
 @dataclass(frozen=True)
@@ -116,25 +126,25 @@ class Plan:
     @property
     def duplicates(self) -> int:
         """Files that get the output of another one."""
-        placed = sum(item.how == "duplicate" for item in self.known)
+        placed = sum(item.how == Relation.DUPLICATE for item in self.known)
         return placed + sum(len(group.copies) for group in self.todo)
 
     @property
     def widest(self) -> int:
         """Files in the largest group of equal ones that are to be placed."""
-        beside = Counter(item.row for item in self.known if item.how == "duplicate")
+        beside = Counter(item.row for item in self.known if item.how == Relation.DUPLICATE)
         groups = [1 + len(group.copies) for group in self.todo if group.copies]
         return max([*groups, *(1 + count for count in beside.values())], default=0)
 
     @property
     def moved(self) -> int:
         """Files that have a new name and keep their output."""
-        return sum(item.how == "moved" for item in self.known)
+        return sum(item.how == Relation.MOVED for item in self.known)
 
     @property
     def room(self) -> int:
         """Bytes that new outputs will take, about: a cloaked photo is as large as its source."""
-        moved = sum(item.ref.size for item in self.known if item.how == "moved")
+        moved = sum(item.ref.size for item in self.known if item.how == Relation.MOVED)
         return sum(ref.size for ref in self.refs) - moved
 
 
@@ -252,11 +262,11 @@ def _why(
         return "changed"
     differs = _differs(row, stamp)
     if row["output"] is None:
-        if row["retry"] or (selection.retry and row["status"] == "failed"):
+        if row["retry"] or (selection.retry and row["status"] == Status.FAILED):
             return "failed before, tried again"
         if differs:
             return "failed or left out before, with other settings"
-        if row["status"] == "failed":
+        if row["status"] == Status.FAILED:
             counts.failed += 1
         else:
             counts.left_out += 1
@@ -278,7 +288,11 @@ def _is_as_it_was(ref: PhotoRef, row: Row) -> bool:
 
 def _is_photo(row: Row) -> bool:
     """True for a row whose output is a photo of the user's, and no sidecar or the like."""
-    return row["output"] is not None and row["status"] != "companion" and not is_junk(row["source"])
+    return (
+        row["output"] is not None
+        and row["status"] != Status.COMPANION
+        and not is_junk(row["source"])
+    )
 
 
 def _as_they_were(
@@ -387,17 +401,17 @@ def _known(
         found = cloaked[sha256]
         if ref in same:
             place = next(place for _, place in (*found.there, *found.away))
-            item = KnownFile(ref, ref.source, place, "restored")
+            item = KnownFile(ref, ref.source, place, Relation.RESTORED)
         elif any(row["source"] not in moved for row, _ in found.away):
             row, place = next(pair for pair in found.away if pair[0]["source"] not in moved)
-            item = KnownFile(ref, row["source"], place, "moved")
+            item = KnownFile(ref, row["source"], place, Relation.MOVED)
             moved.add(row["source"])
         elif found.there:
             row, place = found.there[0]
-            item = KnownFile(ref, row["source"], place, "duplicate")
+            item = KnownFile(ref, row["source"], place, Relation.DUPLICATE)
         else:
             twin = first[sha256]
-            item = KnownFile(ref, twin.row, twin.output, "duplicate")
+            item = KnownFile(ref, twin.row, twin.output, Relation.DUPLICATE)
         first.setdefault(sha256, item)
         known.append(item)
     return known, moved

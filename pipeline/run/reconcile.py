@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 from photoveil.pipeline.library import manifest, trash
 from photoveil.pipeline.library.library import MOVING, Library
 from photoveil.pipeline.run import pruning
-from photoveil.pipeline.run.plan import KnownFile, Plan
+from photoveil.pipeline.run.plan import KnownFile, Plan, Relation
 from photoveil.transforms.duplicates.exact import Placing, not_copied, place_copy
 from photoveil.transforms.io import storage
 from photoveil.transforms.io.storage import printable
 from photoveil.transforms.naming import output_names
-from photoveil.transforms.records import Placed
+from photoveil.transforms.records import Placed, Status
 
 _PART = 500  # files placed between two commits
 
@@ -118,10 +118,10 @@ class _Rows:
 
     def __init__(self, library: Library, plan: Plan, prune: bool) -> None:
         self._library, self._plan = library, plan
-        self._moved = {item.row: item.ref for item in plan.known if item.how == "moved"}
+        self._moved = {item.row: item.ref for item in plan.known if item.how == Relation.MOVED}
         self._pruned = set(plan.gone) if prune else set()
         self._worked_on = {ref.source for ref in plan.refs}
-        restored = {item.ref.source for item in plan.known if item.how == "restored"}
+        restored = {item.ref.source for item in plan.known if item.how == Relation.RESTORED}
         # The bytes of these are no longer what the rows of their duplicates say.
         self._lost = (self._worked_on - restored | self._pruned) - self._moved.keys()
         self._rows = self._wanted()
@@ -148,7 +148,7 @@ class _Rows:
             row["source"]
             for row in links.filter(pc.is_in(links["duplicate_of"], touched)).to_pylist()
             if row["source"] not in self._worked_on
-            and (row["status"] == "duplicate" or row["duplicate_of"] not in same)
+            and (row["status"] == Status.DUPLICATE or row["duplicate_of"] not in same)
         ]
         sources.update(self._referring)
         if not sources:
@@ -166,12 +166,12 @@ class _Rows:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
             return [manifest.copy_row(row, not_copied(item.ref, error))]
-        if item.how == "duplicate":
+        if item.how == Relation.DUPLICATE:
             if item.row in self._moved:
                 row = manifest.moved_row(row, self._moved[item.row])
             return [manifest.copy_row(self._renamed(row), Placed(item.ref))]
         new = [manifest.moved_row(self._renamed(row), item.ref)]
-        if item.how == "moved" and item.row not in self._worked_on:
+        if item.how == Relation.MOVED and item.row not in self._worked_on:
             new.append(manifest.removed_row(row))
         return new
 
@@ -188,7 +188,7 @@ class _Rows:
             twin = row["duplicate_of"]
             if twin in self._moved:
                 row = self._renamed(row)
-            elif row["status"] == "skipped":  # the next run finds what it is like now
+            elif row["status"] == Status.SKIPPED:  # the next run finds what it is like now
                 row = manifest.removed_row(row)
             else:
                 heir = heirs.setdefault(twin, name)
@@ -210,10 +210,10 @@ class _Rows:
 def _own_status(duplicate: Row) -> str:
     """The status of a duplicate that stands for itself now: that which its twin had."""
     if duplicate["faces"]:
-        return "cloaked"
+        return Status.CLOAKED
     if duplicate["format"] is None:
-        return "companion"
-    return "unchanged" if duplicate["reason"] else "no_face"
+        return Status.COMPANION
+    return Status.UNCHANGED if duplicate["reason"] else Status.NO_FACE
 
 
 def _staged(library: Library, plan: Plan) -> Iterator[KnownFile]:
@@ -235,7 +235,9 @@ def _staged(library: Library, plan: Plan) -> Iterator[KnownFile]:
 
 def _place(library: Library, item: KnownFile, row: Mapping[str, Any], how: Placing) -> None:
     target = output_names.place(library.root, item.ref.output)
-    if item.how == "duplicate" or (item.how == "restored" and item.output != item.ref.output):
+    if item.how == Relation.DUPLICATE or (
+        item.how == Relation.RESTORED and item.output != item.ref.output
+    ):
         root, scratch = library.root, library.scratch
         place_copy(item.output, row["output_sha256"], item.ref, root, scratch, how)
         return

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from photoveil.pipeline.run.plan import Plan
 from photoveil.transforms.beam.stage_metrics import StageMetrics
 from photoveil.transforms.faces.identity import Change
+from photoveil.transforms.records import Status
+
+
+class StopReason(StrEnum):
+    """Why a run ends before all is done."""
+
+    CTRL_C = "Ctrl-C"
+    DEADLINE = "the deadline"
 
 
 @dataclass
@@ -37,20 +46,20 @@ class RunResult:
     near: int = 0
     people: Change = field(default_factory=Change)
     seconds: float = 0.0
-    stopped: str | None = None
+    stopped: StopReason | None = None
     work: StageMetrics = field(default_factory=StageMetrics)
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Count the manifest rows of one wave."""
         for row in rows:
             self.statuses[row["status"]] += 1
-            if row["status"] == "cloaked":
+            if row["status"] == Status.CLOAKED:
                 self.faces += len(row["faces"])
                 self.near += row["distance"] is not None
                 self.flips += [face["flip"] for face in row["faces"]]
-            elif row["status"] == "failed":
+            elif row["status"] == Status.FAILED:
                 self.failed.append((row["source"], row["reason"]))
-            elif row["status"] == "unsupported":
+            elif row["status"] == Status.UNSUPPORTED:
                 self.left_out[row["reason"]] += 1
 
 
@@ -66,4 +75,4 @@ class ScanResult:
     faces: int = 0
     people: Change = field(default_factory=Change)
     seconds: float = 0.0
-    stopped: str | None = None
+    stopped: StopReason | None = None

@@ -31,7 +31,7 @@ from photoveil.pipeline.run.reconcile import (
     delete_unfinished,
     reconcile_outputs,
 )
-from photoveil.pipeline.run.result import RunResult, ScanResult
+from photoveil.pipeline.run.result import RunResult, ScanResult, StopReason
 from photoveil.pipeline.runners.select import run_pipeline
 from photoveil.pipeline.settings import RunSettings, Settings
 from photoveil.pipeline.state.people import People
@@ -45,7 +45,7 @@ from photoveil.transforms.beam.stage_metrics import StageMetrics
 from photoveil.transforms.faces.identity import Change
 from photoveil.transforms.io import parquet, storage
 from photoveil.transforms.photo.write import NO_SPACE
-from photoveil.transforms.records import ContentGroup, HashedPhoto, ScannedPhoto
+from photoveil.transforms.records import ContentGroup, HashedPhoto, ScannedPhoto, Status
 
 
 def scan(
@@ -54,7 +54,7 @@ def scan(
     settings: Settings,
     stamp: RunStamp,
     progress: Path | None = None,
-    stop: Callable[[], str | None] = lambda: None,
+    stop: Callable[[], StopReason | None] = lambda: None,
 ) -> ScanResult:
     """Find the faces and people in photos that no run has done; a run will not look again.
 
@@ -95,7 +95,7 @@ def run(
     stamp: RunStamp,
     progress: Path | None = None,
     prune: bool = False,
-    stop: Callable[[], str | None] = lambda: None,
+    stop: Callable[[], StopReason | None] = lambda: None,
 ) -> RunResult:
     """Carry a plan out. The caller holds the library's lock.
 
@@ -160,11 +160,11 @@ def _carry_out_plan(
     names: Names,
     progress: Path | None,
     prune: bool,
-    stop: Callable[[], str | None],
+    stop: Callable[[], StopReason | None],
 ) -> None:
     plan = outcome.plan
     for placed in reconcile_outputs(library, plan, settings.run.duplicates, prune, names):
-        outcome.add(row for row in placed if row["status"] in ("duplicate", "failed"))
+        outcome.add(row for row in placed if row["status"] in (Status.DUPLICATE, Status.FAILED))
     outcome.moved = plan.moved
     outcome.pruned = len(plan.gone) if prune else 0
     outcome.trash = trash.folder(library, names.run) if outcome.pruned else None

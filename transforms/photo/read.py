@@ -19,7 +19,7 @@ from photoveil.transforms.io import storage
 from photoveil.transforms.photo import codec_process, extensions, sidecars
 from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.reasons import Reason
-from photoveil.transforms.records import EmbeddedPicture, PhotoRef, ReadPhoto
+from photoveil.transforms.records import EmbeddedPicture, FileKind, PhotoRef, ReadPhoto, Status
 
 _MEGA = 1_000_000
 _HEAD = 32  # bytes that tell a format; a video is not read to the end to learn that it is one
@@ -62,14 +62,16 @@ def read_photo(ref: PhotoRef, limits: ReadLimits, look_inside: bool = False) -> 
     except codecs.UnsupportedFormat as error:
         retry = isinstance(error, codecs.MissingPackage)
         return replace(
-            found, status="unsupported", reason=log_reason(ref.source, error), retry=retry
+            found, status=Status.UNSUPPORTED, reason=log_reason(ref.source, error), retry=retry
         )
     except codecs.CodecError as error:
-        return replace(found, status="failed", reason=log_reason(ref.source, error))
+        return replace(found, status=Status.FAILED, reason=log_reason(ref.source, error))
     except MemoryError:
-        return replace(found, status="failed", reason=Reason.NO_MEMORY_TO_OPEN.of(), retry=True)
+        return replace(
+            found, status=Status.FAILED, reason=Reason.NO_MEMORY_TO_OPEN.of(), retry=True
+        )
     except Exception as error:  # of a library that some file has shaken
-        return replace(found, status="failed", **asdict(failure("reading", error, ref.source)))
+        return replace(found, status=Status.FAILED, **asdict(failure("reading", error, ref.source)))
     return replace(
         found,
         pixels=photo.pixels,
@@ -89,10 +91,10 @@ def _hidden(data: bytes, limits: ReadLimits) -> tuple[EmbeddedPicture, ...]:
 
 def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
     if ref.problem:
-        return ReadPhoto(ref, status="failed", reason=ref.problem), b""
+        return ReadPhoto(ref, status=Status.FAILED, reason=ref.problem), b""
     if ref.size > limits.max_megabytes * _MEGA:
         reason = Reason.TOO_MANY_BYTES.of(round(ref.size / _MEGA), limits.max_megabytes)
-        status = "failed" if _named_as_photo(ref) else "unsupported"
+        status = Status.FAILED if _named_as_photo(ref) else Status.UNSUPPORTED
         return ReadPhoto(ref, status=status, reason=reason), b""
     try:
         head = storage.read_bytes(ref.path, _HEAD)
@@ -102,17 +104,19 @@ def _read(ref: PhotoRef, limits: ReadLimits) -> tuple[ReadPhoto, bytes]:
             return ReadPhoto(ref, **_not_a_photo(ref, head)), b""
         data = storage.read_bytes(ref.path)
         digest = hashlib.sha256(data).hexdigest()
-        if companion == "sidecar" and not sidecars.is_sidecar(ref.relative, data):
+        if companion is FileKind.SIDECAR and not sidecars.is_sidecar(ref.relative, data):
             return ReadPhoto(ref, **_not_a_photo(ref, head)), b""
     except OSError as error:
         reason = Reason.NOT_READ.of(system=storage.explain(error))
-        return ReadPhoto(ref, status="failed", reason=reason, retry=True), b""
+        return ReadPhoto(ref, status=Status.FAILED, reason=reason, retry=True), b""
     except Exception as error:
-        return ReadPhoto(ref, status="failed", **asdict(failure("reading", error, ref.source))), b""
+        return ReadPhoto(
+            ref, status=Status.FAILED, **asdict(failure("reading", error, ref.source))
+        ), b""
     return ReadPhoto(ref, digest, found, status=companion), data
 
 
-def _companion(ref: PhotoRef, head: bytes) -> sidecars.Kind | None:
+def _companion(ref: PhotoRef, head: bytes) -> FileKind | None:
     is_other_picture = any(head[at:].startswith(magic) for at, magic, _ in _OTHER_PICTURES)
     if is_other_picture or not head or _named_as_photo(ref):
         return None
@@ -136,9 +140,9 @@ def _not_a_photo(ref: PhotoRef, head: bytes) -> dict[str, Any]:
     for offset, magic, name in _OTHER_PICTURES:
         if head[offset:].startswith(magic):
             return {
-                "status": "unsupported",
+                "status": Status.UNSUPPORTED,
                 "reason": Reason.NOT_A_FORMAT_WRITTEN.of(format=name),
             }
     if not _named_as_photo(ref):
-        return {"status": "unsupported", "reason": Reason.NO_PHOTO.of()}
-    return {"status": "failed", "reason": (Reason.NO_PICTURE if head else Reason.EMPTY).of()}
+        return {"status": Status.UNSUPPORTED, "reason": Reason.NO_PHOTO.of()}
+    return {"status": Status.FAILED, "reason": (Reason.NO_PICTURE if head else Reason.EMPTY).of()}

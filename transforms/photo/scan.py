@@ -18,6 +18,7 @@ from photoveil.transforms.records import (
     PhotoRef,
     ReadPhoto,
     ScannedPhoto,
+    Status,
     _no_crops,
 )
 
@@ -77,7 +78,7 @@ def failed(photo: ScannedPhoto, failure: Failure) -> ScannedPhoto:
         photo.format,
         photo.width,
         photo.height,
-        status="failed",
+        status=Status.FAILED,
         reason=failure.reason,
         retry=failure.retry,
         copies=photo.copies,

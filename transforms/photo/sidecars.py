@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Literal
 
 from photoveil.transforms.codecs import names, xmp
 from photoveil.transforms.photo import extensions
 from photoveil.transforms.reasons import Reason
-
-Kind = Literal["sidecar", "video"]
+from photoveil.transforms.records import FileKind
 
 _VIDEO_BEGINNINGS = (
     (4, b"ftyp"),
@@ -26,22 +24,22 @@ _TAKEOUT_KEYS = {"photoTakenTime", "creationTime", "imageViews", "googlePhotosOr
 HEAD = 32
 """Bytes of a file that tell its kind."""
 
-LEFT_OUT: dict[Kind, str] = {
-    "sidecar": Reason.SIDECAR_LEFT.of(),
-    "video": Reason.VIDEO_LEFT.of(),
+LEFT_OUT: dict[FileKind, str] = {
+    FileKind.SIDECAR: Reason.SIDECAR_LEFT.of(),
+    FileKind.VIDEO: Reason.VIDEO_LEFT.of(),
 }
 
 
-def kind(name: str, head: bytes) -> Kind | None:
+def kind(name: str, head: bytes) -> FileKind | None:
     """What a file that is no photo may be, by its name and its first 32 bytes.
 
-    A "sidecar" is sure only when `is_sidecar` has seen the whole of it.
+    A sidecar is sure only when `is_sidecar` has seen the whole of it.
     """
     extension = os.path.splitext(name)[1].lower()
     if extension in extensions.SIDECARS:
-        return "sidecar"
+        return FileKind.SIDECAR
     is_video = any(head[at:].startswith(beginning) for at, beginning in _VIDEO_BEGINNINGS)
-    return "video" if is_video or extension in extensions.VIDEOS else None
+    return FileKind.VIDEO if is_video or extension in extensions.VIDEOS else None
 
 
 def is_sidecar(name: str, data: bytes) -> bool:

@@ -26,10 +26,12 @@ from photoveil.transforms.records import (
     Destination,
     Face,
     Failure,
+    FileKind,
     Perturbation,
     PhotoRef,
     Placed,
     ScannedPhoto,
+    Status,
     WrittenPhoto,
 )
 
@@ -58,8 +60,9 @@ def publish(
         return _guarded(
             photo, lambda: _cloaked(photo, cloaks, destination, budget, metadata, limits)
         )
-    if photo.status in ("sidecar", "video"):
-        return _guarded(photo, lambda: _companion(photo, destination, metadata))
+    if isinstance(photo.status, FileKind):
+        kind = photo.status
+        return _guarded(photo, lambda: _companion(photo, kind, destination, metadata))
     return _row(photo, photo.status, reason=photo.reason, retry=photo.retry)
 
 
@@ -71,7 +74,7 @@ def retract(photo: WrittenPhoto, why: Failure, destination: Destination) -> Writ
     """
     if photo.output is not None:
         storage.remove([storage.inside(destination.root, photo.output)])
-    return _row(photo.scan, "failed", **asdict(why))
+    return _row(photo.scan, Status.FAILED, **asdict(why))
 
 
 def place(
@@ -114,17 +117,18 @@ def change_map(
     return change
 
 
-def _companion(photo: ScannedPhoto, to: Destination, metadata: MetadataParameters) -> WrittenPhoto:
-    kind: sidecars.Kind = "video" if photo.status == "video" else "sidecar"
-    wanted = metadata.videos if kind == "video" else metadata.sidecars
+def _companion(
+    photo: ScannedPhoto, kind: FileKind, to: Destination, metadata: MetadataParameters
+) -> WrittenPhoto:
+    wanted = metadata.videos if kind is FileKind.VIDEO else metadata.sidecars
     if wanted == "leave":
-        return _row(photo, "unsupported", reason=sidecars.LEFT_OUT[kind])
+        return _row(photo, Status.UNSUPPORTED, reason=sidecars.LEFT_OUT[kind])
     data = storage.read_bytes(photo.ref.path)
     notes: tuple[str, ...] = ()
-    if kind == "sidecar":
+    if kind is FileKind.SIDECAR:
         name = photo.ref.relative
         data, notes = sidecars.cleaned(name, data, metadata.strip_names)
-    return _placed(photo, "companion", data, to, notes=notes)
+    return _placed(photo, Status.COMPANION, data, to, notes=notes)
 
 
 def _cloaked(
@@ -137,10 +141,10 @@ def _cloaked(
 ) -> WrittenPhoto:
     data = storage.read_bytes(photo.ref.path)
     if hashlib.sha256(data).hexdigest() != photo.sha256:
-        return _row(photo, "failed", reason=Reason.CHANGED.of(), retry=True)
+        return _row(photo, Status.FAILED, reason=Reason.CHANGED.of(), retry=True)
     left = _left_as_is(photo)
     if not photo.faces:
-        status = "unchanged" if left else "no_face"
+        status = Status.UNCHANGED if left else Status.NO_FACE
         odd = codec_process.oddities(data, limits)
         rebuild = metadata.thumbnails == "rebuild"
         data, done = stripped(data, photo.inside, rebuild, limits)
@@ -160,7 +164,7 @@ def _cloaked(
         # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
         written = codec_process.decode(encoded.data, pixels, limits).pixels
         if written.shape != original.shape:
-            return _row(photo, "failed", reason=Reason.OTHER_SIZE.of())
+            return _row(photo, Status.FAILED, reason=Reason.OTHER_SIZE.of())
         seen = [visibility_of(original, written, face) for face in photo.faces]
         over = [figures for figures in seen if budget.spent(figures) > 1 + TOLERANCE]
         if not over:
@@ -173,7 +177,7 @@ def _cloaked(
     matrices = [face_to_crop(face.landmarks) for face in photo.faces]
     return _placed(
         photo,
-        "cloaked",
+        Status.CLOAKED,
         cloaked,
         destination,
         reason=left,
@@ -206,7 +210,9 @@ def _left_as_is(photo: ScannedPhoto) -> str | None:
     return "; ".join(why.of(count) for count, why in reasons if count) or None
 
 
-def _placed(photo: ScannedPhoto, status: str, data: bytes, to: Destination, **more) -> WrittenPhoto:
+def _placed(
+    photo: ScannedPhoto, status: Status, data: bytes, to: Destination, **more
+) -> WrittenPhoto:
     ref = photo.ref
     target = output_names.place(to.root, ref.output)
     storage.write_atomic(target, data, to.scratch, ref.mtime, like=ref.path)
@@ -224,17 +230,17 @@ def _guarded(photo: ScannedPhoto, work: Callable[[], WrittenPhoto]) -> WrittenPh
     try:
         return work()
     except codecs.UnsupportedFormat as error:
-        return _row(photo, "unsupported", reason=log_reason(photo.ref.source, error))
+        return _row(photo, Status.UNSUPPORTED, reason=log_reason(photo.ref.source, error))
     except codecs.CodecError as error:
-        return _row(photo, "failed", reason=log_reason(photo.ref.source, error))
+        return _row(photo, Status.FAILED, reason=log_reason(photo.ref.source, error))
     except OSError as error:
         reason = Reason.NOT_WRITTEN.of(system=storage.explain(error))
-        return _row(photo, "failed", reason=reason, retry=not storage.is_of_name(error))
+        return _row(photo, Status.FAILED, reason=reason, retry=not storage.is_of_name(error))
     except MemoryError:
-        return _row(photo, "failed", reason=Reason.NO_MEMORY_TO_CLOAK.of(), retry=True)
+        return _row(photo, Status.FAILED, reason=Reason.NO_MEMORY_TO_CLOAK.of(), retry=True)
     except Exception as error:
-        return _row(photo, "failed", **asdict(failure("writing", error, photo.ref.source)))
+        return _row(photo, Status.FAILED, **asdict(failure("writing", error, photo.ref.source)))
 
 
-def _row(photo: ScannedPhoto, status: str, **more) -> WrittenPhoto:
+def _row(photo: ScannedPhoto, status: Status, **more) -> WrittenPhoto:
     return WrittenPhoto(photo.ref, status, photo, finished=time.time(), **more)
