@@ -387,8 +387,24 @@ def test_motion_photo_without_a_face_loses_its_video(folders: Folders, rocket: I
     still = segments.join([parts[0], Segment(APP1, XMP + xmp), *parts[1:]])
     row, output = published(folders, "a.jpg", still + MOVIE)
     assert row.notes == ("embedded video removed",)
-    unmarked = Segment(APP1, XMP + packet(""))
+    unmarked = Segment(APP1, XMP + packet("").ljust(len(xmp)))
     assert output == segments.join([parts[0], unmarked, *parts[1:]])
+
+
+def test_video_before_the_pixels_of_a_heic(folders: Folders, rocket: Image.Image) -> None:
+    """The boxes behind it cannot stay as they are."""
+    file = bmff.parse(file_with("HEIC", rocket, packet("")))
+    still = bmff.build(file)
+    box = (8 + len(MOVIE)).to_bytes(4, "big") + b"mpvd" + MOVIE
+    at = still.index(b"mdat") - 4
+    meta = bmff._meta(file, at + len(box) + 8)
+    data = file.ftyp + meta + box + still[at:]
+    before = codecs.decode(still, 10**9).pixels
+    np.testing.assert_array_equal(codecs.decode(data, 10**9).pixels, before)
+    row, output = published(folders, "a.heic", data)
+    assert "video in the file could not be searched for faces" in row.notes
+    assert output is not None and b"mpvd" not in output
+    np.testing.assert_array_equal(codecs.decode(output, 10**9).pixels, before)
 
 
 def test_motion_heic_loses_its_video(folders: Folders, rocket: Image.Image) -> None:
