@@ -123,13 +123,15 @@ KINDS = ("JPEG", "progressive JPEG", "PNG", "WEBP", "TIFF", "JPEG in TIFF", "BMP
 @given(choice=st.data())
 def test_damage_gives_a_result_or_a_reason(kind: str, choice: st.DataObject) -> None:
     data = choice.draw(damaged(sound(kind)))
-    for look in (codecs.without_names, codecs.without_video, codecs.alone, hidden):
+    for look in (codecs.without_names, codecs.without_video, hidden):
         with contextlib.suppress(codecs.CodecError):
             look(data)
     try:
         photo = codecs.decode(data, MOST_PIXELS)
         change = np.zeros(photo.pixels.shape[:2], np.float32)
         change[2:12, 2:20] = 9
+        with contextlib.suppress(codecs.CodecError):
+            codecs.alone(data)
         codecs.encode(data, change)
     except codecs.CodecError as error:
         assert str(error)
