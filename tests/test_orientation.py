@@ -210,7 +210,7 @@ def test_face_is_aligned_alike_whichever_tag_is_right(
     (wanted,) = detect_faces(np.asarray(straight), detector, PARAMETERS)
     handler = FaceDetectorHandler(PARAMETERS)
     (done,) = handler.run_inference([read], detector)
-    (face,) = done.inference
+    (face,) = done.inference.faces
     crops = [
         crop_face(pixels, face_to_crop(one.landmarks)).astype(float)
         for pixels, one in ((np.asarray(straight), wanted), (read.pixels, face))
