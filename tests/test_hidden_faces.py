@@ -94,7 +94,7 @@ def test_face_of_a_hidden_picture_is_not_published(archive: Archive, kind: str) 
     np.testing.assert_array_equal(new, old)
 
 
-@pytest.mark.parametrize("kind", BUILDERS.keys() - UNSEEN)
+@pytest.mark.parametrize("kind", sorted(BUILDERS.keys() - UNSEEN))
 def test_hidden_picture_that_shows_nobody_stays(archive: Archive, kind: str) -> None:
     name = f"{kind}.scene"
     row = archive.rows()[name]

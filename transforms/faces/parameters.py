@@ -21,7 +21,7 @@ class DetectorParameters:
     """Long side in pixels of each level of the image pyramid."""
     smallest_face: Annotated[int, Field(ge=4)] = 40
     """Side in pixels of the photo of the smallest face that is found however large the photo is:
-    finer levels are added to the pyramid until it is 18 pixels there."""
+    finer levels are added to the pyramid until it is 20 pixels there."""
     turned_levels: Annotated[int, Field(ge=0)] = 2
     """How many levels of the pyramid, from the smallest, are searched at the three other quarter
     turns where the photo as it is shows nobody without doubt."""

@@ -165,7 +165,9 @@ class _Looks:
 
     def _settled(self, one: Candidate) -> Candidate:
         best = one
-        own = [one.angle + one.leaning] if abs(one.leaning) > _LIKELY_ROLL else []
+        # As it seems to lie, enlarged: a small face without a surrounding often scores low.
+        is_plain = one.score >= _LIKELY_SCORE and abs(one.leaning) <= _LIKELY_ROLL
+        own = [] if is_plain else [one.angle + one.leaning]
         for angle in (*own, *(one.angle + quarter * np.pi / 2 for quarter in (1, 2, 3))):
             best = self._better(best, one, angle)
             if not best.is_doubtful:
