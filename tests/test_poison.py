@@ -113,7 +113,7 @@ def test_a_photo_that_makes_a_stage_raise_is_a_failed_row_and_not_tried_for_ever
 
 
 def test_what_may_pass_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(photo: Any, *_: Any) -> Any:
+    def fail(photo: Any, *_: Any, **__: Any) -> Any:
         raise OSError(5, "input/output error")
 
     archive = Archive(tmp_path)
