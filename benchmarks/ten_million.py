@@ -32,7 +32,7 @@ from photoveil.transforms.io.storage import Entry
 from photoveil.transforms.records import PhotoRef
 
 _MANY = 10_000_000
-_STAMP = RunStamp("run", "mid", "0" * 16, "0" * 16, "0" * 16, "1")
+_STAMP = RunStamp("run", "mid", "0" * 16, "0" * 16, "0" * 16, 1, "1")
 _WAVE = 64  # photos
 _PER_PERSON = 20  # faces
 
@@ -133,7 +133,8 @@ def _row(ref: PhotoRef) -> dict[str, Any]:
         **{"source_size": ref.size, "output_size": ref.size, "source_modified": utc(ref.mtime)},
         **{"format": "JPEG", "width": 4000, "height": 3000, "faces": [face], "notes": []},
         **{"mode": _STAMP.mode, "settings_hash": _STAMP.settings_hash},
-        **{"assets_hash": _STAMP.assets_hash, "version": _STAMP.version, "run_id": "run"},
+        **{"assets_hash": _STAMP.assets_hash, "output_version": _STAMP.output_version},
+        **{"version": _STAMP.version, "run_id": "run"},
     }
 
 

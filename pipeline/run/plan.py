@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from photoveil.pipeline.fingerprints import output_version
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
 from photoveil.transforms.duplicates.exact import group_by_content
@@ -19,7 +20,7 @@ from photoveil.transforms.records import ContentGroup, PhotoRef, Status
 COLUMNS = (
     *("source", "output", "status", "retry", "source_sha256", "output_sha256"),
     *("source_size", "output_size", "source_modified"),
-    *("mode", "settings_hash", "assets_hash", "version", "gone"),
+    *("mode", "settings_hash", "assets_hash", "output_version", "version", "gone"),
 )
 
 Row = Mapping[str, Any]
@@ -30,7 +31,7 @@ Hasher = Callable[[Sequence[PhotoRef]], Mapping[PhotoRef, str]]
 class Selection:
     """Which photos a run takes on beside what is new or changed, and which it leaves.
 
-    recloak: do anew what was done with another mode, settings, models or version.
+    recloak: do anew what was done with another mode, settings, models or output version.
     retry: try photos again that failed, though nothing about them changed.
     since: leave files alone that were modified before, in seconds since the epoch. A file keeps its
         time when it is moved, so sources that are older than that and are no longer there may lie
@@ -333,8 +334,8 @@ def _differs(row: Row, stamp: RunStamp) -> str | None:
         return "other models"
     if row["settings_hash"] != (stamp.tries_hash if row["output"] is None else stamp.settings_hash):
         return "other settings"
-    if row["version"] != stamp.version:
-        return f"version {row['version']}"
+    if output_version(row) != stamp.output_version:
+        return f"output version {output_version(row)} (Photoveil {row['version']})"
     return None
 
 
