@@ -25,7 +25,8 @@ from rich.table import Table
 
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.manifest import RunStamp, utc
-from photoveil.pipeline.run.plan import COLUMNS, WHAT_IS_NEW, make_plan
+from photoveil.pipeline.run.comparison import COLUMNS, make_plan
+from photoveil.pipeline.run.plan import WHAT_IS_NEW
 from photoveil.transforms.duplicates.perceptual_hash import as_array, near_any
 from photoveil.transforms.faces.clustering import cluster
 from photoveil.transforms.io.storage import Entry

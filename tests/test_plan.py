@@ -10,7 +10,8 @@ import pytest
 
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
-from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection, make_plan
+from photoveil.pipeline.run.comparison import make_plan
+from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection
 from photoveil.transforms.io.storage import Entry
 from photoveil.transforms.records import ContentGroup, PhotoRef
 

@@ -14,7 +14,8 @@ from photoveil.pipeline import fingerprints
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.library.manifest import RunStamp
-from photoveil.pipeline.run.plan import COLUMNS, WHAT_IS_NEW, Plan, Selection, make_plan
+from photoveil.pipeline.run.comparison import COLUMNS, make_plan
+from photoveil.pipeline.run.plan import WHAT_IS_NEW, Plan, Selection
 from photoveil.pipeline.settings import Settings
 from photoveil.pipeline.state.scan_cache import ScanCache
 from photoveil.transforms.embedding.models import ASSETS, WHO

@@ -12,7 +12,7 @@ alone, so that a run that was killed goes on as it would have.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,8 +23,9 @@ import pyarrow.compute as pc
 from photoveil.pipeline.library import sequence
 from photoveil.pipeline.state import known_people, tables
 from photoveil.pipeline.state.warm_starts import WarmStarts
-from photoveil.transforms.faces.clustering import LIKENESS, cluster
+from photoveil.transforms.faces.clustering import cluster
 from photoveil.transforms.faces.identity import Change, name_people
+from photoveil.transforms.faces.nearest_person import NearestPerson, to_cloak
 from photoveil.transforms.faces.parameters import PeopleParameters
 from photoveil.transforms.io import parquet, storage
 from photoveil.transforms.photo.scan import face_key, origin, spare
@@ -156,7 +157,7 @@ class People:
         """The photos without the faces that are not to be cloaked."""
         if not choice.only and not choice.spare:
             return list(photos)
-        return [spare(photo, list(chosen(self._recognised(photo), choice))) for photo in photos]
+        return [spare(photo, list(to_cloak(self._recognised(photo), choice))) for photo in photos]
 
     def with_known(self, photos: Iterable[ScannedPhoto], wave: WavePeople) -> list[ScannedPhoto]:
         """The photos of a wave, with what is known of the people in them.
@@ -307,28 +308,6 @@ class People:
             storage.write_atomic(log, before + "".join(lines).encode(), self._scratch)
 
 
-class NearestPerson:
-    """Knows the mean embedding of each person."""
-
-    def __init__(self, names: Sequence[str], means: np.ndarray) -> None:
-        self._names, self._means = names, means
-
-    def recognise(self, embeddings: np.ndarray) -> list[str | None]:
-        """Who each face is; None for a stranger.
-
-        Args:
-            embeddings: float32 (n, 192), of unit length.
-        """
-        if not self._names or not len(embeddings):
-            return [None] * len(embeddings)
-        likeness = embeddings @ self._means.T
-        best = likeness.argmax(axis=1)
-        return [
-            self._names[person] if likeness[face, person] >= LIKENESS else None
-            for face, person in enumerate(best)
-        ]
-
-
 def _cloaked(faces: pa.Table) -> pa.Table:
     """Those that were cloaked, and with what."""
     return faces.filter(pc.is_valid(faces["engine"])).select(_CLOAKED_AS.names)
@@ -365,9 +344,3 @@ def _person(name: str, rows: Sequence[Mapping[str, Any]]) -> Person:
         dates[0] if dates else None,
         dates[-1] if dates else None,
     )
-
-
-def chosen(names: Iterable[str | None], choice: PeopleParameters) -> Iterator[bool]:
-    """Which faces are to be cloaked, by who they are, None for a stranger."""
-    for name in names:
-        yield name not in choice.spare and (not choice.only or name in choice.only)
