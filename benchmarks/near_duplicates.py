@@ -26,6 +26,7 @@ from rich.console import Console
 
 from photoveil.pipeline.library.library import open_library
 from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.settings import Settings, load_settings
 from photoveil.transforms.duplicates.perceptual_hash import (
     NearDuplicateParameters,
@@ -156,7 +157,7 @@ def _cloaked(images: list[Image.Image], settings: Settings, folder: str) -> list
             (photos / f"{number:03}_{index}.jpg").write_bytes(_jpeg(copy, 92))
     library = open_library(str(photos), str(Path(folder, "out")), str(Path(folder, "state")))
     stamp = planning.new_stamp(settings)
-    waves.run(library, planning.plan_run(library, settings, stamp), settings, stamp)
+    waves.run(RunContext(library, settings, stamp), planning.plan_run(library, settings, stamp))
     cloaked = []
     for number, image in enumerate(images):
         copies = []

@@ -25,14 +25,15 @@ from rich.table import Table
 
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.manifest import RunStamp, utc
-from photoveil.pipeline.run.plan import COLUMNS, WHAT_IS_NEW, make_plan
+from photoveil.pipeline.run.comparison import COLUMNS, make_plan
+from photoveil.pipeline.run.plan import WHAT_IS_NEW
 from photoveil.transforms.duplicates.perceptual_hash import as_array, near_any
 from photoveil.transforms.faces.clustering import cluster
 from photoveil.transforms.io.storage import Entry
 from photoveil.transforms.records import PhotoRef
 
 _MANY = 10_000_000
-_STAMP = RunStamp("run", "mid", "0" * 16, "0" * 16, "0" * 16, "1")
+_STAMP = RunStamp("run", "mid", "0" * 16, "0" * 16, "0" * 16, 1, "1")
 _WAVE = 64  # photos
 _PER_PERSON = 20  # faces
 
@@ -133,7 +134,8 @@ def _row(ref: PhotoRef) -> dict[str, Any]:
         **{"source_size": ref.size, "output_size": ref.size, "source_modified": utc(ref.mtime)},
         **{"format": "JPEG", "width": 4000, "height": 3000, "faces": [face], "notes": []},
         **{"mode": _STAMP.mode, "settings_hash": _STAMP.settings_hash},
-        **{"assets_hash": _STAMP.assets_hash, "version": _STAMP.version, "run_id": "run"},
+        **{"assets_hash": _STAMP.assets_hash, "output_version": _STAMP.output_version},
+        **{"version": _STAMP.version, "run_id": "run"},
     }
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,11 +20,6 @@ from photoveil.transforms.photo.parameters import MetadataParameters
 Mode = Literal["low", "mid", "high"]
 Runner = Literal["local", "prism", "flink", "dataflow"]
 Option = str | int | float | bool
-
-
-# Options that came after the first libraries, as they were before there was a choice: one that is
-# left alone makes no photo stale.
-_NEW_OPTIONS = {"perturbation": "luminance", "preconditioner": "texture", "projection": "dssim"}
 
 
 class SettingsError(ValueError):
@@ -70,26 +62,6 @@ class Settings(BaseModel):
     people: PeopleParameters = PeopleParameters()
     run: RunSettings = RunSettings()
 
-    @property
-    def hash(self) -> str:
-        """16 hex digits over all that decides how an output looks."""
-        return _digest(self._looks)
-
-    @property
-    def tries_hash(self) -> str:
-        """The same over all that decides whether there is an output: the limits, too."""
-        return _digest([*self._looks, asdict(self.limits)])
-
-    @property
-    def _looks(self) -> list[Any]:
-        cloak = {
-            name: value
-            for name, value in asdict(self.cloak).items()
-            if name != "batch_size" and _NEW_OPTIONS.get(name) != value
-        }
-        parts = (self.detector, self.near_duplicates, self.people, self.metadata)
-        return [self.mode, cloak, *(asdict(part) for part in parts)]
-
 
 def load_settings(config: Path | None = None, **flags: Any) -> Settings:
     """Settings of a run.
@@ -121,10 +93,6 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
         where = f" in {config}" if config else ""
         lines = [f"  {_key(item['loc'])}: {_problem(item)}" for item in error.errors()]
         raise SettingsError(f"settings not understood{where}:\n" + "\n".join(lines)) from error
-
-
-def _digest(values: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _preset(name: str) -> dict[str, Any]:

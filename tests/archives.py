@@ -12,6 +12,7 @@ from benchmarks.make_archive import make_archive
 from photoveil.pipeline.library import manifest, sequence
 from photoveil.pipeline.library.library import Library, open_library
 from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.plan import Plan, Selection
 from photoveil.pipeline.run.result import RunResult
 from photoveil.pipeline.settings import RunSettings, Settings
@@ -50,7 +51,7 @@ class Archive:
         stamp = planning.new_stamp(self.settings)
         selection = Selection(recloak, since=since)
         plan = planning.plan_run(self.library, self.settings, stamp, selection)
-        return waves.run(self.library, plan, self.settings, stamp, prune=prune)
+        return waves.run(RunContext(self.library, self.settings, stamp), plan, prune)
 
     def add_rows(self, *rows: dict[str, Any]) -> None:
         """Add a part to the manifest, as the latest."""

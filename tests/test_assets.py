@@ -231,10 +231,3 @@ def test_torn_download_is_refused(
     with pytest.raises(AssetError, match="IncompleteRead"):
         assets.fetch("demo.bin")
     assert kept(cache) == []
-
-
-def test_hash_of_the_assets_depends_on_which_and_not_on_order() -> None:
-    both = assets.assets_hash(("obama.jpg", "biden.jpg"))
-    assert both == assets.assets_hash(("biden.jpg", "obama.jpg"))
-    assert both != assets.assets_hash(("obama.jpg",))
-    assert len(both) == 16

@@ -21,9 +21,11 @@ import pytest
 from PIL import Image
 
 from benchmarks.make_archive import make_archive
+from photoveil.pipeline.fingerprints import settings_hash
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import Library, locked, open_library
 from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.plan import Plan
 from photoveil.pipeline.run.result import RunResult
 from photoveil.pipeline.settings import RunSettings
@@ -73,7 +75,7 @@ class Cloud:
         stamp = planning.new_stamp(SETTINGS)
         with locked(self.library):
             plan = planning.plan_run(self.library, SETTINGS, stamp)
-            return waves.run(self.library, plan, SETTINGS, stamp)
+            return waves.run(RunContext(self.library, SETTINGS, stamp), plan)
 
     def rows(self) -> dict[str, dict[str, Any]]:
         rows = manifest.read(self.library.manifest).to_pylist()
@@ -292,7 +294,7 @@ def test_recloaking_does_them_all_anew(cloud: Cloud) -> None:
     assert code == 0, said
     after = cloud.rows()
     assert after.keys() == before.keys()
-    assert {row["settings_hash"] for row in after.values()} == {settings.hash}
+    assert {row["settings_hash"] for row in after.values()} == {settings_hash(settings)}
     assert photoveil("verify", cloud.out, "--state", cloud.state).returncode == 0
     code, said = invoked("run", *places, "--recloak")
     assert (code, "Nothing new." in said) == (0, True), said

@@ -123,7 +123,7 @@ def test_leak_scanner_finds_what_an_older_version_copied(
     rows = older.rows()
     for output, old in ((name, data), ("a.xmp", picture % _base64_of(data))):
         (older.out / output).write_bytes(old)
-        rows[output] |= {"output_size": len(old), "output_sha256": output, "version": "0.0"}
+        rows[output] |= {"output_size": len(old), "output_sha256": output, "output_version": 1}
     library = older.library
     manifest.write_part(list(rows.values()), library.manifest, library.scratch, "9")
     command = ["verify", older.out, "--originals", older.photos, "--leaks"]

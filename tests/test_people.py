@@ -22,6 +22,7 @@ from photoveil.pipeline.cli.people import show_people
 from photoveil.pipeline.graph import pipelines
 from photoveil.pipeline.library.library import LibraryError, reopen_library
 from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.estimate import estimate
 from photoveil.pipeline.state.people import People
 from photoveil.pipeline.state.scan_cache import ScanCache
@@ -147,11 +148,11 @@ def test_people_are_found_before_the_first_photo_is_cloaked(
     shutil.copytree(archive.photos, again.photos)
     stamp = planning.new_stamp(again.settings)
     todo = planning.plan_scan(again.library, again.settings, stamp)
-    outcome = waves.scan(again.library, todo[:3], again.settings, stamp)
+    outcome = waves.scan(RunContext(again.library, again.settings, stamp), todo[:3])
     assert (outcome.files, outcome.faces) == (3, 3)
     todo = planning.plan_scan(again.library, again.settings, stamp)
     assert len(todo) == 1  # it goes on where it was
-    waves.scan(again.library, todo, again.settings, replace(stamp, run_id="later"))
+    waves.scan(RunContext(again.library, again.settings, replace(stamp, run_id="later")), todo)
     assert photos_of(again) == {}
     assert len(People(again.library.state).everyone()) == 3
     coming = estimate(again.library, again.plan(), ahead_of(again), stamp)
@@ -168,7 +169,7 @@ def test_a_run_after_a_scan_looks_at_no_photo_again_and_ends_the_same(
     again = Archive(tmp_path)
     shutil.copytree(archive.photos, again.photos)
     stamp = planning.new_stamp(again.settings)
-    waves.scan(again.library, again.plan().todo, again.settings, stamp)
+    waves.scan(RunContext(again.library, again.settings, stamp), again.plan().todo)
     names = {person.name for person in People(again.library.state).everyone()}
     monkeypatch.setattr(pipelines, "scan", None)
     again.run()

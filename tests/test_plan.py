@@ -10,14 +10,12 @@ import pytest
 
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
-from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection, make_plan
-from photoveil.pipeline.settings import Settings
-from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.pipeline.run.comparison import make_plan
+from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection
 from photoveil.transforms.io.storage import Entry
-from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.records import ContentGroup, PhotoRef
 
-STAMP = RunStamp("run", "mid", "looks", "tries", "assets", "0.1.0")
+STAMP = RunStamp("run", "mid", "looks", "tries", "assets", 2, "0.1.0")
 REF = PhotoRef("in", "a.jpg", 100, 1_000.25)
 OUTPUT = Entry("a.jpg", 90, 5.0)
 
@@ -36,6 +34,7 @@ def row(name: str = "a.jpg", **changes: Any) -> dict[str, Any]:
         "mode": "mid",
         "settings_hash": "looks",
         "assets_hash": "assets",
+        "output_version": 2,
         "version": "0.1.0",
         "gone": None,
         **changes,
@@ -90,7 +89,7 @@ def test_a_finished_file_is_left() -> None:
         (REF, row(), [replace(OUTPUT, size=1)], "output lost or cut"),
         (
             REF,
-            no_output("unsupported", version="0.0.9"),
+            no_output("unsupported", output_version=1),
             [],
             "failed or left out before, with other settings",
         ),
@@ -119,7 +118,8 @@ def test_what_cannot_fare_better_is_not_tried_again() -> None:
         ({"mode": "low", "settings_hash": "low"}, "mode low"),
         ({"assets_hash": "old"}, "other models"),
         ({"settings_hash": "old"}, "other settings"),
-        ({"version": "0.0.9"}, "version 0.0.9"),
+        ({"output_version": 3, "version": "0.3.0"}, "output version 3 (Photoveil 0.3.0)"),
+        ({"output_version": None}, "output version 1 (Photoveil 0.1.0)"),
     ],
 )
 def test_what_was_done_otherwise_is_stale_until_recloaked(
@@ -137,11 +137,6 @@ def test_a_limit_that_changed_is_a_new_try_for_what_failed_and_leaves_all_else()
     found = plan([REF, named("b.jpg")], rows)
     assert (found.unchanged, found.stale) == (1, {})
     assert found.why == {"failed or left out before, with other settings": 1}
-
-    lax = Settings(limits=ReadLimits(max_seconds=900), cloak=CloakParameters(batch_size=2))
-    assert lax.hash == Settings().hash and lax.tries_hash != Settings().tries_hash
-    short = Settings(cloak=CloakParameters(steps=7))
-    assert short.hash != Settings().hash and short.tries_hash != Settings().tries_hash
 
 
 def test_recloaking_keeps_duplicates_together_without_reading_them() -> None:

@@ -15,6 +15,7 @@ from photoveil.pipeline.cli import status
 from photoveil.pipeline.cli.verify import verify_job
 from photoveil.pipeline.library import manifest, run_history, sequence
 from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.plan import WHAT_IS_NEW
 from photoveil.pipeline.state import warm_starts
 from photoveil.pipeline.state.warm_starts import WarmStarts
@@ -35,7 +36,7 @@ def run_at(archive: Archive, shift: float) -> str:
     wrong = time.strftime("%Y%m%dT%H%M%S000000Z", time.gmtime(time.time() + shift))
     stamp = replace(planning.new_stamp(archive.settings), run_id=f"{wrong}-c10c4b")
     plan = planning.plan_run(archive.library, archive.settings, stamp, WHAT_IS_NEW)
-    waves.run(archive.library, plan, archive.settings, stamp)
+    waves.run(RunContext(archive.library, archive.settings, stamp), plan)
     return stamp.run_id
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from photoveil.pipeline.run import planning, waves
+from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.state import warm_starts
 from photoveil.pipeline.state.people import People
 from photoveil.pipeline.state.warm_starts import CHANGES, WarmStarts
@@ -115,7 +116,9 @@ def test_a_photo_that_is_done_anew_gets_the_cloak_that_it_had(
     (again.photos / "biden.jpg").rename(again.photos / "moved.jpg")
     os.utime(again.photos / "obama2.jpg", (1e9, 1e9))
     stamp = planning.new_stamp(QUICK)
-    waves.scan(again.library, planning.plan_scan(again.library, QUICK, stamp), QUICK, stamp)
+    waves.scan(
+        RunContext(again.library, QUICK, stamp), planning.plan_scan(again.library, QUICK, stamp)
+    )
     assert again.run(since=1.1e9).statuses["cloaked"] == 6  # without obama2.jpg
     assert {name: path.read_bytes() for name, path in lost.items()} == before
     assert np.array_equal(pixels_of(again.out / "moved.jpg"), pixels["biden"])
@@ -132,7 +135,9 @@ def test_cloaks_of_people_who_were_scanned_ahead_give_starts(
     for name in ("obama.jpg", "obama2.jpg", "obama3.jpg"):
         shutil.copyfile(demo_photo(name), archive.photos / name)
     stamp = planning.new_stamp(QUICK)
-    waves.scan(archive.library, planning.plan_scan(archive.library, QUICK, stamp), QUICK, stamp)
+    waves.scan(
+        RunContext(archive.library, QUICK, stamp), planning.plan_scan(archive.library, QUICK, stamp)
+    )
     archive.run()  # which finds no face that the scan did not
     (person,) = People(str(archive.state)).everyone()
     assert WarmStarts(str(archive.state)).has_start(person.name)

@@ -25,6 +25,7 @@ from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import Library, LibraryError
 from photoveil.pipeline.library.manifest import RunStamp
 from photoveil.pipeline.run import planning, pruning, reconcile
+from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.estimate import Estimate, estimate
 from photoveil.pipeline.run.plan import WHAT_IS_NEW, Plan, Selection
 from photoveil.pipeline.run.pruning import Consent
@@ -171,7 +172,8 @@ def run_job(
         ):
             reported = select.within_reach(file, settings.run)
             stop = _stopper(pressed, ending)
-            outcome = waves.run(library, plan, settings, stamp, reported, prune is not None, stop)
+            context = RunContext(library, settings, stamp, reported, stop)
+            outcome = waves.run(context, plan, prune is not None)
     tried = {source for source, _ in outcome.failed}
     failures = manifest.failures(library.manifest)
     outcome.still_failed = [pair for pair in failures if pair[0] not in tried]
@@ -218,14 +220,11 @@ def scan_job(
         watched(file, ProgressEstimate(files, scan_only=True), console),
     ):
         reported = select.within_reach(file, settings.run)
-        return waves.scan(
-            library,
-            todo,
-            settings,
-            stamp,
-            reported,
-            lambda: StopReason.CTRL_C if pressed() else None,
-        )
+
+        def stop() -> StopReason | None:
+            return StopReason.CTRL_C if pressed() else None
+
+        return waves.scan(RunContext(library, settings, stamp, reported, stop), todo)
 
 
 def _fetch_models(settings: Settings, console: Console) -> None:

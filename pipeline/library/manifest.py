@@ -64,6 +64,7 @@ SCHEMA = pa.schema(
         ("mode", pa.string()),
         ("settings_hash", pa.string()),
         ("assets_hash", pa.string()),
+        ("output_version", pa.int32()),
         ("version", pa.string()),
         ("run_id", pa.string()),
         ("finished", _TIME),
@@ -73,18 +74,16 @@ SCHEMA = pa.schema(
 
 _YEAR_9999 = 253_370_764_800.0
 
-# A row with this status says that its source has no row any more. It lives until the next
-# compaction; until then its output, if no other row names it, still has to be deleted.
-
 _WHOLE = "-whole"  # ends the name of a part that holds all rows of those before it
 
 
 @dataclass(frozen=True)
 class RunStamp:
-    """What the rows of a run say about it.
+    """What the rows of a run say about it; see `pipeline.fingerprints`.
 
     settings_hash: of settings that decide how an output looks. tries_hash: of those that decide
-        whether there is one, too; in rows without an output.
+        whether there is one, too; in rows without an output. assets_hash: of the models.
+    output_version: of the code that makes outputs. version: of the package.
     """
 
     run_id: str
@@ -92,6 +91,7 @@ class RunStamp:
     settings_hash: str
     tries_hash: str
     assets_hash: str
+    output_version: int
     version: str
 
 
@@ -137,6 +137,7 @@ def manifest_row(
         "mode": stamp.mode,
         "settings_hash": stamp.tries_hash if photo.output is None else stamp.settings_hash,
         "assets_hash": stamp.assets_hash,
+        "output_version": stamp.output_version,
         "version": stamp.version,
         "run_id": stamp.run_id,
         "finished": utc(photo.finished),
@@ -170,7 +171,11 @@ def moved_row(row: Mapping[str, Any], ref: PhotoRef) -> dict[str, Any]:
 
 
 def removed_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Takes the row of a source out of the manifest."""
+    """Takes the row of a source out of the manifest.
+
+    The row that says so lives until the next compaction: until then its output, if no other row
+    names it, still has to be deleted.
+    """
     return {**row, "status": Status.REMOVED}
 
 

@@ -10,14 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 
+from photoveil.pipeline import fingerprints
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.library.manifest import RunStamp
-from photoveil.pipeline.run.plan import COLUMNS, WHAT_IS_NEW, Plan, Selection, make_plan
+from photoveil.pipeline.run.comparison import COLUMNS, make_plan
+from photoveil.pipeline.run.plan import WHAT_IS_NEW, Plan, Selection
 from photoveil.pipeline.settings import Settings
 from photoveil.pipeline.state.scan_cache import ScanCache
 from photoveil.transforms.embedding.models import ASSETS, WHO
-from photoveil.transforms.io import assets, storage
+from photoveil.transforms.io import storage
 from photoveil.transforms.naming import output_names
 from photoveil.transforms.photo.discover import discover
 from photoveil.transforms.photo.limits import ReadLimits
@@ -45,9 +47,10 @@ def new_stamp(settings: Settings) -> RunStamp:
     return RunStamp(
         new_run_id(),
         settings.mode,
-        settings.hash,
-        settings.tries_hash,
-        assets.assets_hash(models(settings)),
+        fingerprints.settings_hash(settings),
+        fingerprints.tries_hash(settings),
+        fingerprints.models_hash(models(settings)),
+        fingerprints.OUTPUT_VERSION,
         version("photoveil"),
     )
 

@@ -12,7 +12,7 @@ alone, so that a run that was killed goes on as it would have.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,8 +23,9 @@ import pyarrow.compute as pc
 from photoveil.pipeline.library import sequence
 from photoveil.pipeline.state import known_people, tables
 from photoveil.pipeline.state.warm_starts import WarmStarts
-from photoveil.transforms.faces.clustering import LIKENESS, cluster
+from photoveil.transforms.faces.clustering import cluster
 from photoveil.transforms.faces.identity import Change, name_people
+from photoveil.transforms.faces.nearest_person import NearestPerson, to_cloak
 from photoveil.transforms.faces.parameters import PeopleParameters
 from photoveil.transforms.io import parquet, storage
 from photoveil.transforms.photo.scan import face_key, origin, spare
@@ -38,7 +39,7 @@ FACES = pa.schema(
         ("landmarks", pa.list_(pa.float32())),
         ("taken", pa.timestamp("ms")),  # as the camera's clock said, without a zone
         ("origin", pa.string()),  # see `scan.origin`
-        # What it was cloaked with, see `_CloakedAs`; null before it is.
+        # What it was cloaked with, see `CloakedAs`; null before it is.
         ("taken_for", pa.string()),
         ("started", pa.bool_()),
         ("engine", pa.string()),
@@ -55,7 +56,7 @@ _SIZE = b"sources"  # of the library when people were settled, in the metadata o
 
 
 @dataclass(frozen=True)
-class _CloakedAs:
+class CloakedAs:
     """What the cloak of a face hangs on, beside its pixels.
 
     taken_for: person; None for one met first. started: whether there was a start for that person.
@@ -65,6 +66,16 @@ class _CloakedAs:
     taken_for: str | None = None
     started: bool | None = None
     engine: str | None = None
+
+
+@dataclass(frozen=True)
+class WavePeople:
+    """Whom the faces of a wave are taken for.
+
+    faces: by origin, see `scan.origin`.
+    """
+
+    faces: Mapping[str, CloakedAs]
 
 
 @dataclass(frozen=True)
@@ -91,10 +102,11 @@ class People:
         self._memory = WarmStarts(state)
         self._recogniser: NearestPerson | None = None
         self._settled_at: int | None = None
-        self._wave: dict[str, _CloakedAs] = {}  # by origin, of the wave added last
         self._cloaked: pa.Table | None = None  # `_CLOAKED_AS` of all; read once, not once a wave
 
-    def add(self, photos: Sequence[ScannedPhoto], part: str, engine: str | None = None) -> None:
+    def add(
+        self, photos: Sequence[ScannedPhoto], part: str, engine: str | None = None
+    ) -> WavePeople:
         """Keep the faces of a wave.
 
         A face that the same engine cloaked before is taken for whom it was taken then: what was
@@ -102,18 +114,21 @@ class People:
 
         Args:
             part: its name; adding a wave again replaces it.
-            engine: what cloaks them, as a name; None for a scan.
+            engine: what cloaks them, see `fingerprints.optimiser_hash`; None for a scan.
+
+        Returns:
+            Whom the faces are taken for.
         """
         earlier = self._cloaked_as({origin(crop) for photo in photos for crop in photo.crops})
-        self._wave = {}
+        wave: dict[str, CloakedAs] = {}
         for photo in photos:
             for crop, person in zip(photo.crops, self._recognised(photo), strict=True):
                 face = origin(crop)
-                found = earlier.get(face, _CloakedAs())
+                found = earlier.get(face, CloakedAs())
                 if engine is not None and found.engine != engine:
                     started = person is not None and self._memory.has_start(person)
-                    found = _CloakedAs(person, started, engine)
-                self._wave[face] = found
+                    found = CloakedAs(person, started, engine)
+                wave[face] = found
         rows = [
             {
                 "face": face_key(photo.sha256, index),
@@ -122,7 +137,7 @@ class People:
                 "landmarks": [value for point in face.landmarks for value in point],
                 "taken": photo.taken,
                 "origin": origin(crop),
-                **asdict(self._wave[origin(crop)]),
+                **asdict(wave[origin(crop)]),
             }
             for photo in photos
             for index, (face, crop, embedding) in enumerate(
@@ -134,6 +149,7 @@ class People:
             self._write(table, f"faces/{part}.parquet")
             if self._cloaked is not None:
                 self._cloaked = pa.concat_tables([self._cloaked, _cloaked(table)])
+        return WavePeople(wave)
 
     def without_spared(
         self, photos: Iterable[ScannedPhoto], choice: PeopleParameters
@@ -141,18 +157,21 @@ class People:
         """The photos without the faces that are not to be cloaked."""
         if not choice.only and not choice.spare:
             return list(photos)
-        return [spare(photo, list(chosen(self._recognised(photo), choice))) for photo in photos]
+        return [spare(photo, list(to_cloak(self._recognised(photo), choice))) for photo in photos]
 
-    def with_known(self, photos: Iterable[ScannedPhoto]) -> list[ScannedPhoto]:
-        """The photos of the wave added last, with what is known of the people in them.
+    def with_known(self, photos: Iterable[ScannedPhoto], wave: WavePeople) -> list[ScannedPhoto]:
+        """The photos of a wave, with what is known of the people in them.
 
         A near duplicate has the faces of a photo that may have been cloaked long ago: each is taken
         for whom it was taken then, or the two cloaks would differ.
+
+        Args:
+            wave: what `add` gave for it.
         """
         photos = list(photos)
         origins = [[origin(crop) for crop in photo.crops] for photo in photos]
-        elsewhere = {face for faces in origins for face in faces} - self._wave.keys()
-        found = self._wave | self._cloaked_as(elsewhere)
+        elsewhere = {face for faces in origins for face in faces} - wave.faces.keys()
+        found = {**wave.faces, **self._cloaked_as(elsewhere)}
         known = {
             face: self._memory.of(as_whom.taken_for, bool(as_whom.started))
             for face, as_whom in found.items()
@@ -164,7 +183,7 @@ class People:
         ]
 
     def keep_cloaks(self, changes: pa.Table, part: str) -> None:
-        """Keep the cloaks of people met first in a wave, `cloak_memory.CHANGES`."""
+        """Keep the cloaks of people met first in a wave, `warm_starts.CHANGES`."""
         self._memory.keep(changes, part)
 
     def due(self, sources: int) -> bool:
@@ -235,7 +254,7 @@ class People:
             self._recogniser = self.recogniser()
         return self._recogniser.recognise(photo.embeddings)
 
-    def _cloaked_as(self, origins: Collection[str]) -> dict[str, _CloakedAs]:
+    def _cloaked_as(self, origins: Collection[str]) -> dict[str, CloakedAs]:
         """With what these faces were cloaked last, as far as they were."""
         if not origins:
             return {}
@@ -247,7 +266,7 @@ class People:
             self._cloaked = pa.concat_tables([_CLOAKED_AS.empty_table(), *parts])
         wanted = pa.array(list(origins), pa.string())
         found = self._cloaked.filter(pc.is_in(self._cloaked["origin"], wanted))
-        return {row.pop("origin"): _CloakedAs(**row) for row in found.to_pylist()}
+        return {row.pop("origin"): CloakedAs(**row) for row in found.to_pylist()}
 
     def _oldest_first(self) -> list[str]:
         """The parts of the table of faces."""
@@ -289,28 +308,6 @@ class People:
             storage.write_atomic(log, before + "".join(lines).encode(), self._scratch)
 
 
-class NearestPerson:
-    """Knows the mean embedding of each person."""
-
-    def __init__(self, names: Sequence[str], means: np.ndarray) -> None:
-        self._names, self._means = names, means
-
-    def recognise(self, embeddings: np.ndarray) -> list[str | None]:
-        """Who each face is; None for a stranger.
-
-        Args:
-            embeddings: float32 (n, 192), of unit length.
-        """
-        if not self._names or not len(embeddings):
-            return [None] * len(embeddings)
-        likeness = embeddings @ self._means.T
-        best = likeness.argmax(axis=1)
-        return [
-            self._names[person] if likeness[face, person] >= LIKENESS else None
-            for face, person in enumerate(best)
-        ]
-
-
 def _cloaked(faces: pa.Table) -> pa.Table:
     """Those that were cloaked, and with what."""
     return faces.filter(pc.is_valid(faces["engine"])).select(_CLOAKED_AS.names)
@@ -347,9 +344,3 @@ def _person(name: str, rows: Sequence[Mapping[str, Any]]) -> Person:
         dates[0] if dates else None,
         dates[-1] if dates else None,
     )
-
-
-def chosen(names: Iterable[str | None], choice: PeopleParameters) -> Iterator[bool]:
-    """Which faces are to be cloaked, by who they are, None for a stranger."""
-    for name in names:
-        yield name not in choice.spare and (not choice.only or name in choice.only)

@@ -5,13 +5,13 @@ They hold pictures of faces, and lie in the private state until a run has done t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from photoveil.pipeline.fingerprints import scan_hash
 from photoveil.pipeline.library import sequence
 from photoveil.pipeline.library.manifest import RunStamp
 from photoveil.pipeline.settings import Settings
@@ -37,10 +37,8 @@ class ScanCache:
     """The scans kept in a private state folder that were made with these settings."""
 
     def __init__(self, state: str, settings: Settings, stamp: RunStamp) -> None:
-        made_with = (settings.detector, settings.limits, stamp.assets_hash, stamp.version)
-        decisive = repr((*made_with, scan_table.SCHEMA.names))
         self._root = storage.join(state, _FOLDER)
-        name = hashlib.sha256(decisive.encode()).hexdigest()[:16]
+        name = scan_hash(settings, stamp, scan_table.SCHEMA.names)
         self._folder = storage.join(self._root, name)
         self._index = dict(_index(sequence.oldest_first(parquet.parts(self._folder))))
 

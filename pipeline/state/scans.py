@@ -15,7 +15,15 @@ from photoveil.pipeline.state import tables
 from photoveil.pipeline.state.scan_cache import LOST, ScanCache
 from photoveil.pipeline.state.scan_table import SCHEMA, ref_from_row, ref_to_row
 from photoveil.transforms.io import parquet
-from photoveil.transforms.records import CROP_SIZE, ContentGroup, Face, Leak, ScannedPhoto
+from photoveil.transforms.records import (
+    CROP_SIZE,
+    ContentGroup,
+    Face,
+    FileKind,
+    Leak,
+    ScannedPhoto,
+    Status,
+)
 
 
 def to_row(photo: ScannedPhoto) -> dict[str, Any]:
@@ -84,7 +92,7 @@ def from_row(row: dict[str, Any]) -> ScannedPhoto:
         faces,
         crops,
         row["tiny_faces"],
-        row["status"],
+        _status(row["status"]),
         row["reason"],
         row["retry"],
         tuple(ref_from_row(ref) for ref in row["copies"]),
@@ -93,6 +101,13 @@ def from_row(row: dict[str, Any]) -> ScannedPhoto:
         taken=row["taken"],
         inside=tuple(Leak(**one) for one in row["inside"]),
     )
+
+
+def _status(value: str | None) -> Status | FileKind | None:
+    """The enum member of a value of the column `status`: what is read back is plain text."""
+    if value is None:
+        return None
+    return Status(value) if value in set(Status) else FileKind(value)
 
 
 def _embeddings(data: bytes, count: int) -> np.ndarray:

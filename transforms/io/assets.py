@@ -118,12 +118,6 @@ def fetch(name: str) -> Path:
     )
 
 
-def assets_hash(names: tuple[str, ...]) -> str:
-    """One hash (16 hex digits) over the names and hashes of the assets used."""
-    lines = (f"{name} {catalogue()[name].sha256}" for name in sorted(names))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
 def _keep(asset: Asset, data: bytes) -> Path:
     found = hashlib.sha256(data).hexdigest()
     if found != asset.sha256:
