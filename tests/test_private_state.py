@@ -490,6 +490,22 @@ def test_after_forget_a_run_goes_on_and_says_nothing_of_a_lost_state(archive: Ar
         open_library(str(archive.photos), str(archive.out), str(archive.state))
 
 
+def test_status_tells_a_forgotten_state_from_a_lost_one(archive: Archive) -> None:
+    places = (archive.out, "--state", archive.state)
+    assert invoked("forget", *places, "--yes")[0] == 0
+    for more in (("--state", archive.state), ()):
+        _, said = invoked("status", archive.out, *more)
+        assert "the private state was deleted on purpose" in said
+        assert "Private state: deleted by `photoveil forget`, 20" in said
+        assert "lost" not in said
+        assert "elsewhere" not in said
+    assert archive.plan().refs == []  # begins another one, which then is lost
+    shutil.rmtree(archive.state)
+    _, said = invoked("status", *places)
+    assert "Originals:     not known: the private state is lost" in said
+    assert "forget" not in said
+
+
 def test_forget_waits_for_no_run_and_stops_none(archive: Archive) -> None:
     before = seen(archive.state)
     with locked(archive.library):
