@@ -69,7 +69,7 @@ def main() -> None:
     quiet_logs.hide()
     quiet_logs.import_tensorflow()
     # Only now, or TensorFlow would have said its lines already.
-    from photoveil.pipeline.cli.job import run_job
+    from photoveil.pipeline.cli.run import run_job
     from photoveil.pipeline.evaluation import report
     from photoveil.pipeline.evaluation.evaluate import draw_sheet, evaluate_library, looks
     from photoveil.pipeline.evaluation.labels import read_labels, study_library

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 _hidden = False
 
 
+def configure(verbose: bool) -> None:
+    """Show the libraries' own logs, or ask for silence, as a user wants it."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO)
+    else:
+        hide()
+
+
 def is_hidden() -> bool:
     """True once silence was asked for."""
     return _hidden

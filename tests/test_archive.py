@@ -15,7 +15,8 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks.make_archive import make_archive
-from photoveil.pipeline.cli.job import Ending, next_time, point_in_time, run_job
+from photoveil.pipeline.cli.plan import point_in_time
+from photoveil.pipeline.cli.run import Ending, next_time, run_job
 from photoveil.pipeline.cli.summaries import plan_summary, summary
 from photoveil.pipeline.graph import pipelines
 from photoveil.pipeline.library import manifest, run_history

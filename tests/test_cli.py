@@ -18,7 +18,7 @@ import piexif
 import pytest
 from PIL import Image
 
-from photoveil.pipeline.cli.demo import build_archive
+from photoveil.pipeline.cli.demo_folder import build_archive
 from photoveil.pipeline.library import manifest
 from photoveil.transforms.cloak.budget import TOLERANCE
 from photoveil.transforms.cloak.parameters import CloakParameters
@@ -228,9 +228,9 @@ def test_what_finds_nothing_to_do_loads_none_of_the_heavy_libraries(run: Run) ->
     run.again()  # whatever other tests have changed
     script = """
 import sys
-from pipeline import cli
+from photoveil.pipeline.cli import main
 try:
-    cli.app(sys.argv[1:])
+    main.app(sys.argv[1:])
 except SystemExit as ending:
     print("SHOWN", ending.code, *{name.partition(".")[0] for name in sys.modules})
 """
@@ -246,14 +246,15 @@ except SystemExit as ending:
 def test_tensorflow_is_loaded_once_the_plan_is_shown(run: Run, tmp_path: Path) -> None:
     script = """
 import sys
-from pipeline import chatter, cli
+from photoveil.pipeline import quiet_logs
+from photoveil.pipeline.cli import main
 
 def load(console):
     print("SHOWN", "tensorflow" in sys.modules)
     raise OSError("that was enough")
 
-chatter.load_tensorflow = load
-cli.app(sys.argv[1:])
+quiet_logs.load_tensorflow = load
+main.app(sys.argv[1:])
 """
     said = ("run", run.photos, tmp_path / "out", "--state", tmp_path / "state")
     assert python(script, *said) == "False"
@@ -263,11 +264,11 @@ def test_what_libraries_do_as_the_process_ends_is_not_its_exit_code() -> None:
     # As TensorFlow's or Arrow's threads did after a finished run: abort from C++'s last rites.
     script = """
 import ctypes, sys
-from pipeline import cli
+from photoveil.pipeline.cli import main
 libc = ctypes.CDLL(None)
 libc.__cxa_atexit(libc.abort, None, None)
 sys.argv = ["photoveil", "--version"]
-cli.main()
+main.main()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -277,8 +278,8 @@ cli.main()
 def test_what_ends_a_thread_of_ours_is_told() -> None:
     script = """
 import threading
-from pipeline import chatter
-chatter.hide()
+from photoveil.pipeline import quiet_logs
+quiet_logs.hide()
 threading.Thread(target=lambda: 1 / 0).start()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.protection import people_of_half
 from photoveil.pipeline.cli.evaluate import Request, evaluate_job
-from photoveil.pipeline.cli.job import run_job
+from photoveil.pipeline.cli.run import run_job
 from photoveil.pipeline.evaluation.evaluate import evaluate_library
 from photoveil.pipeline.evaluation.labels import read_labels, study_library
 from photoveil.pipeline.library.library import LibraryError, open_library

@@ -22,7 +22,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.make_archive import make_archive
-from photoveil.pipeline.cli.job import stopped_by_ctrl_c
+from photoveil.pipeline.cli.ctrl_c import stopped_by_ctrl_c
 from photoveil.pipeline.graph import pipelines
 from photoveil.pipeline.graph.pipelines import WavePaths
 from photoveil.pipeline.library import manifest

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from photoveil.pipeline.cli.job import check_job
 from photoveil.pipeline.cli.people import show_people
+from photoveil.pipeline.cli.plan import check_job
 from photoveil.pipeline.graph import pipelines
 from photoveil.pipeline.library.library import LibraryError, reopen_library
 from photoveil.pipeline.run import planning, waves

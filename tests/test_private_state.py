@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from photoveil.pipeline.cli.demo import _empty
+from photoveil.pipeline.cli import demo_folder
 from photoveil.pipeline.cli.people import show_people
 from photoveil.pipeline.cli.verify import verify_job
 from photoveil.pipeline.library import manifest, state_folder
@@ -233,7 +233,7 @@ def test_names_that_lead_to_one_folder_count_as_one(tmp_path: Path) -> None:
     photos(tmp_path, "home/in")
     (tmp_path / "again").mkdir()
     look = (
-        "import sys; from transforms import storage\n"
+        "import sys; from photoveil.transforms.io import storage\n"
         "print(storage.is_within(*sys.argv[1:3]), storage.is_within(*sys.argv[2:0:-1]))"
     )
     places = [tmp_path / "home/in/deep/er", tmp_path / "again"]
@@ -490,6 +490,22 @@ def test_after_forget_a_run_goes_on_and_says_nothing_of_a_lost_state(archive: Ar
         open_library(str(archive.photos), str(archive.out), str(archive.state))
 
 
+def test_status_tells_a_forgotten_state_from_a_lost_one(archive: Archive) -> None:
+    places = (archive.out, "--state", archive.state)
+    assert invoked("forget", *places, "--yes")[0] == 0
+    for more in (("--state", archive.state), ()):
+        _, said = invoked("status", archive.out, *more)
+        assert "the private state was deleted on purpose" in said
+        assert "Private state: deleted by `photoveil forget`, 20" in said
+        assert "lost" not in said
+        assert "elsewhere" not in said
+    assert archive.plan().refs == []  # begins another one, which then is lost
+    shutil.rmtree(archive.state)
+    _, said = invoked("status", *places)
+    assert "Originals:     not known: the private state is lost" in said
+    assert "forget" not in said
+
+
 def test_forget_waits_for_no_run_and_stops_none(archive: Archive) -> None:
     before = seen(archive.state)
     with locked(archive.library):
@@ -610,12 +626,12 @@ def test_a_file_asked_for_goes_over_nothing_but_its_like(archive: Archive, tmp_p
 
 def test_the_demo_deletes_nothing_that_no_demo_made(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    _empty(folder)
+    demo_folder.empty(folder)
     for name in ("photos/2013/joe.jpg", "cloaked/2013/joe.jpg", "cloaked/_photoveil/manifest/1"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     (folder / ".DS_Store").write_bytes(b"x")
-    _empty(folder)
+    demo_folder.empty(folder)
     assert {path.name for path in folder.iterdir()} == {".photoveil-demo", ".DS_Store"}
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents/diary.txt").write_text("diary")
@@ -625,11 +641,11 @@ def test_the_demo_deletes_nothing_that_no_demo_made(tmp_path: Path) -> None:
         path.write_bytes(b"x")
         before = seen(tmp_path)
         with pytest.raises(LibraryError, match="what no demo made"):
-            _empty(folder)
+            demo_folder.empty(folder)
         assert seen(tmp_path) == before
         path.unlink()
     shutil.rmtree(folder / "photos")
     (folder / "photos").symlink_to(tmp_path / "documents")
     with pytest.raises(LibraryError, match="what no demo made"):
-        _empty(folder)
+        demo_folder.empty(folder)
     assert (tmp_path / "documents/diary.txt").exists()

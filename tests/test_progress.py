@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from photoveil.pipeline.cli.progress_bar import ProgressEstimate, duration
+from photoveil.pipeline.cli.output import duration
+from photoveil.pipeline.cli.progress_bar import ProgressEstimate
 from photoveil.transforms.beam.meters import tick
 from photoveil.transforms.beam.progress import ProgressReader
 

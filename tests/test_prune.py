@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -38,11 +42,31 @@ def cloaked(archive: Archive) -> list[str]:
 
 def run(archive: Archive, *more: object) -> tuple[int, str]:
     """The command as scripts run it, with nobody to answer; words may be broken into lines."""
+    code, said = invoked("run", *places(archive), *more)
+    return code, " ".join(said.split())
+
+
+def places(archive: Archive) -> tuple[object, ...]:
     config = archive.photos.parent / "quick.yaml"
     config.write_text(archive.settings.model_dump_json())
-    places = (archive.photos, archive.out, "--state", archive.state, "--config", config)
-    code, said = invoked("run", *places, *more)
-    return code, " ".join(said.split())
+    return archive.photos, archive.out, "--state", archive.state, "--config", config
+
+
+def on_a_terminal(answer: bytes, *arguments: object) -> tuple[int, str]:
+    """The command with a person before it, who types `answer` once asked."""
+    ours, theirs = pty.openpty()
+    command = [Path(sys.executable).with_name("photoveil"), *map(str, arguments)]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # how Linux tells that the other end is closed
+        while data := os.read(ours, 4096):
+            said += data
+            if b"[y/N]" in said and answer:
+                os.write(ours, answer)
+                answer = b""
+    os.close(ours)
+    return process.wait(), " ".join(said.decode().split())
 
 
 def emptied(archive: Archive) -> None:
@@ -144,6 +168,22 @@ def test_on_a_terminal_it_asks(archive: Archive) -> None:
     assert len(asked) == 2
     assert "% of the photos in the library" in asked[0]
     assert asked[0].endswith("Prune them?")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(b"n\n", "nothing was done. Without --prune"), (b"\x04", "nobody is here to answer")],
+)
+def test_what_is_not_agreed_to_on_a_terminal_is_not_pruned(
+    archive: Archive, answer: bytes, words: str
+) -> None:
+    for name in cloaked(archive):
+        (archive.photos / name).unlink()
+    before = photos_of(archive)
+    code, said = on_a_terminal(answer, "run", *places(archive), "--prune")
+    assert (code, "Prune them? [y/N]" in said) == (2, True), said
+    assert words in said
+    assert photos_of(archive) == before
 
 
 def test_a_folder_that_is_still_there_but_empty_is_doubted(archive: Archive) -> None:

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.runners import descendants, photos_of, rows_of, worker_pool
-from photoveil.pipeline.cli.demo import build_archive
+from photoveil.pipeline.cli.demo_folder import build_archive
 from photoveil.pipeline.runners import select
 from photoveil.pipeline.settings import RunSettings, SettingsError, load_settings
 from photoveil.transforms.io import assets

@@ -1,43 +1,40 @@
-"""The demo: a small archive of public photos, cloaked before the reader's eyes."""
+"""`photoveil demo`: cloak a small archive of public photos before the reader's eyes."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import piexif
-from PIL import Image, ImageDraw
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from photoveil.pipeline.cli.job import run_job
-from photoveil.pipeline.cli.summaries import summary
-from photoveil.pipeline.library import manifest, state_folder
-from photoveil.pipeline.library.identity import FOLDER
-from photoveil.pipeline.library.library import Library, LibraryError, locked, open_library
-from photoveil.pipeline.settings import load_settings
-from photoveil.transforms.io import assets, storage
-from photoveil.transforms.io.system_files import is_junk
-from photoveil.transforms.records import Status
+from photoveil.pipeline import quiet_logs
+from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli.errors import errors_as_exit_codes
+from photoveil.pipeline.cli.exit_codes import ExitCode
+from photoveil.pipeline.cli.output import print_text
+from photoveil.pipeline.cli.run import run_job
 
-_MARK = ".photoveil-demo"  # tells a folder that the demo made, and may empty, from any other
-_COMPARE = "2012/portrait.jpg"
-_ASSETS = {
-    "2009/inauguration.jpg": "obama3.jpg",
-    _COMPARE: "obama.jpg",
-    "2012/speech.jpg": "obama2.jpg",
-    "2014/best of/portrait.jpg": "obama.jpg",
-    "2013/joe.jpg": "biden.jpg",
-    "2013/astronaut.png": "astronaut.png",
-    "2013/coffee.png": "coffee.png",
-    "2013/cat.png": "chelsea.png",
-}
-_ROME, _DAMAGED, _NOTES = "2013/rome.jpg", "2013/damaged.jpg", "2013/notes.txt"
-_PLACES = {*_ASSETS, _ROME, _DAMAGED, _NOTES}
-_PHOTOS, _CLOAKED, _STATE, _PICTURE = "photos", "cloaked", "state", "before-after.png"
-_COMPARE_SIDE = 480  # pixels of a face in the before/after picture
+if TYPE_CHECKING:
+    from photoveil.pipeline.library.library import Library
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where; emptied first if a demo made it.")] = Path(
+        "demo"
+    ),
+    mode: Annotated[
+        options.Mode, typer.Option(help="How much a face may change.")
+    ] = options.Mode.mid,
+    verbose: options.Verbose = False,
+) -> None:
+    """Build a small archive of public photos, cloak it, and show what came out."""
+    quiet_logs.configure(verbose)
+    console = Console()
+    with errors_as_exit_codes(bad_input=ExitCode.STOPPED):
+        quiet_logs.load_tensorflow(console)
+        run_demo(folder, mode.value, console)
 
 
 def run_demo(folder: Path, mode: str, console: Console) -> Path:
@@ -53,94 +50,31 @@ def run_demo(folder: Path, mode: str, console: Console) -> Path:
         LibraryError: `folder` holds something that no demo made.
         transforms.io.assets.AssetError: a photo or model cannot be had.
     """
-    _empty(folder)
-    photos = folder / _PHOTOS
+    from photoveil.pipeline.cli import demo_folder
+    from photoveil.pipeline.cli.summaries import summary
+    from photoveil.pipeline.library.library import locked, open_library
+    from photoveil.pipeline.settings import load_settings
+
+    demo_folder.empty(folder)
+    photos = folder / demo_folder.PHOTOS
     with console.status("fetching public photos"):
-        build_archive(photos)
-    library = open_library(str(photos), str(folder / _CLOAKED), str(folder / _STATE))
+        demo_folder.build_archive(photos)
+    root, state = folder / demo_folder.CLOAKED, folder / demo_folder.STATE
+    library = open_library(str(photos), str(root), str(state))
     with locked(library):
-        outcome = run_job(library, load_settings(mode=mode), console)
+        result = run_job(library, load_settings(mode=mode), console)
     console.print(_table(library))
-    console.print(summary(outcome, library), highlight=False, markup=False, soft_wrap=True)
-    picture = folder / _PICTURE
-    _before_after(library).save(picture)
-    words = f"\nBefore, after, difference x 10: {picture}"
-    console.print(words, highlight=False, markup=False, soft_wrap=True)
+    print_text(console, summary(result, library))
+    picture = folder / demo_folder.PICTURE
+    demo_folder.before_after(library).save(picture)
+    print_text(console, f"\nBefore, after, difference x 10: {picture}")
     return picture
 
 
-def build_archive(folder: Path) -> None:
-    """A handful of real photos in dated folders, with what a real archive has in it too: a
-    duplicate, a GPS position and a thumbnail, photos without people, and a damaged file."""
-    for place, asset in _ASSETS.items():
-        _put(folder / place, assets.fetch(asset).read_bytes())
-    _put(folder / _ROME, _with_gps_and_thumbnail(assets.fetch("obama3.jpg")))
-    _put(folder / _DAMAGED, assets.fetch("biden.jpg").read_bytes()[:40_000])
-    _put(folder / _NOTES, b"Not a photo.\n")
-
-
-def _empty(folder: Path) -> None:
-    """Make the folder, without what an earlier demo left in it.
-
-    Raises:
-        LibraryError: something in it was made by no demo; nothing is deleted then.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / _MARK).is_file():
-            raise LibraryError(f"{folder} is not empty and no demo made it; choose another folder")
-        foreign = [name for name in _names(folder) if not _is_ours(name)]
-        if foreign:
-            raise LibraryError(
-                f"{folder} holds what no demo made: {foreign[0]}. Nothing was deleted; move that "
-                "away or choose another folder"
-            )
-        for part in (_PHOTOS, _CLOAKED, _STATE):
-            storage.remove_folder(str(folder / part))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MARK).touch()
-
-
-def _names(folder: Path) -> list[str]:
-    return [entry.relative for entry in storage.walk(str(folder))]
-
-
-def _is_ours(name: str) -> bool:
-    if is_junk(name):
-        return True
-    part, _, rest = name.partition("/")
-    if part in (_PHOTOS, _CLOAKED):
-        return rest in _PLACES or (part == _CLOAKED and rest.startswith(f"{FOLDER}/"))
-    return name in (_MARK, _PICTURE) or (part == _STATE and state_folder.is_own(rest))
-
-
-def _put(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-
-
-def _with_gps_and_thumbnail(path: Path) -> bytes:
-    thumbnail = io.BytesIO()
-    with Image.open(path) as image:
-        image.thumbnail((160, 160))
-        image.save(thumbnail, "JPEG")
-    tags = {
-        "0th": {piexif.ImageIFD.Make: b"Demo", piexif.ImageIFD.Orientation: 1},
-        "Exif": {piexif.ExifIFD.DateTimeOriginal: b"2013:05:01 12:00:00"},
-        "GPS": {
-            piexif.GPSIFD.GPSLatitudeRef: b"N",
-            piexif.GPSIFD.GPSLatitude: ((41, 1), (53, 1), (24, 1)),
-            piexif.GPSIFD.GPSLongitudeRef: b"E",
-            piexif.GPSIFD.GPSLongitude: ((12, 1), (29, 1), (32, 1)),
-        },
-        "1st": {piexif.ImageIFD.Compression: 6},
-        "thumbnail": thumbnail.getvalue(),
-    }
-    out = io.BytesIO()
-    piexif.insert(piexif.dump(tags), path.read_bytes(), out)
-    return out.getvalue()
-
-
 def _table(library: Library) -> Table:
+    from photoveil.pipeline.library import manifest
+    from photoveil.transforms.records import Status
+
     table = Table("source", "status", "faces", "DSSIM", "FLIP", "cosine shift", "reason or notes")
     for row in manifest.read(library.manifest).to_pylist():
         faces = row["faces"]
@@ -162,30 +96,3 @@ def _figures(values: Any) -> str:
 
 def _shifts(face: dict[str, Any]) -> str:
     return " / ".join(f"{pair['shift']:.2f}" for pair in face["cosine_shift"])
-
-
-def _before_after(library: Library) -> Image.Image:
-    """The face of one photo: original, cloaked, and their difference ten times enlarged."""
-    row = next(r for r in manifest.read(library.manifest).to_pylist() if r["source"] == _COMPARE)
-    box = row["faces"][0]["box"]
-    square = _square(box["left"], box["top"], box["right"], box["bottom"])
-    before, after = (
-        Image.open(Path(root, _COMPARE)).convert("RGB").crop(square).resize((_COMPARE_SIDE,) * 2)
-        for root in (library.source, library.root)
-    )
-    change = np.asarray(after, np.float32) - np.asarray(before, np.float32)
-    difference = Image.fromarray(np.clip(128 + 10 * change, 0, 255).astype(np.uint8))
-    sheet = Image.new("RGB", (3 * _COMPARE_SIDE, _COMPARE_SIDE + 24), "white")
-    draw = ImageDraw.Draw(sheet)
-    for index, (name, face) in enumerate(
-        (("original", before), ("cloaked", after), ("difference x 10", difference))
-    ):
-        sheet.paste(face, (index * _COMPARE_SIDE, 24))
-        draw.text((index * _COMPARE_SIDE + 8, 6), name, fill="black")
-    return sheet
-
-
-def _square(left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int]:
-    side = 1.3 * max(right - left, bottom - top) / 2
-    x, y = (left + right) / 2, (top + bottom) / 2
-    return round(x - side), round(y - side), round(x + side), round(y + side)

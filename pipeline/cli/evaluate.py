@@ -1,25 +1,89 @@
-"""The job behind `photoveil evaluate`: read what was asked, measure, print, write the files."""
+"""`photoveil evaluate`: read what was asked, measure, print, write the files."""
 
 from __future__ import annotations
 
 import io
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-from PIL.PngImagePlugin import PngInfo
+import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from photoveil.pipeline.cli import requested_files
-from photoveil.pipeline.evaluation import report
-from photoveil.pipeline.evaluation.evaluate import Evaluation, draw_sheet, evaluate_library, looks
-from photoveil.pipeline.evaluation.labels import read_labels, study_library
-from photoveil.pipeline.library.library import LibraryError, find_state
-from photoveil.pipeline.library.state_folder import SHEET
-from photoveil.transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
+from photoveil.pipeline import quiet_logs
+from photoveil.pipeline.cli import options, requested_files
+from photoveil.pipeline.cli.errors import errors_as_exit_codes
+from photoveil.pipeline.cli.output import print_text
+from photoveil.pipeline.library.identity import LibraryError
 from photoveil.transforms.io import storage
 from photoveil.transforms.io.storage import printable
-from photoveil.transforms.recognisers import names
+
+if TYPE_CHECKING:
+    from photoveil.pipeline.evaluation.evaluate import Evaluation
+
+
+def evaluate(
+    output: options.Root,
+    originals: Annotated[str, typer.Option(metavar="IN", help="The folder it was made from.")],
+    people: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CSV",
+            help="Whose photo is which: columns file (below IN) and person. By default people.csv "
+            "in IN; without one, the first folder below IN is the person.",
+        ),
+    ] = None,
+    probes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Clean photos of the same people that were not published, told apart likewise. "
+            "By default each original is searched for among the others' cloaked files.",
+        ),
+    ] = None,
+    others: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Photos of strangers, to fill the gallery.")
+    ] = None,
+    recogniser: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="May come several times; all of them unless told."),
+    ] = None,
+    per_person: Annotated[
+        int, typer.Option(min=1, help="Look at most at so many published photos of each person.")
+    ] = 20,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the files as written.")] = False,
+    report: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the figures, .json or .parquet.")
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option(metavar="PNG", help="Contact sheet; by default in the state.")
+    ] = None,
+    state: options.State = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Measure how well a recogniser finds the people in a library, and how visible cloaks are.
+
+    Needs the extra `evaluate`. What the figures mean: docs/evaluation.md.
+    """
+    quiet_logs.configure(verbose)
+    console = Console()
+    request = Request(
+        root=output,
+        originals=originals,
+        people=people,
+        probes=probes,
+        others=others,
+        recognisers=tuple(recogniser or ()),
+        per_person=per_person,
+        quick=quick,
+        report=report,
+        sheet=sheet,
+        state=state,
+    )
+    with errors_as_exit_codes():
+        quiet_logs.load_tensorflow(console)
+        evaluate_job(request, console)
 
 
 @dataclass(frozen=True)
@@ -51,6 +115,14 @@ def evaluate_job(request: Request, console: Console) -> Evaluation:
         transforms.io.assets.AssetError: a model cannot be had.
         OSError: a folder cannot be listed, or a result not written.
     """
+    from PIL.PngImagePlugin import PngInfo
+
+    from photoveil.pipeline.evaluation import report
+    from photoveil.pipeline.evaluation.evaluate import draw_sheet, evaluate_library, looks
+    from photoveil.pipeline.evaluation.labels import read_labels, study_library
+    from photoveil.transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
+    from photoveil.transforms.recognisers import names
+
     root = storage.absolute(request.root)
     _check(request, root)
     sheet = _sheet(request)
@@ -75,21 +147,18 @@ def evaluate_job(request: Request, console: Console) -> Evaluation:
         mark.add_text("Comment", requested_files.SHEET_MARK.decode())
         draw_sheet(found.faces).save(out, "PNG", pnginfo=mark)
         storage.write_private(sheet, out.getvalue())
-        console.print(
-            f"\nContact sheet (it shows uncloaked faces): {sheet}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        print_text(console, f"\nContact sheet (it shows uncloaked faces): {sheet}")
     if request.report:
         data = report.as_file(found, _suffix(request.report))
         storage.write_private(storage.absolute(request.report), data)
-        words = f"Report: {request.report}"
-        console.print(words, highlight=False, markup=False, soft_wrap=True)
+        print_text(console, f"Report: {request.report}")
     return found
 
 
 def _check(request: Request, root: str) -> None:
+    from photoveil.pipeline.evaluation import report
+    from photoveil.transforms.recognisers import names
+
     unknown = sorted(set(request.recognisers) - set(names()))
     if unknown:
         raise LibraryError(
@@ -116,7 +185,10 @@ def _check(request: Request, root: str) -> None:
 
 
 def _sheet(request: Request) -> str:
-    """Where the contact sheet goes."""
+    """Return where the contact sheet goes."""
+    from photoveil.pipeline.library.library import find_state
+    from photoveil.pipeline.library.state_folder import SHEET
+
     if request.sheet:
         return storage.absolute(request.sheet)
     try:
@@ -127,13 +199,15 @@ def _sheet(request: Request) -> str:
 
 
 def _photos(folder: str) -> list[tuple[str, str]]:
+    from photoveil.pipeline.evaluation.labels import read_labels
+
     return [
         (person, storage.join(folder, name)) for name, person in sorted(read_labels(folder).items())
     ]
 
 
 def _strangers(folder: str) -> list[tuple[str, str]]:
-    """Every photo below a folder, each a person of its own."""
+    """Return every photo below a folder, each a person of its own."""
     found = (entry.relative for entry in storage.walk(folder) if not entry.problem)
     return [(f"other: {printable(name)}", storage.join(folder, name)) for name in found]
 

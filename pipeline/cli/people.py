@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-from PIL import Image, ImageDraw
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from photoveil.pipeline.cli import requested_files
-from photoveil.pipeline.library import manifest
-from photoveil.pipeline.library.library import Library, LibraryError
-from photoveil.pipeline.library.state_folder import PEOPLE_SHEET
-from photoveil.pipeline.state import scan_cache
-from photoveil.pipeline.state.people import People, Person
-from photoveil.transforms.faces.align import crop_face, face_to_crop
+from photoveil.pipeline import quiet_logs
+from photoveil.pipeline.cli import options, requested_files
+from photoveil.pipeline.cli.errors import errors_as_exit_codes
+from photoveil.pipeline.cli.output import print_text
+from photoveil.pipeline.library.identity import LibraryError
 from photoveil.transforms.io import storage
-from photoveil.transforms.photo.codec_process import ReadLimits
-from photoveil.transforms.photo.read import read_photo
-from photoveil.transforms.records import PhotoRef
 
-_SHOWN = 6  # faces of each person
+if TYPE_CHECKING:
+    from photoveil.pipeline.library.library import Library
+
 _MOST_SHOWN = 100  # people on the sheet
-_LABEL = 90  # pixels
+
+
+def people(
+    output: options.Root,
+    sheet: Annotated[
+        str | None, typer.Option(metavar="JPG", help="Contact sheet; by default in the state.")
+    ] = None,
+    state: options.State = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the people of a library, with a contact sheet of their faces."""
+    quiet_logs.configure(verbose)
+    console = Console()
+    with errors_as_exit_codes():
+        from photoveil.pipeline.library.library import reopen_library
+
+        show_people(reopen_library(output, state), console, sheet)
 
 
 def show_people(library: Library, console: Console, sheet: str | None = None) -> str | None:
@@ -38,6 +51,10 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
     Raises:
         LibraryError: there is no library, or `sheet` lies in it or is another file.
     """
+    from photoveil.pipeline.cli.people_sheet import draw_sheet
+    from photoveil.pipeline.library.state_folder import PEOPLE_SHEET
+    from photoveil.pipeline.state.people import People
+
     if not storage.exists(library.manifest):
         raise LibraryError(f"{library.root} is no library of cloaked photos")
     if sheet is not None:
@@ -61,38 +78,5 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
         out, "JPEG", quality=90, comment=requested_files.SHEET_MARK
     )
     storage.write_private(sheet, out.getvalue())
-    console.print(f"Faces: {sheet}", highlight=False, markup=False, soft_wrap=True)
+    print_text(console, f"Faces: {sheet}")
     return sheet
-
-
-def draw_sheet(library: Library, people: People, shown: list[Person]) -> Image.Image:
-    """A row of faces for each person, cut from the originals; those that are gone are left out."""
-    landmarks = people.landmarks()
-    table = manifest.read(library.manifest, ["source", "source_sha256"])
-    sources = scan_cache.sources(library.state) | dict(
-        zip(table["source_sha256"].to_pylist(), table["source"].to_pylist(), strict=True)
-    )
-    side = 112
-    sheet = Image.new("RGB", (_LABEL + _SHOWN * side, len(shown) * side), "white")
-    draw = ImageDraw.Draw(sheet)
-    for row, person in enumerate(shown):
-        draw.text((8, row * side + side // 2), person.name, fill="black")
-        for column, face in enumerate(_spread(person.faces)):
-            source = sources.get(face.split()[0])
-            crop = None if source is None else _crop(library, source, landmarks[face])
-            if crop is not None:
-                sheet.paste(Image.fromarray(crop), (_LABEL + column * side, row * side))
-    return sheet
-
-
-def _spread(faces: tuple[str, ...]) -> list[str]:
-    chosen = np.linspace(0, len(faces) - 1, min(_SHOWN, len(faces)))
-    return [faces[round(index)] for index in chosen]
-
-
-def _crop(library: Library, source: str, landmarks: np.ndarray) -> np.ndarray | None:
-    photo = read_photo(PhotoRef(library.source, source, 0, 0.0), ReadLimits())
-    if photo.pixels is None:
-        return None
-    points = [(float(x), float(y)) for x, y in landmarks]
-    return crop_face(photo.pixels, face_to_crop(points))

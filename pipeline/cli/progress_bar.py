@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -22,7 +23,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from photoveil.pipeline.cli.output import duration
 from photoveil.transforms.beam.progress import ProgressReader
+from photoveil.transforms.io import storage
 
 T = TypeVar("T")
 
@@ -99,6 +102,20 @@ class _PaceColumn(ProgressColumn):
 
 
 @contextlib.contextmanager
+def progress_file(state: str) -> Iterator[Path]:
+    """Yield where workers on this machine say how far they are; never on remote storage.
+
+    Args:
+        state: the private state of the library.
+    """
+    if storage.is_local(state):
+        yield Path(state, "progress")
+    else:
+        with tempfile.TemporaryDirectory(prefix="photoveil-") as folder:
+            yield Path(folder, "progress")
+
+
+@contextlib.contextmanager
 def watched(file: Path, pace: ProgressEstimate, console: Console) -> Iterator[None]:
     """Show, while the block runs, what workers report to `file`; see `transforms.beam.progress`."""
     file.unlink(missing_ok=True)
@@ -146,14 +163,3 @@ def tracked(things: Iterable[T], total: int, what: str, console: Console) -> Ite
     """Pass things on with a bar, on a terminal, that says how many of them are left."""
     hidden = not console.is_terminal
     yield from track(things, what, total, console=console, transient=True, disable=hidden)
-
-
-def duration(seconds: float) -> str:
-    """A time span in plain words, such as "3 min 20 s"."""
-    whole = round(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    if minutes:
-        return f"{minutes} min {rest:02} s"
-    return f"{rest} s"

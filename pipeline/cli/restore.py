@@ -1,12 +1,31 @@
-"""Put back what the last prune deleted."""
+"""`photoveil restore`: put back what the last prune deleted."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 
-from photoveil.pipeline.library import sequence, trash
-from photoveil.pipeline.library.library import Library, locked, reopen_library
-from photoveil.pipeline.run import planning
+from photoveil.pipeline import quiet_logs
+from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli.errors import errors_as_exit_codes
+from photoveil.pipeline.cli.output import print_text
+
+if TYPE_CHECKING:
+    from photoveil.pipeline.library.library import Library
+
+
+def restore(
+    output: options.Root, state: options.State = None, verbose: options.Verbose = False
+) -> None:
+    """Put back the cloaked photos that the last `run --prune` deleted.
+
+    Exit status: 0 done; 1 stopped by an error; 2 wrong usage or input.
+    """
+    quiet_logs.configure(verbose)
+    console = Console()
+    with errors_as_exit_codes():
+        restore_job(output, state, console)
 
 
 def restore_job(root: str, state: str | None, console: Console) -> None:
@@ -16,6 +35,10 @@ def restore_job(root: str, state: str | None, console: Console) -> None:
         LibraryError: there is no such library, or another run is writing to it.
         OSError: a file cannot be read or written.
     """
+    from photoveil.pipeline.library import sequence, trash
+    from photoveil.pipeline.library.library import locked, reopen_library
+    from photoveil.pipeline.run import planning
+
     library = reopen_library(root, state)
     with locked(library):
         back, left = trash.restore(library, sequence.names(library, planning.new_run_id()))
@@ -25,7 +48,7 @@ def restore_job(root: str, state: str | None, console: Console) -> None:
             f"{left:,} stay in {library.state}/{trash.FOLDER}: the library has something newer in "
             "their place."
         )
-    console.print("\n".join(words), highlight=False, markup=False, soft_wrap=True)
+    print_text(console, "\n".join(words))
 
 
 def _words(library: Library, back: int) -> str:

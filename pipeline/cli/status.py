@@ -1,4 +1,7 @@
-"""What a library holds and how its last run ended, without looking at the originals."""
+"""`photoveil status`: what a library holds and how its last run ended.
+
+The originals are not looked at.
+"""
 
 from __future__ import annotations
 
@@ -8,39 +11,48 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from photoveil.pipeline.cli.progress_bar import duration
-from photoveil.pipeline.cli.summaries import counted, failures, number, size
-from photoveil.pipeline.library import manifest, run_history, trash
-from photoveil.pipeline.library.library import Library, default_state, find_library, is_locked
-from photoveil.pipeline.library.trash import Kept
-from photoveil.pipeline.state import scan_cache
-from photoveil.pipeline.state.known_people import known
-from photoveil.transforms.beam.progress import ProgressReader
+import typer
+from rich.console import Console
+
+from photoveil.pipeline import quiet_logs
+from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli.errors import errors_as_exit_codes
+from photoveil.pipeline.cli.exit_codes import ExitCode
+from photoveil.pipeline.cli.output import counted, duration, failures, number, print_text, size
 from photoveil.transforms.io import storage
-from photoveil.transforms.records import Status
+
+if TYPE_CHECKING:
+    from photoveil.pipeline.library.library import Library
+    from photoveil.pipeline.library.trash import Kept
 
 _COLUMNS = ("source", "status", "reason", "retry", "faces", "gone")
-
-_STATUSES = {
-    Status.CLOAKED: Status.CLOAKED,
-    Status.NO_FACE: "without a face: copied",
-    Status.UNCHANGED: "with no face to cloak: as they are",
-    Status.DUPLICATE: "duplicates",
-    Status.COMPANION: "sidecars and other files of photos",
-    Status.SKIPPED: "near duplicates, left out",
-    Status.UNSUPPORTED: "left out: no photos, or of a kind that is not written",
-    Status.FAILED: Status.FAILED,
-}
-
 _GO_ON = "The same command goes on from there."
+
+
+def status(
+    output: options.Root, state: options.State = None, verbose: options.Verbose = False
+) -> None:
+    """Say what a library holds, how its last run ended and whether one is going on.
+
+    Exit status: 0 nothing was left undone, or a run is at it; 1 stopped by an error; 2 no library;
+    3 the last run was cut short, or photos fail.
+    """
+    quiet_logs.configure(verbose)
+    console = Console()
+    with errors_as_exit_codes():
+        found = read_status(output, state)
+        text = words(found)
+    print_text(console, text)
+    raise typer.Exit(ExitCode.DONE if found.is_well else ExitCode.SOME_FAILED)
 
 
 @dataclass(frozen=True)
 class LibraryStatus:
     """What is known of a library.
 
+    forgotten: when `photoveil forget` deleted its private state, ISO 8601; None where it did not.
     statuses: files by manifest status. failed: (source, reason) of those that failed when they were
         last tried. to_retry: how many of these the next run tries again.
     faces: that were cloaked. gone: cloaked files whose originals are no longer there.
@@ -53,6 +65,7 @@ class LibraryStatus:
     """
 
     library: Library
+    forgotten: str | None
     statuses: Counter[str]
     failed: tuple[tuple[str, str], ...]
     to_retry: int
@@ -90,7 +103,16 @@ def read_status(root: str, state: str | None = None) -> LibraryStatus:
         LibraryError: there is none.
         OSError: it cannot be read.
     """
+    from photoveil.pipeline.library import manifest, run_history, trash
+    from photoveil.pipeline.library.identity import read_identity
+    from photoveil.pipeline.library.library import find_library, is_locked
+    from photoveil.pipeline.state import scan_cache
+    from photoveil.pipeline.state.known_people import known
+    from photoveil.transforms.beam.progress import ProgressReader
+    from photoveil.transforms.records import Status
+
     library = find_library(root, state)
+    identity = read_identity(library.root)
     table = manifest.read(library.manifest, _COLUMNS)
     rows = table.to_pylist()
     records = run_history.read(library)
@@ -98,6 +120,7 @@ def read_status(root: str, state: str | None = None) -> LibraryStatus:
     private = list(_files(library.state))
     return LibraryStatus(
         library,
+        identity.forgotten if identity is not None else None,
         Counter(row["status"] for row in rows),
         tuple((row["source"], row["reason"]) for row in rows if row["status"] == Status.FAILED),
         sum(row["retry"] and row["status"] == Status.FAILED for row in rows),
@@ -121,16 +144,15 @@ def _files(folder: str) -> Iterable[storage.Entry]:
 
 
 def words(status: LibraryStatus) -> str:
-    """Several lines without a final newline."""
+    """Put the status of a library into several lines, without a final newline."""
     library = status.library
-    there = "" if not library.source or storage.exists(library.source) else " (not there now)"
     lines = [
         f"Library:       {library.root} ({size(status.room)}{_free(library)})",
-        f"Originals:     {library.source or 'not known: the private state is lost'}{there}",
+        f"Originals:     {_originals(status)}",
         f"Private state: {_state(status)}",
         "",
         f"{number(sum(status.statuses.values()), 'original')} in the manifest:",
-        *counted(*((status.statuses[name], said) for name, said in _STATUSES.items())),
+        *_counts(status),
     ]
     if status.faces:
         lines.append(f"{number(status.faces, 'face')} cloaked.")
@@ -146,6 +168,31 @@ def words(status: LibraryStatus) -> str:
     if status.scanned:
         lines.append(f"{number(status.scanned, 'photo')} scanned ahead, for a run to cloak.")
     return "\n".join([*lines, "", *_runs(status)])
+
+
+def _originals(status: LibraryStatus) -> str:
+    source = status.library.source
+    if source:
+        return source if storage.exists(source) else f"{source} (not there now)"
+    if status.forgotten is not None:
+        return "not known: the private state was deleted on purpose"
+    return "not known: the private state is lost"
+
+
+def _counts(status: LibraryStatus) -> list[str]:
+    from photoveil.transforms.records import Status
+
+    counts = status.statuses
+    return counted(
+        (counts[Status.CLOAKED], "cloaked"),
+        (counts[Status.NO_FACE], "without a face: copied"),
+        (counts[Status.UNCHANGED], "with no face to cloak: as they are"),
+        (counts[Status.DUPLICATE], "duplicates"),
+        (counts[Status.COMPANION], "sidecars and other files of photos"),
+        (counts[Status.SKIPPED], "near duplicates, left out"),
+        (counts[Status.UNSUPPORTED], "left out: no photos, or of a kind that is not written"),
+        (counts[Status.FAILED], "failed"),
+    )
 
 
 def _runs(status: LibraryStatus) -> list[str]:
@@ -199,9 +246,13 @@ def _free(library: Library) -> str:
 
 
 def _state(status: LibraryStatus) -> str:
+    from photoveil.pipeline.library.library import default_state
+
     library = status.library
-    if not library.source:
-        by_default = library.state == default_state(library.root)
-        return f"not in {library.state}{'; is it elsewhere (--state)?' if by_default else ''}"
-    known = f", {status.people:,} people known" if status.people else ""
-    return f"{library.state} ({size(status.state_room)}{known})"
+    if library.source:
+        known = f", {status.people:,} people known" if status.people else ""
+        return f"{library.state} ({size(status.state_room)}{known})"
+    if status.forgotten is not None:
+        return f"deleted by `photoveil forget`, {status.forgotten}; the next run begins a new one"
+    by_default = library.state == default_state(library.root)
+    return f"not in {library.state}{'; is it elsewhere (--state)?' if by_default else ''}"

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
 
-from photoveil.pipeline.cli.progress_bar import duration
+from photoveil.pipeline.cli.output import (
+    MOST_LISTED,
+    counted,
+    duration,
+    failures,
+    listed,
+    number,
+    size,
+)
 from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.run.estimate import Estimate
 from photoveil.pipeline.run.plan import Plan, Relation
@@ -13,7 +20,6 @@ from photoveil.pipeline.run.pruning import MUCH
 from photoveil.pipeline.run.result import RunResult, ScanResult
 from photoveil.transforms.records import Status
 
-_MOST_LISTED = 20
 _LEAST_SHARE = 0.01  # of the workers' time that is worth a word
 
 _CAVEAT = (
@@ -153,7 +159,7 @@ def summary(outcome: RunResult, library: Library) -> str:
         lines += ["", "Left out:"]
         lines += [
             f"  {count:>6,}  {reason}"
-            for reason, count in outcome.left_out.most_common(_MOST_LISTED)
+            for reason, count in outcome.left_out.most_common(MOST_LISTED)
         ]
     lines += [*failures("Failed:", outcome.failed)]
     if outcome.still_failed:
@@ -180,25 +186,6 @@ def summary(outcome: RunResult, library: Library) -> str:
     return "\n".join(lines)
 
 
-def failures(title: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """The photos that failed, with their reasons, below a title; no line where there is none."""
-    return listed(title, [f"{source}: {why}" for source, why in sorted(pairs)])
-
-
-def listed(title: str, names: Sequence[str]) -> list[str]:
-    """The first of some names below a title; no line where there is none."""
-    if not names:
-        return []
-    more = len(names) - _MOST_LISTED
-    rest = [f"  … and {more:,} more, see the manifest"] if more > 0 else []
-    return ["", title, *(f"  {name}" for name in names[:_MOST_LISTED]), *rest]
-
-
-def counted(*pairs: tuple[int, str]) -> Iterable[str]:
-    """A line for each count that is not 0."""
-    return [f"  {count:>6,}  {words}" for count, words in pairs if count]
-
-
 def _time(outcome: RunResult) -> list[str]:
     shares = [(name, share) for name, share in outcome.work.shares() if share >= _LEAST_SHARE]
     told = ", ".join(f"{name} {share:.0%}".replace("%", " %") for name, share in shares)
@@ -210,17 +197,3 @@ def _visibility(outcome: RunResult) -> str:
         return ""
     mean, worst = sum(outcome.flips) / len(outcome.flips), max(outcome.flips)
     return f"; visible change FLIP {mean:.3f} on average, {worst:.3f} at worst, of 1"
-
-
-def number(count: int, noun: str) -> str:
-    """A count with its noun, such as "1,200 photos"."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def size(count: int) -> str:
-    """Bytes, such as "12 MB"."""
-    for unit in ("kB", "MB"):
-        count_in = count / {"kB": 1e3, "MB": 1e6}[unit]
-        if count_in < 1000:
-            return f"{count_in:,.0f} {unit}"
-    return f"{count / 1e9:,.1f} GB"

@@ -1,4 +1,4 @@
-"""The job behind `photoveil verify`: look again, say what is wrong and which command mends it."""
+"""`photoveil verify`: look again, say what is wrong and which command mends it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 
-from photoveil.pipeline.cli import requested_files
-from photoveil.pipeline.cli.progress_bar import duration, tracked
-from photoveil.pipeline.library import integrity, manifest
-from photoveil.pipeline.library.integrity import COLUMNS, KINDS, Finding, Kind, Row, check_library
-from photoveil.pipeline.library.library import (
-    Library,
-    LibraryError,
-    default_state,
-    is_locked,
-    locked,
-)
+from photoveil.pipeline import quiet_logs
+from photoveil.pipeline.cli import options, requested_files
+from photoveil.pipeline.cli.errors import errors_as_exit_codes
+from photoveil.pipeline.cli.exit_codes import ExitCode
+from photoveil.pipeline.cli.output import duration, print_text
+from photoveil.pipeline.cli.progress_bar import tracked
+from photoveil.pipeline.library.identity import LibraryError
 from photoveil.transforms.io import storage
+
+if TYPE_CHECKING:
+    from photoveil.pipeline.library.integrity import Finding, Kind, Row
+    from photoveil.pipeline.library.library import Library
 
 _MOST_LISTED = 20  # of each kind
 
@@ -34,6 +36,50 @@ _BY_HAND: Mapping[Kind, str] = {
     "stray": "move or delete them: nobody has looked for faces in them",
     "spoilt": "restore them from a backup; or, if they are right, give them a new date and run",
 }
+
+
+def verify(
+    output: options.Root,
+    originals: Annotated[
+        str | None,
+        typer.Option(metavar="IN", help="The folder it was made from; as the state says it."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Delete what is damaged: the next run makes it anew.")
+    ] = False,
+    csv: Annotated[
+        str | None, typer.Option("--csv", metavar="FILE", help="List all that is wrong there.")
+    ] = None,
+    leaks: Annotated[
+        bool,
+        typer.Option(
+            "--leaks", help="Instead look for uncloaked faces in thumbnails, previews and the like."
+        ),
+    ] = False,
+    state: options.State = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Read a whole library and its originals again: is all there, whole and as it was?
+
+    Says what is wrong, and the command that mends it.
+
+    Exit status: 0 all in order; 1 stopped by an error; 2 wrong usage or input; 3 something is
+    wrong; 130 stopped by Ctrl-C.
+    """
+    quiet_logs.configure(verbose)
+    console = Console()
+    with errors_as_exit_codes():
+        from photoveil.pipeline.library.library import reopen_library
+
+        library = reopen_library(output, state, originals)
+        if leaks:
+            quiet_logs.load_tensorflow(console)
+            from photoveil.pipeline.cli.verify_leaks import leak_job
+
+            is_well = leak_job(output, library.source, console).is_well
+        else:
+            is_well = not verify_job(library, console, repair, csv).findings
+    raise typer.Exit(ExitCode.DONE if is_well else ExitCode.SOME_FAILED)
 
 
 @dataclass
@@ -61,6 +107,9 @@ def verify_job(
             tree or is another file.
         OSError: a folder cannot be listed, the manifest not read, or a file not written.
     """
+    from photoveil.pipeline.library import integrity
+    from photoveil.pipeline.library.library import locked
+
     _check(library, table)
     with locked(library) if repair else contextlib.nullcontext():
         report = _verify(library, console, repair)
@@ -69,11 +118,13 @@ def verify_job(
     if table is not None:
         table = storage.absolute(table)
         storage.write_atomic(table, _as_csv(report.findings), os.path.dirname(table))
-    console.print(summary(report, library, table), highlight=False, markup=False, soft_wrap=True)
+    print_text(console, summary(report, library, table))
     return report
 
 
 def _check(library: Library, table: str | None) -> None:
+    from photoveil.pipeline.library.library import is_locked
+
     if is_locked(library):
         raise LibraryError(f"a run is writing to {library.root}; verify it when that run is done")
     if not storage.exists(library.source):
@@ -86,14 +137,16 @@ def _check(library: Library, table: str | None) -> None:
 
 
 def _verify(library: Library, console: Console, repair: bool) -> Report:
+    from photoveil.pipeline.library import integrity, manifest
+
     started = time.monotonic()
     parts = integrity.unreadable_parts(library)
     if parts and not repair:
         return Report(findings=parts)
     integrity.repair(library, parts)
-    rows = manifest.read(library.manifest, COLUMNS).to_pylist()
+    rows = manifest.read(library.manifest, integrity.COLUMNS).to_pylist()
     with console.status("comparing both folders with the manifest"):
-        found, checks = check_library(library, rows)
+        found, checks = integrity.check_library(library, rows)
     done = tracked(integrity.carry_out(checks), len(checks), "reading every file", console)
     found += [finding for finding in done if finding is not None]
     return Report(rows, len(checks), time.monotonic() - started, findings=parts + found)
@@ -108,7 +161,9 @@ def _as_csv(findings: Iterable[Finding]) -> bytes:
 
 
 def summary(report: Report, library: Library, table: str | None = None) -> str:
-    """Several lines without a final newline."""
+    """Put a report into several lines, without a final newline."""
+    from photoveil.pipeline.library.integrity import KINDS
+
     files = sum(row["output"] is not None for row in report.rows)
     lines = [
         f"{files:,} cloaked files and {len(report.rows):,} originals in the manifest; "
@@ -134,7 +189,10 @@ def _line(finding: Finding) -> str:
 
 
 def _ways_out(report: Report, library: Library) -> list[str]:
-    """The commands that mend what can be mended."""
+    """Return the commands that mend what can be mended."""
+    from photoveil.pipeline.library.integrity import KINDS
+    from photoveil.pipeline.library.library import default_state
+
     mends = {KINDS[finding.kind][1] for finding in report.findings}
     state = [] if library.state == default_state(library.root) else ["--state", library.state]
     lines = []

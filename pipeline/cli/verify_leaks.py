@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
+from photoveil.pipeline.cli.output import print_text
 from photoveil.pipeline.cli.progress_bar import tracked
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import FOLDER, LibraryError
@@ -71,7 +72,7 @@ def leak_job(root: str, originals: str, console: Console) -> LeakReport:
         raise LibraryError(f"{root} is no library of cloaked photos; give the output folder")
     rows = list(_one_row_a_content(root))
     report = scan(root, originals, tracked(rows, len(rows), "looking for leaks", console))
-    console.print(summary(report, originals, root), highlight=False, markup=False, soft_wrap=True)
+    print_text(console, summary(report, originals, root))
     return report
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from photoveil.transforms.faces.detect import Detector, detect_faces
 from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.io.assets import AssetError
 from photoveil.transforms.records import Face
 
 
-class MissingPackage(RuntimeError):
+class MissingPackage(AssetError):
     """An optional package is not installed; the message says how to install it."""
 
 

@@ -1,0 +1,147 @@
+"""`photoveil plan`, and what `run` and `scan` share with it: look before anything is written."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from photoveil.pipeline import quiet_logs
+from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli.errors import errors_as_exit_codes
+from photoveil.pipeline.cli.output import print_text
+from photoveil.pipeline.library.identity import LibraryError
+from photoveil.transforms.io import storage
+
+if TYPE_CHECKING:
+    from photoveil.pipeline.library.library import Library
+    from photoveil.pipeline.library.manifest import RunStamp
+    from photoveil.pipeline.run.estimate import Estimate
+    from photoveil.pipeline.run.plan import Plan, Selection
+    from photoveil.pipeline.settings import Settings
+
+
+def plan(
+    source: options.In,
+    output: options.Out,
+    mode: options.HowMuch = None,
+    config: options.Config = None,
+    state: options.State = None,
+    strip_names: options.StripNames = False,
+    only: options.Only = None,
+    spare: options.Spare = None,
+    recloak: options.Recloak = False,
+    retry: options.Retry = False,
+    since: options.Since = None,
+    new_state: options.NewState = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Say what `run` would do and why. Nothing is written."""
+    quiet_logs.configure(verbose)
+    console = Console()
+    with errors_as_exit_codes():
+        from photoveil.pipeline.library.library import open_library
+        from photoveil.pipeline.run.planning import new_stamp
+        from photoveil.pipeline.settings import load_settings
+
+        settings = load_settings(
+            config,
+            mode=mode and mode.value,
+            strip_names=strip_names or None,
+            only=only or None,
+            spare=spare or None,
+        )
+        chosen = make_selection(recloak, retry, since)
+        library = open_library(source, output, state, make=False, new_state=new_state)
+        check_job(library, settings)
+        make_and_show_plan(library, settings, new_stamp(settings), console, chosen)
+
+
+def make_selection(recloak: bool, retry: bool, since: str | None) -> Selection:
+    """Return which photos the options of a command choose.
+
+    Raises:
+        SettingsError: `since` is no date.
+    """
+    from photoveil.pipeline.run.plan import Selection
+
+    return Selection(recloak, retry, None if since is None else point_in_time(since))
+
+
+def point_in_time(text: str) -> float:
+    """Parse a date such as "2026-11-01", or "2026-11-01T18:30".
+
+    Returns:
+        Seconds since the epoch, by the local clock unless the text names another time zone.
+
+    Raises:
+        SettingsError: it is no date.
+    """
+    from photoveil.pipeline.settings import SettingsError
+
+    try:
+        return dt.datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise SettingsError(f"{text} is no date; write it as 2026-11-01") from error
+
+
+def check_job(library: Library, settings: Settings) -> None:
+    """Find what would keep a run from doing anything, before a folder of it is made.
+
+    Raises:
+        LibraryError: there is no photo, or the settings name people that are not known.
+        SettingsError: the runner's options are wrong.
+        OSError: the archive or the private state cannot be read.
+    """
+    from photoveil.pipeline.state.known_people import known
+    from photoveil.transforms.photo.discover import holds_photo
+
+    if not holds_photo(library.source):
+        raise LibraryError(
+            f"no photo was found in {library.source}: no JPEG, MPO, PNG, WebP, TIFF, BMP, GIF, "
+            "AVIF or HEIC file lies there or in a folder below it. Is the disk there, and is it "
+            "the right folder? Nothing was done"
+        )
+    named = {*settings.people.only, *settings.people.spare}
+    unknown = named - set(known(library.state).values()) if named else ()
+    if unknown:
+        raise LibraryError(
+            f"nobody is called {', '.join(sorted(unknown))}; `photoveil people {library.root}` "
+            "lists who is known, and `photoveil scan` finds people before the first run"
+        )
+    if settings.run.options or settings.run.runner != "local":
+        from photoveil.pipeline.runners import select  # Beam, which knows its options
+
+        select.check(settings.run, library.source, library.root, library.state)
+
+
+def make_and_show_plan(
+    library: Library,
+    settings: Settings,
+    stamp: RunStamp,
+    console: Console,
+    selection: Selection | None = None,
+) -> tuple[Plan, Estimate]:
+    """Find what a run would do, and print it.
+
+    Args:
+        selection: which photos; what is new by default.
+
+    Raises:
+        OSError: the archive or the library cannot be listed.
+    """
+    from photoveil.pipeline.cli.summaries import plan_summary
+    from photoveil.pipeline.run import planning
+    from photoveil.pipeline.run.estimate import estimate
+    from photoveil.pipeline.run.plan import WHAT_IS_NEW
+    from photoveil.pipeline.state.scan_cache import ScanCache
+
+    with console.status("looking at the archive"):
+        plan = planning.plan_run(library, settings, stamp, selection or WHAT_IS_NEW)
+    coming = estimate(library, plan, ScanCache(library.state, settings, stamp), stamp)
+    is_there = storage.is_local(library.root) and storage.exists(library.root)
+    free = shutil.disk_usage(library.root).free if is_there else None
+    print_text(console, plan_summary(plan, coming, free, library.source))
+    return plan, coming
