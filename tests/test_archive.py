@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks.make_archive import make_archive
 from photoveil.pipeline.cli.job import Ending, next_time, point_in_time, run_job
 from photoveil.pipeline.cli.summaries import plan_summary, summary
-from photoveil.pipeline.graph import pipelines
+from photoveil.pipeline.graph import place_copies
 from photoveil.pipeline.library import manifest, run_history
 from photoveil.pipeline.library.library import LibraryError
 from photoveil.pipeline.run import planning
@@ -73,7 +73,7 @@ def test_no_worker_has_to_place_all_duplicates_of_a_photo(
         workers.add(threading.get_ident())
         return write.place(*arguments)
 
-    monkeypatch.setattr(pipelines, "place", place)
+    monkeypatch.setattr(place_copies, "place", place)
     assert archive.run().statuses == {"no_face": 1, "duplicate": 39}
     assert len(workers) == 2
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from photoveil.pipeline.cli.progress_bar import ProgressEstimate, duration
-from photoveil.transforms.beam.meters import tick
-from photoveil.transforms.beam.progress import ProgressReader
+from photoveil.transforms.beam.progress import ProgressReader, tick
 
 
 def test_the_reader_counts_what_workers_report_and_waits_for_whole_lines(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from photoveil.pipeline.state.scan_cache import sources as scanned_sources
 from photoveil.pipeline.state.scan_table import SCHEMA as SCANS
 from photoveil.pipeline.state.scans import read_scans, scanned_ahead
 from photoveil.pipeline.state.warm_starts import CHANGES
-from photoveil.transforms.beam.meters import tick
+from photoveil.transforms.beam.progress import tick
 from photoveil.transforms.beam.stage_metrics import StageMetrics
 from photoveil.transforms.faces.identity import Change
 from photoveil.transforms.io import parquet, storage
