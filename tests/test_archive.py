@@ -18,7 +18,7 @@ from benchmarks.make_archive import make_archive
 from photoveil.pipeline.cli.plan import point_in_time
 from photoveil.pipeline.cli.run import Ending, next_time, run_job
 from photoveil.pipeline.cli.summaries import plan_summary, summary
-from photoveil.pipeline.graph import pipelines
+from photoveil.pipeline.graph import place_copies
 from photoveil.pipeline.library import manifest, run_history
 from photoveil.pipeline.library.library import LibraryError
 from photoveil.pipeline.run import planning
@@ -74,7 +74,7 @@ def test_no_worker_has_to_place_all_duplicates_of_a_photo(
         workers.add(threading.get_ident())
         return write.place(*arguments)
 
-    monkeypatch.setattr(pipelines, "place", place)
+    monkeypatch.setattr(place_copies, "place", place)
     assert archive.run().statuses == {"no_face": 1, "duplicate": 39}
     assert len(workers) == 2
 

@@ -16,11 +16,12 @@ from photoveil.transforms.faces.detect import detect_faces, load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
 from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.composite import change_map
 from photoveil.transforms.photo.discover import discover
-from photoveil.transforms.photo.parameters import MetadataParameters
+from photoveil.transforms.photo.parameters import MetadataParameters, WriteParameters
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.photo.scan import scanned
-from photoveil.transforms.photo.write import Destination, change_map, publish
+from photoveil.transforms.photo.write import Destination, publish
 from photoveil.transforms.records import Face, Perturbation, Visibility
 
 BUDGET = Budget(flip=0.05, delta_e=0.8, dssim=0.01)
@@ -109,6 +110,7 @@ def test_a_file_that_cannot_keep_to_the_budget_says_so(
         (replace(BUDGET, dssim=1e-5), ("1 faces show more than the visibility budget",)),
         (Budget(flip=0.2, delta_e=5.0, dssim=0.08), ()),
     ):
-        row = publish(scan, {0: cloak}, place, budget, MetadataParameters(), ReadLimits())
+        parameters = WriteParameters(budget, MetadataParameters(), ReadLimits())
+        row = publish(scan, {0: cloak}, place, parameters)
         assert (row.status, row.notes) == ("cloaked", notes)
         assert (budget.spent(row.seen[0]) > 1 + TOLERANCE) == bool(notes)

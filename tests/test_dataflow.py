@@ -24,7 +24,8 @@ from apache_beam.internal import pickler
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 
 from photoveil.pipeline.graph import pipelines
-from photoveil.pipeline.graph.pipelines import WavePaths, find_near_duplicates
+from photoveil.pipeline.graph.paths import WavePaths
+from photoveil.pipeline.graph.pipelines import find_near_duplicates
 from photoveil.pipeline.run.planning import new_stamp
 from photoveil.pipeline.runners import select
 from photoveil.pipeline.settings import Settings, SettingsError, load_settings
@@ -123,11 +124,12 @@ def test_only_the_cloak_step_asks_for_an_accelerator(submitted: dict[str, Submit
     for job in submitted.values():
         parts = job.pipeline.components
         asking = {
-            step.unique_name.split("/")[0]
+            "/".join(step.unique_name.split("/")[:2])
             for step in parts.transforms.values()
             if ACCELERATOR in parts.environments[step.environment_id].resource_hints
         }
-        assert asking == ({"Cloak", "Cloak from start"} if job is submitted["cloak"] else set())
+        steps = {"Cloak faces/Cloak", "Cloak faces/Cloak from start"}
+        assert asking == (steps if job is submitted["cloak"] else set())
 
 
 def test_nothing_of_the_launchers_disk_and_no_model_is_sent(

@@ -154,6 +154,23 @@ def test_thousands_of_photos_that_are_alike_stay_one_group_without_millions_of_p
     assert len(group) == len(photos)
 
 
+def test_groups_are_what_pairs_connect_in_the_order_of_the_first_pairs() -> None:
+    assert groups([]) == []
+    pairs = [("d", "c"), ("z", "b"), ("e", "d"), ("c", "a"), ("b", "y"), ("d", "c"), ("m", "m")]
+    assert groups(pairs) == [{"a", "c", "d", "e"}, {"b", "y", "z"}, {"m"}]
+    rng = np.random.default_rng(2)
+    many = [(f"{one}", f"{other}") for one, other in rng.integers(0, 400, (300, 2))]
+    expected: list[set[str]] = []
+    for pair in many:  # one pair after another, each joining what it touches
+        touched = [group for group in expected if group & set(pair)]
+        joined = set(pair).union(*touched)
+        first = expected.index(touched[0]) if touched else len(expected)
+        expected = [group for group in expected if group not in touched]
+        expected.insert(first, joined)
+    assert 20 < len(expected) < 200
+    assert groups(many) == expected
+
+
 def change(archive: Archive, name: str) -> np.ndarray:
     """What the cloak did to the brightness of a photo, at 300 pixels: float (H, W)."""
     pair = []

@@ -9,8 +9,7 @@ import pytest
 
 from photoveil.pipeline.cli.output import duration
 from photoveil.pipeline.cli.progress_bar import ProgressEstimate
-from photoveil.transforms.beam.meters import tick
-from photoveil.transforms.beam.progress import ProgressReader
+from photoveil.transforms.beam.progress import ProgressReader, tick
 
 
 def test_the_reader_counts_what_workers_report_and_waits_for_whole_lines(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def places(archive: Archive) -> tuple[object, ...]:
 def on_a_terminal(answer: bytes, *arguments: object) -> tuple[int, str]:
     """The command with a person before it, who types `answer` once asked."""
     ours, theirs = pty.openpty()
-    command = [Path(sys.executable).with_name("photoveil"), *map(str, arguments)]
+    command = [str(Path(sys.executable).with_name("photoveil")), *map(str, arguments)]
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     said = b""

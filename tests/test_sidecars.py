@@ -27,7 +27,7 @@ from photoveil.transforms.duplicates.exact import place_copy
 from photoveil.transforms.leaks.clean_faces import inside
 from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.discover import discover
-from photoveil.transforms.photo.parameters import MetadataParameters
+from photoveil.transforms.photo.parameters import MetadataParameters, WriteParameters
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.photo.scan import scanned, unreadable
 from photoveil.transforms.photo.write import Destination, publish
@@ -305,14 +305,10 @@ def published(
     photo = read_photo(ref, ReadLimits(), look_inside=True)
     beside = tuple(inside(photo.hidden, None, [], lambda _: [], 12))
     scan = unreadable(photo) if photo.status else scanned(photo, [], 12, inside=beside)
-    row = publish(
-        scan,
-        {},
-        destination,
-        CloakParameters().budget,
-        MetadataParameters(**metadata),
-        ReadLimits(),
+    parameters = WriteParameters(
+        CloakParameters().budget, MetadataParameters(**metadata), ReadLimits()
     )
+    row = publish(scan, {}, destination, parameters)
     output = Path(destination.root, name)
     return row, output.read_bytes() if output.exists() else None
 

@@ -1,8 +1,5 @@
 """What happens to a photo: discover, fingerprint, find faces, cloak them, write the file."""
 
-import os
+from photoveil.transforms import process_wide
 
-# TensorFlow reads it once, as it is imported. By itself it takes oneDNN's convolutions only on the
-# newest processors. They take less time on older ones too, and give a face the same bits
-# wherever it stands in a batch, which Eigen's do not: it splits its sums by the rows of a batch.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+process_wide.prefer_onednn()

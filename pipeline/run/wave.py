@@ -17,7 +17,8 @@ from typing import Any
 
 from photoveil.pipeline.fingerprints import optimiser_hash, wave_hash
 from photoveil.pipeline.graph import pipelines
-from photoveil.pipeline.graph.pipelines import WavePaths, find_near_duplicates
+from photoveil.pipeline.graph.paths import WavePaths
+from photoveil.pipeline.graph.pipelines import find_near_duplicates
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.run.context import RunContext
@@ -28,7 +29,7 @@ from photoveil.pipeline.state.scan_cache import ScanCache
 from photoveil.pipeline.state.scan_table import SCHEMA as SCANS
 from photoveil.pipeline.state.scans import read_scans, scanned_ahead
 from photoveil.pipeline.state.warm_starts import CHANGES
-from photoveil.transforms.beam.meters import tick
+from photoveil.transforms.beam.progress import tick
 from photoveil.transforms.beam.stage_metrics import StageMetrics
 from photoveil.transforms.io import parquet, storage
 from photoveil.transforms.records import ContentGroup, HashedPhoto, ScannedPhoto

@@ -6,17 +6,15 @@ import contextlib
 import hashlib
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
+from photoveil.transforms.beam.model_handler import Example, Model, WrappingHandler
 from photoveil.transforms.io import storage
 
-Example = TypeVar("Example")
-Model = TypeVar("Model")
 
-
-class CachingHandler(ModelHandler[Example, PredictionResult, Model]):
+class CachingHandler(WrappingHandler[Example, Model]):
     """A handler that gives the same example the same answer, computed once.
 
     Args:
@@ -28,11 +26,8 @@ class CachingHandler(ModelHandler[Example, PredictionResult, Model]):
     def __init__(
         self, handler: ModelHandler[Example, PredictionResult, Model], folder: str
     ) -> None:
-        super().__init__()
-        self._handler, self._folder = handler, folder
-
-    def load_model(self) -> Model:
-        return self._handler.load_model()
+        super().__init__(handler)
+        self._folder = folder
 
     def run_inference(
         self,
@@ -61,9 +56,3 @@ class CachingHandler(ModelHandler[Example, PredictionResult, Model]):
 
     def _file(self, example: Example) -> str:
         return storage.join(self._folder, hashlib.sha256(pickle.dumps(example)).hexdigest())
-
-    def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        return self._handler.batch_elements_kwargs()
-
-    def get_metrics_namespace(self) -> str:
-        return self._handler.get_metrics_namespace()

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
+from photoveil.transforms.beam.model_handler import Example, Model, WrappingHandler
 from photoveil.transforms.failures import failure
-
-Example = TypeVar("Example")
-Model = TypeVar("Model")
 
 _loading = threading.Lock()
 
 
-class ErrorIsolatingHandler(ModelHandler[Example, PredictionResult, Model]):
+class ErrorIsolatingHandler(WrappingHandler[Example, Model]):
     """A handler whose batches never raise: an example that does has a `Failure` for inference.
 
     Beam's own exception handling gives up a whole batch, and the photos that shared it.
@@ -26,13 +24,13 @@ class ErrorIsolatingHandler(ModelHandler[Example, PredictionResult, Model]):
     """
 
     def __init__(self, handler: ModelHandler[Example, PredictionResult, Model], what: str) -> None:
-        super().__init__()
-        self._handler, self._what = handler, what
+        super().__init__(handler)
+        self._what = what
 
     def load_model(self) -> Model:
         # Several steps may share a model that a process keeps: its threads wait for each other.
         with _loading:
-            return self._handler.load_model()
+            return super().load_model()
 
     def run_inference(
         self,
@@ -53,9 +51,3 @@ class ErrorIsolatingHandler(ModelHandler[Example, PredictionResult, Model]):
 
     def get_num_bytes(self, batch: Sequence[Example]) -> int:
         return 0  # the default pickles every photo for the sake of a metric
-
-    def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        return self._handler.batch_elements_kwargs()
-
-    def get_metrics_namespace(self) -> str:
-        return self._handler.get_metrics_namespace()

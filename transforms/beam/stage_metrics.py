@@ -1,12 +1,15 @@
 """What workers did and how long each stage took them, told by Beam's metrics on any runner.
 
 A stage is a namespace, `photoveil.STAGE`. Beam's RunInference reports its batches there; stages
-without a model are measured by `transforms.beam.meters`.
+without a model report their time by `timed` and `spent`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +28,35 @@ STAGES = {
     "measure": "measuring",
 }
 """In the order of a photo's way, with what each is called in a summary."""
-SPANS = ("micro_secs", "inference_batch_latency_micro_secs")
+_SPANS = ("micro_secs", "inference_batch_latency_micro_secs")
 _BATCH = "inference_request_batch_size"
-BUCKET = "bucket_photos"
+_BUCKET = "bucket_photos"
+
+
+@contextlib.contextmanager
+def timed(stage: str) -> Iterator[None]:
+    """Count the time that the block takes as that of a stage; within a worker."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        spent(stage, time.perf_counter() - started)
+
+
+def spent(stage: str, seconds: float) -> None:
+    """Count time as that of a stage; within a worker."""
+    _report(stage, _SPANS[0], int(seconds * 1e6))
+
+
+def bucket(photos: int) -> None:
+    """Report the size of a bucket of photos that are compared with each other."""
+    _report("compare", _BUCKET, photos)
+
+
+def _report(stage: str, name: str, value: int) -> None:
+    from apache_beam.metrics import Metrics  # slow to load, and a run with nothing to do does not
+
+    Metrics.distribution(f"{NAMESPACE}.{stage}", name).update(value)
 
 
 @dataclass
@@ -59,9 +88,9 @@ class StageMetrics:
             if space != NAMESPACE or stage not in STAGES:
                 continue
             name, figures = metric.key.metric.name, metric.result
-            if name in SPANS:
+            if name in _SPANS:
                 self.seconds[stage] += figures.sum / 1e6
-            elif name == BUCKET:
+            elif name == _BUCKET:
                 self.widest_bucket = max(self.widest_bucket, figures.max)
             elif name == _BATCH and stage == "cloak":
                 self.batches += figures.count
@@ -85,4 +114,4 @@ class StageMetrics:
     def shares(self) -> list[tuple[str, float]]:
         """What took the workers' time, most first: its name and its share, 0..1."""
         total = sum(self.seconds.values())
-        return [(STAGES[stage], spent / total) for stage, spent in self.seconds.most_common()]
+        return [(STAGES[stage], seconds / total) for stage, seconds in self.seconds.most_common()]

@@ -16,7 +16,7 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from photoveil.transforms.beam.meters import spent
+from photoveil.transforms.beam.stage_metrics import spent
 
 
 class ThreadMap(beam.DoFn):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from photoveil.transforms import process_wide
 from photoveil.transforms.cloak.filters import blur, blur_matrix, gaussian_kernel
 
 # Wang et al. (2004, IEEE TIP 13(4)): an 11 px Gaussian window and their two constants.
 _SSIM_RADIUS, _SSIM_SIGMA = 5, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
-# New GPUs would round to ten bits what they multiply. A variance, the small difference of large
-# squares, is lost in that: DSSIM comes out too large, and cloaks too weak.
-tf.config.experimental.enable_tensor_float_32_execution(False)
+process_wide.keep_float32()
 
 
 def dssim(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
-from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
+from photoveil.transforms.beam.model_handler import StageHandler
 from photoveil.transforms.cloak.optimizer import Optimizer
 from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.embedding.surrogates import load_surrogate
-from photoveil.transforms.records import AlignedFace
+from photoveil.transforms.records import AlignedFace, Perturbation
 
 
 @cache
@@ -23,41 +22,27 @@ def load_optimizer(parameters: CloakParameters) -> Optimizer:
     return Optimizer([loaded[name] for name in parameters.surrogates], parameters)
 
 
-class CloakHandler(ModelHandler[AlignedFace, PredictionResult, Optimizer]):
-    """From aligned faces to `Cloak`, the inference of each prediction.
+class CloakHandler(StageHandler[AlignedFace, Optimizer]):
+    """From aligned faces to `Perturbation`, the inference of each prediction.
 
     Faces that have a start and faces that have none come in streams of their own: they take a
     different number of steps.
     """
 
     def __init__(self, parameters: CloakParameters) -> None:
-        super().__init__()
+        super().__init__("cloak", parameters.batch_size)
         self._parameters = parameters
 
     def load_model(self) -> Optimizer:
         return load_optimizer(self._parameters)
 
-    def run_inference(
-        self,
-        batch: Sequence[AlignedFace],
-        model: Optimizer,
-        inference_args: Mapping[str, Any] | None = None,
-    ) -> Iterable[PredictionResult]:
+    def answers(self, batch: Sequence[AlignedFace], model: Optimizer) -> Iterable[Perturbation]:
         crops = np.stack([face.crop for face in batch])
         starts = [face.known.start for face in batch if face.known is not None]
         started = [start for start in starts if start is not None]
-        cloaks = model.cloak(
+        return model.cloak(
             crops,
             [face.seed for face in batch],
             np.stack(started) if started else None,
             [None if face.known is None else face.known.target for face in batch],
         )
-        for face, cloak in zip(batch, cloaks, strict=True):
-            yield PredictionResult(face, cloak)
-
-    def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        size = self._parameters.batch_size
-        return {"min_batch_size": size, "max_batch_size": size}
-
-    def get_metrics_namespace(self) -> str:
-        return "photoveil.cloak"

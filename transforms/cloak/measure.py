@@ -5,14 +5,13 @@ The optimiser's own figures are not reported: resampling and the file's compress
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
+from photoveil.transforms.beam.model_handler import StageHandler
 from photoveil.transforms.embedding.normalize import cosine
 from photoveil.transforms.embedding.surrogates import Surrogate, load_surrogate
 from photoveil.transforms.records import Measured, WrittenPhoto
@@ -62,23 +61,18 @@ def load_measure(surrogates: tuple[str, ...], batch_size: int) -> Measure:
     return Measure([load_surrogate(name) for name in surrogates], batch_size)
 
 
-class MeasureHandler(ModelHandler[WrittenPhoto, PredictionResult, Measure]):
+class MeasureHandler(StageHandler[WrittenPhoto, Measure]):
     """From written photos to `list[Measured]`, one for each face."""
 
     def __init__(self, surrogates: tuple[str, ...], batch_size: int) -> None:
-        super().__init__()
+        super().__init__("measure", _PHOTOS)
         self._surrogates = surrogates
         self._faces = batch_size
 
     def load_model(self) -> Measure:
         return load_measure(self._surrogates, self._faces)
 
-    def run_inference(
-        self,
-        batch: Sequence[WrittenPhoto],
-        model: Measure,
-        inference_args: Mapping[str, Any] | None = None,
-    ) -> Iterable[PredictionResult]:
+    def answers(self, batch: Sequence[WrittenPhoto], model: Measure) -> Iterable[list[Measured]]:
         with_faces = [photo for photo in batch if photo.faces]
         measured: list[Measured] = []
         if with_faces:
@@ -87,11 +81,4 @@ class MeasureHandler(ModelHandler[WrittenPhoto, PredictionResult, Measure]):
                 np.concatenate([photo.written for photo in with_faces]),
             )
         remaining = iter(measured)
-        for photo in batch:
-            yield PredictionResult(photo, [next(remaining) for _ in photo.faces])
-
-    def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        return {"min_batch_size": _PHOTOS, "max_batch_size": _PHOTOS}
-
-    def get_metrics_namespace(self) -> str:
-        return "photoveil.measure"
+        return [[next(remaining) for _ in photo.faces] for photo in batch]

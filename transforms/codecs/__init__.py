@@ -9,8 +9,8 @@ from __future__ import annotations
 from types import ModuleType
 
 import numpy as np
-from PIL import Image
 
+from photoveil.transforms import process_wide
 from photoveil.transforms.codecs import bmp, gif, heif, jpeg, names, png, tiff, webp
 from photoveil.transforms.codecs.errors import (
     CodecError,
@@ -38,8 +38,8 @@ __all__ = [
     "without_video",
 ]
 
-# The limit that counts is the caller's `max_pixels`, checked before any pixel is decoded.
-Image.MAX_IMAGE_PIXELS = None
+process_wide.leave_size_to_codecs()
+process_wide.hush_tifffile()
 
 _BY_MAGIC: dict[bytes, tuple[str, ModuleType]] = {
     jpeg.MAGIC: ("JPEG", jpeg),

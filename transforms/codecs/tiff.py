@@ -7,7 +7,6 @@ one below the other. Reduced copies of a page are removed, and Photoshop's layer
 from __future__ import annotations
 
 import io
-import logging
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,9 +30,6 @@ from photoveil.transforms.codecs.photo import (
 from photoveil.transforms.reasons import Reason
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-# What it finds wrong with a file becomes that file's reason, and no line on the screen.
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _ORIENTATION, _SUB_IFDS, _XMP, _PHOTOSHOP, _LAYERS = 274, 330, 700, 34377, 37724
 _DNG_VERSION, _MAKE = 50706, 271

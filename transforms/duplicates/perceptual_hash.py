@@ -9,7 +9,6 @@ looked at: two shots of a burst have like hashes, but some part of the picture d
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -129,22 +128,23 @@ def show_the_same(one: Thumbnail, other: Thumbnail, most: float) -> bool:
     return float(np.abs(one.cells - other.cells).max()) <= most
 
 
-def groups(pairs: Iterable[tuple[str, str]]) -> Iterator[set[str]]:
-    """The connected groups of the pairs of keys."""
-    leaders: dict[str, str] = {}
+def groups(pairs: Iterable[tuple[str, str]]) -> list[set[str]]:
+    """Find the connected groups of the pairs of keys, in the order of their first pairs."""
+    from scipy.sparse import coo_matrix  # slow to load, and seldom needed
+    from scipy.sparse.csgraph import connected_components
 
-    def leader(key: str) -> str:
-        while leaders.setdefault(key, key) != key:
-            leaders[key] = leaders[leaders[key]]
-            key = leaders[key]
-        return key
-
-    for one, other in pairs:
-        leaders[leader(one)] = leader(other)
-    members: defaultdict[str, set[str]] = defaultdict(set)
-    for key in leaders:
-        members[leader(key)].add(key)
-    return iter(members.values())
+    numbers: dict[str, int] = {}
+    edges = [[numbers.setdefault(key, len(numbers)) for key in pair] for pair in pairs]
+    if not edges:
+        return []
+    ones, others = zip(*edges, strict=True)
+    shape = (len(numbers), len(numbers))
+    graph = coo_matrix((np.ones(len(edges), bool), (ones, others)), shape)
+    count, labels = connected_components(graph, directed=False)
+    found: list[set[str]] = [set() for _ in range(count)]
+    for key, label in zip(numbers, labels, strict=True):
+        found[label].add(key)
+    return found
 
 
 def candidate_pairs(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
+from photoveil.transforms.beam.model_handler import StageHandler
 from photoveil.transforms.embedding.models import WHO
 from photoveil.transforms.embedding.surrogates import load_surrogate
 from photoveil.transforms.records import ScannedPhoto
@@ -41,28 +40,20 @@ def load_embedder() -> Embedder:
     return embed
 
 
-class EmbedHandler(ModelHandler[ScannedPhoto, PredictionResult, Embedder]):
+class EmbedHandler(StageHandler[ScannedPhoto, Embedder]):
     """From scanned photos to the embeddings of their faces, float32 (n, 192)."""
+
+    def __init__(self) -> None:
+        super().__init__("embed", _PHOTOS)
 
     def load_model(self) -> Embedder:
         return load_embedder()
 
-    def run_inference(
-        self,
-        batch: Sequence[ScannedPhoto],
-        model: Embedder,
-        inference_args: Mapping[str, Any] | None = None,
-    ) -> Iterable[PredictionResult]:
+    def answers(self, batch: Sequence[ScannedPhoto], model: Embedder) -> Iterable[np.ndarray]:
         with_faces = [photo for photo in batch if len(photo.crops)]
         vectors = iter(())
         if with_faces:
             vectors = iter(model(np.concatenate([photo.crops for photo in with_faces])))
         for photo in batch:
             own = [next(vectors) for _ in photo.crops]
-            yield PredictionResult(photo, np.stack(own) if own else np.zeros((0, 0), np.float32))
-
-    def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        return {"min_batch_size": _PHOTOS, "max_batch_size": _PHOTOS}
-
-    def get_metrics_namespace(self) -> str:
-        return "photoveil.embed"
+            yield np.stack(own) if own else np.zeros((0, 0), np.float32)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
 
-from apache_beam.ml.inference.base import ModelHandler, PredictionResult
-
+from photoveil.transforms.beam.model_handler import StageHandler
 from photoveil.transforms.codecs import DecodedPhoto
 from photoveil.transforms.faces.detect import (
     Detector,
@@ -21,15 +19,15 @@ from photoveil.transforms.leaks.clean_faces import inside
 from photoveil.transforms.records import FoundFaces, ReadPhoto
 
 
-class FaceDetectorHandler(ModelHandler[ReadPhoto, PredictionResult, Detector]):
-    """From decoded photos to `Found`, the inference of each prediction.
+class FaceDetectorHandler(StageHandler[ReadPhoto, Detector]):
+    """From decoded photos to `FoundFaces`, the inference of each prediction.
 
     One photo a batch: photos differ in size, and the frozen graph has its own non-maximum
     suppression for a single image.
     """
 
     def __init__(self, parameters: DetectorParameters) -> None:
-        super().__init__()
+        super().__init__("detect", 1)
         self._parameters = parameters
 
     def load_model(self) -> Detector:
@@ -37,22 +35,11 @@ class FaceDetectorHandler(ModelHandler[ReadPhoto, PredictionResult, Detector]):
             return load_retinaface_resnet50()
         return load_retinaface(str(assets.fetch("retinaface.pb")))
 
-    def run_inference(
-        self,
-        batch: Sequence[ReadPhoto],
-        model: Detector,
-        inference_args: Mapping[str, Any] | None = None,
-    ) -> Iterable[PredictionResult]:
+    def answers(self, batch: Sequence[ReadPhoto], model: Detector) -> Iterable[FoundFaces]:
         detect = partial(detect_faces, detector=model, parameters=self._parameters)
         for photo in batch:
             assert photo.pixels is not None
             faces = detect(photo.pixels, also=photo.quarters)
             shown = DecodedPhoto(str(photo.format), photo.pixels, photo.orientation)
             others = inside(photo.hidden, shown, faces, detect, self._parameters.min_face)
-            yield PredictionResult(photo, FoundFaces(faces, tuple(others)))
-
-    def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        return {"min_batch_size": 1, "max_batch_size": 1}
-
-    def get_metrics_namespace(self) -> str:
-        return "photoveil.detect"
+            yield FoundFaces(faces, tuple(others))

@@ -1,30 +1,28 @@
-"""Write the output of one photo: apply the cloaks, encode, check, place it atomically."""
+"""Write the output of one photo, placed atomically; every error becomes its status and reason."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 import numpy as np
 
 from photoveil.transforms import codecs
-from photoveil.transforms.cloak.budget import TOLERANCE, Budget, scale_to_budget, visibility_of
 from photoveil.transforms.duplicates.exact import Placing, not_copied, place_copy
-from photoveil.transforms.faces.align import crop_face, face_to_crop, lay_back
+from photoveil.transforms.faces.align import crop_face, face_to_crop
 from photoveil.transforms.failures import failure, log_reason
 from photoveil.transforms.io import storage
 from photoveil.transforms.naming import output_names
 from photoveil.transforms.photo import codec_process, sidecars
-from photoveil.transforms.photo.codec_process import ReadLimits
-from photoveil.transforms.photo.parameters import MetadataParameters
+from photoveil.transforms.photo.composite import compose
+from photoveil.transforms.photo.parameters import MetadataParameters, WriteParameters
 from photoveil.transforms.photo.strip import stripped
 from photoveil.transforms.reasons import Reason
 from photoveil.transforms.records import (
     Destination,
-    Face,
     Failure,
     FileKind,
     Perturbation,
@@ -35,9 +33,6 @@ from photoveil.transforms.records import (
     WrittenPhoto,
 )
 
-_ENCODINGS = 3  # tries to keep the written file within the budget; one does nearly always
-
-
 NO_SPACE = Reason.NOT_WRITTEN.of(system=storage.explain(OSError(errno.ENOSPC, "")))
 
 
@@ -45,24 +40,18 @@ def publish(
     photo: ScannedPhoto,
     cloaks: Mapping[int, Perturbation],
     destination: Destination,
-    budget: Budget,
-    metadata: MetadataParameters,
-    limits: ReadLimits,
+    parameters: WriteParameters,
 ) -> WrittenPhoto:
     """Write the photo, not its exact duplicates; whatever goes wrong becomes status and reason.
 
     Args:
         cloaks: by index of the face in `photo.faces`.
-        budget: how much may be seen of a cloak.
-        metadata: what is carried over beside the pixels. limits: of each decoding and encoding.
     """
     if photo.status is None:
-        return _guarded(
-            photo, lambda: _cloaked(photo, cloaks, destination, budget, metadata, limits)
-        )
+        return _guarded(photo, lambda: _photo(photo, cloaks, destination, parameters))
     if isinstance(photo.status, FileKind):
         kind = photo.status
-        return _guarded(photo, lambda: _companion(photo, kind, destination, metadata))
+        return _guarded(photo, lambda: _companion(photo, kind, destination, parameters.metadata))
     return _row(photo, photo.status, reason=photo.reason, retry=photo.retry)
 
 
@@ -97,26 +86,6 @@ def place(
     return Placed(ref)
 
 
-def change_map(
-    cloaks: Sequence[Perturbation],
-    faces: Sequence[Face],
-    scales: Sequence[float],
-    height: int,
-    width: int,
-) -> np.ndarray:
-    """The cloaks of all faces as one float32 (height, width) luminance change in levels."""
-    change = np.zeros((height, width), np.float32)
-    for cloak, face, scale in zip(cloaks, faces, scales, strict=True):
-        matrix = face_to_crop(face.landmarks)
-        top, left, patch = lay_back(cloak.change * np.float32(scale), matrix, height, width)
-        region = change[top : top + patch.shape[0], left : left + patch.shape[1]]
-        # Where crops of neighbours overlap the stronger change counts, not the sum: each face's
-        # own limit holds.
-        stronger = np.abs(patch) > np.abs(region)
-        region[stronger] = patch[stronger]
-    return change
-
-
 def _companion(
     photo: ScannedPhoto, kind: FileKind, to: Destination, metadata: MetadataParameters
 ) -> WrittenPhoto:
@@ -131,71 +100,53 @@ def _companion(
     return _placed(photo, Status.COMPANION, data, to, notes=notes)
 
 
-def _cloaked(
+def _photo(
     photo: ScannedPhoto,
     cloaks: Mapping[int, Perturbation],
-    destination: Destination,
-    budget: Budget,
-    metadata: MetadataParameters,
-    limits: ReadLimits,
+    to: Destination,
+    parameters: WriteParameters,
 ) -> WrittenPhoto:
     data = storage.read_bytes(photo.ref.path)
     if hashlib.sha256(data).hexdigest() != photo.sha256:
         return _row(photo, Status.FAILED, reason=Reason.CHANGED.of(), retry=True)
-    left = _left_as_is(photo)
     if not photo.faces:
-        status = Status.UNCHANGED if left else Status.NO_FACE
-        odd = codec_process.oddities(data, limits)
-        rebuild = metadata.thumbnails == "rebuild"
-        data, done = stripped(data, photo.inside, rebuild, limits)
-        data, people = _people(data, metadata, limits)
-        notes = tuple(dict.fromkeys((*odd, *done, *people)))
-        return _placed(photo, status, data, destination, reason=left, notes=notes)
-    pixels = photo.width * photo.height
-    original = codec_process.decode(data, pixels, limits).pixels
+        return _without_faces(photo, data, to, parameters)
     chosen = [cloaks[index] for index in range(len(photo.faces))]
-    scales = [
-        scale_to_budget(original, cloak, face, budget)
-        for cloak, face in zip(chosen, photo.faces, strict=True)
-    ]
-    for _ in range(_ENCODINGS):
-        change = change_map(chosen, photo.faces, scales, photo.height, photo.width)
-        encoded = codec_process.encode(data, change, metadata.thumbnails == "rebuild", limits)
-        # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
-        written = codec_process.decode(encoded.data, pixels, limits).pixels
-        if written.shape != original.shape:
-            return _row(photo, Status.FAILED, reason=Reason.OTHER_SIZE.of())
-        seen = [visibility_of(original, written, face) for face in photo.faces]
-        over = [figures for figures in seen if budget.spent(figures) > 1 + TOLERANCE]
-        if not over:
-            break
-        scales = [
-            budget.rescale(scale, figures) if budget.spent(figures) > 1 else scale
-            for scale, figures in zip(scales, seen, strict=True)
-        ]
-    cloaked, people = _people(encoded.data, metadata, limits)
+    done = compose(data, photo, chosen, parameters)
+    cloaked, people = _people(done.data, parameters)
     matrices = [face_to_crop(face.landmarks) for face in photo.faces]
     return _placed(
         photo,
         Status.CLOAKED,
         cloaked,
-        destination,
-        reason=left,
-        notes=(*encoded.notes, *people, *_over_budget(len(over))),
+        to,
+        reason=_left_as_is(photo),
+        notes=(*done.notes, *people, *_over_budget(done.over)),
         faces=photo.faces,
         steps=tuple(cloak.steps for cloak in chosen),
-        seen=tuple(seen),
-        clean=np.stack([crop_face(original, matrix) for matrix in matrices]),
-        written=np.stack([crop_face(written, matrix) for matrix in matrices]),
+        seen=done.seen,
+        clean=np.stack([crop_face(done.original, matrix) for matrix in matrices]),
+        written=np.stack([crop_face(done.written, matrix) for matrix in matrices]),
     )
 
 
-def _people(
-    data: bytes, metadata: MetadataParameters, limits: ReadLimits
-) -> tuple[bytes, tuple[str, ...]]:
-    without, count = codec_process.without_names(data, limits)
-    notes = sidecars.people_notes(count, metadata.strip_names)
-    return without if metadata.strip_names else data, notes
+def _without_faces(
+    photo: ScannedPhoto, data: bytes, to: Destination, parameters: WriteParameters
+) -> WrittenPhoto:
+    left = _left_as_is(photo)
+    odd = codec_process.oddities(data, parameters.limits)
+    rebuild = parameters.metadata.thumbnails == "rebuild"
+    data, done = stripped(data, photo.inside, rebuild, parameters.limits)
+    data, people = _people(data, parameters)
+    status = Status.UNCHANGED if left else Status.NO_FACE
+    notes = tuple(dict.fromkeys((*odd, *done, *people)))
+    return _placed(photo, status, data, to, reason=left, notes=notes)
+
+
+def _people(data: bytes, parameters: WriteParameters) -> tuple[bytes, tuple[str, ...]]:
+    without, count = codec_process.without_names(data, parameters.limits)
+    strip = parameters.metadata.strip_names
+    return without if strip else data, sidecars.people_notes(count, strip)
 
 
 def _over_budget(count: int) -> tuple[str, ...]:
