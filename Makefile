@@ -10,9 +10,10 @@ FLINK_JOB_SERVER ?= $(VENV)/flink/job-server.jar
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
 
-test: install  ## Linter, type checker and the default test suite
+test: install  ## Linters, type checker and the default test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile
 
