@@ -1,4 +1,4 @@
-"""Structural dissimilarity, the measure of visibility that Fawkes budgets."""
+"""Structural dissimilarity (DSSIM), the measure of visibility that Fawkes limits."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def dssim(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Structural dissimilarity, (1 - SSIM) / 2, per image.
+    """Compute the structural dissimilarity, (1 - SSIM) / 2, of each image.
 
-    The SSIM of `tf.image.ssim`, which Fawkes uses, so that budgets compare.
+    The SSIM is that of `tf.image.ssim`, which Fawkes uses, so budgets are comparable.
 
     Args:
         first, second: float32 (N, H, W, C) in 0..255, H and W at least 11.

@@ -1,4 +1,4 @@
-"""Embeddings by which people are told apart: those of MobileFaceNet, see `surrogates`."""
+"""Embeddings that identify people: those of MobileFaceNet, see `surrogates`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Embedder = Callable[[np.ndarray], np.ndarray]
 
 @cache
 def load_embedder() -> Embedder:
-    """One per process.
+    """Load the embedder, once per process.
 
     Raises:
-        transforms.io.assets.AssetError: the model cannot be had.
+        transforms.io.assets.AssetError: the model cannot be fetched.
     """
     compiled = tf.function(load_surrogate(WHO).embed)
 
@@ -42,7 +42,7 @@ def load_embedder() -> Embedder:
 
 
 class EmbedHandler(ModelHandler[ScannedPhoto, PredictionResult, Embedder]):
-    """From scanned photos to the embeddings of their faces, float32 (n, 192)."""
+    """Turns scanned photos into the embeddings of their faces, float32 (n, 192)."""
 
     def load_model(self) -> Embedder:
         return load_embedder()
