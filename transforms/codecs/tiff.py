@@ -1,7 +1,7 @@
-"""TIFF: only the strips or tiles under the cloak are written anew, all else stays where it lies.
+"""TIFF: only the strips or tiles under the cloak are written again, all else stays in place.
 
-Every page is cloaked: a scan of several photos is shown to the detector as one picture, its pages
-one below the other. Reduced copies of a page are removed, and Photoshop's layers with them.
+Every page is cloaked: a scan of several photos is shown to the detector as one picture with its
+pages stacked vertically. Reduced copies of a page and Photoshop's layers are removed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""WebP: the picture is encoded anew, lossless as lossless, every other chunk is carried over."""
+"""WebP: the picture is re-encoded, lossless as lossless, and every other chunk is carried over."""
 
 from __future__ import annotations
 
