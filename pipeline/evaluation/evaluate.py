@@ -65,7 +65,7 @@ class Evaluation:
 
     @property
     def worst(self) -> list[SeenFace]:
-        """Return the 5 % of faces with the most visible change (FLIP at viewing size), worst first."""
+        """Return the 5 % of faces with the largest FLIP at viewing size, worst first."""
         ordered = sorted(self.faces, key=lambda face: -face.viewing_size.flip)
         return ordered[: int(np.ceil(WORST_SHARE * len(ordered)))]
 

@@ -21,7 +21,7 @@ from photoveil.transforms.visibility.metrics import (
 )
 
 TOLERANCE = 0.05  # share of a budget that compression may add
-_USUAL = 0.95  # what the scale comes out at, about: looks are dear, and the nearer the better
+_USUAL = 0.95  # typical scale; measurements are expensive, so start near it
 _FAR = 1.25  # where a look moves the scale by more, the power laws of `rescale` miss by percents
 _LOOKS = 2  # at most, before encoding
 

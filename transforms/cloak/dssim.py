@@ -37,6 +37,6 @@ def dssim(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     luminance = (2 * products + _C1) / (squares + _C1)
     structure = (2 * covariance + _C2) / (variances + _C2)
     # Row by row: a sum over all of an image may be split where the next image of the batch begins,
-    # and a face's cloak would hang on its neighbours by a rounding.
+    # and a face's result would depend on its neighbours by a rounding error.
     rows = tf.reduce_mean(luminance * structure, axis=(2, 3))
     return (1.0 - tf.reduce_mean(rows, axis=1)) / 2.0

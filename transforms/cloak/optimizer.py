@@ -32,7 +32,7 @@ _MOMENTUM = 0.7
 
 
 class Optimizer:
-    """Cloaks batches of aligned faces against a set of surrogates.
+    """Perturbs batches of aligned faces against a set of surrogates.
 
     One compiled function holds the whole loop. Batches are filled up to `batch_size` by repeating
     the last face, and the loop is told how many of its steps to take, so that it is compiled once

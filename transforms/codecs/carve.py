@@ -45,7 +45,7 @@ _BASE64_BEGINNINGS = re.compile(rb"/9j/|iVBORw0KGgo|R0lGOD|UklGR")
 
 @dataclass(frozen=True)
 class Found:
-    """A picture in some bytes: where it lies, and its own bytes, an altered first one mended."""
+    """A picture in some bytes: where it is, and its own bytes, an altered first one repaired."""
 
     start: int
     end: int

@@ -266,7 +266,7 @@ def _table(page: tifffile.TiffPage) -> np.ndarray:
 
 
 def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
-    """Write the strips or tiles anew that `change`, in stored orientation, touches.
+    """Rewrite the strips or tiles that `change`, in stored orientation, touches.
 
     Returns:
         Whether one grew and lies elsewhere now; its old place is blanked.
@@ -425,7 +425,7 @@ def _segments(page: tifffile.TiffPage) -> Iterator[tuple[slice, slice, slice]]:
 def _clean_metadata(
     page: tifffile.TiffPage, rebuild_thumbnails: bool, notes: list[str]
 ) -> list[tuple[int, int]]:
-    """Pictures in the metadata of a cloaked page, made anew or emptied; no value moves.
+    """Pictures in the metadata of a cloaked page, rebuilt or emptied; no value moves.
 
     Returns:
         Where metadata lies that holds a picture now, and how long it is.

@@ -40,7 +40,7 @@ def load_tflite(path: str, precision: Precision = "float32") -> Callable[[tf.Ten
         model = schema.ModelT.InitFromPackedBuf(stream.read(), 0)
     graph = model.subgraphs[0]
     # Eager tensors are captured by tf.function as inputs; a constant made while tracing would be
-    # copied into every compiled graph anew.
+    # copied into every compiled graph.
     constants = {
         index: tf.constant(values, precision if values.dtype == np.float32 else None)
         for index, tensor in enumerate(graph.tensors)

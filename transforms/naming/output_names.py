@@ -164,7 +164,7 @@ class _Names:
             for of in _marks(row.source)
             if f" ({_digest(of)})" in row.output.rpartition("/")[2]
         }
-        self._kept: set[str] = set()  # sources that are done anew in their place
+        self._kept: set[str] = set()  # sources that are redone in their place
         self._owners: dict[str, str] = {}  # source by key of its output
         self._folders: dict[str, str] = {}  # spelling by key
         self._places: dict[str, tuple[str, str]] = {"": ("", "")}  # of folders, and why
