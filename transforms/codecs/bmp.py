@@ -113,9 +113,8 @@ def oddities(data: bytes) -> tuple[str, ...]:
 
 
 def _layout(data: bytes) -> _Layout:
-    """
-    Raises:
-        CodecError: damaged, or pixels are missing.
+    """Raises:
+    CodecError: damaged, or pixels are missing.
     """
     try:
         (start,) = struct.unpack_from("<I", data, 10)

@@ -306,10 +306,9 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
 
 
 def _refuse_cut(page: tifffile.TiffPage) -> None:
-    """
-    Raises:
-        CodecError: the file ends before its pixels do. It may also end before the bytes that a
-            page counts, which some writers round up.
+    """Raises:
+    CodecError: the file ends before its pixels do. It may also end before the bytes that a
+        page counts, which some writers round up.
     """
     stream = page.parent.filehandle
     spans = zip(page.dataoffsets, page.databytecounts, strict=True)

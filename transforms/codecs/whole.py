@@ -64,9 +64,8 @@ def _lacks_height(segment: Segment) -> bool:
 
 
 def _check(parts: list[Segment]) -> None:
-    """
-    Raises:
-        CodecError: bytes are missing at the end of the last scan.
+    """Raises:
+    CodecError: bytes are missing at the end of the last scan.
     """
     formats = ("JPEG", "MPO")
     at = max(index for index, part in enumerate(parts) if part.marker == SOS)

@@ -491,5 +491,5 @@ def explain(error: OSError) -> str:
 
 
 def printable(name: str) -> str:
-    """A file name as valid UTF-8, bytes that are none written as \\xNN."""
+    r"""Return a file name as valid UTF-8, with invalid bytes written as \xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,9 +1,9 @@
-"""Names of outputs: each file keeps its own path below OUT where OUT can hold it.
+r"""Names of outputs: each file keeps its own path below OUT where OUT can hold it.
 
 A file system may take two names for one (`IMG_1.JPG` and `img_1.jpg` on exFAT, NTFS and APFS, and
-there two Unicode spellings of `é` too), refuse characters (`:` `?` `*` `"` `<` `>` `|` `\\`), names
-that end in a dot or a space, names of Windows devices, bytes that are no UTF-8, and long names. A
-path that OUT cannot hold is changed, in a way that can be undone:
+there two Unicode spellings of `é` too), refuse characters (`:` `?` `*` `"` `<` `>` `|` `\`), names
+that end in a dot or a space, names of Windows devices, bytes that are not UTF-8, and long names. A
+path that OUT cannot hold is changed, in a way that can be reversed:
 
     a refused character     becomes the hex codes of its bytes in UTF-8: `10%3A30.jpg`
     a name held by another  gets a mark made of the file's own path: `img_1 (5f0c9a21).jpg`
