@@ -10,9 +10,10 @@ FLINK_JOB_SERVER ?= $(VENV)/flink/job-server.jar
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
 
-test: install  ## Linter, type checker and the default test suite
+test: install  ## Linters, type checker and the default test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile
 
@@ -29,7 +30,7 @@ test-flink: install $(FLINK_JOB_SERVER) $(VENV)/flink/installed  ## The same on 
 test-cloud: install $(VENV)/clouds/versitygw $(VENV)/clouds/fake-gcs-server  ## Archives in gs:// and s3://, against servers on this machine; needs Go
 	PHOTOVEIL_CLOUDS="$(CURDIR)/$(VENV)/clouds" $(BIN)/pytest tests/test_storage.py tests/test_object_lease.py tests/test_cloud.py
 
-bench-protection: install  ## Do unseen recognisers find people in written files? PEOPLE=folder with people.csv or a folder a person; ARGS="--mode low --half b"
+bench-protection: install  ## Do held-out recognisers find people in written files? PEOPLE=folder with people.csv or a folder a person; ARGS="--mode low --half b"
 	$(BIN)/pip install --quiet --editable '.[evaluate]'
 	$(BIN)/python -m benchmarks.protection $(PEOPLE) $(ARGS)
 
@@ -40,7 +41,7 @@ bench-fawkes: install $(VENV)/fawkes/installed  ## The cloak beside Fawkes, whic
 bench-archive: install  ## Time and memory of whole runs on generated archives, with a plot; hours for 10,000 photos; PHOTOS="500 1000"
 	$(BIN)/python -m benchmarks.archive --photos $(or $(PHOTOS),500 1000 10000)
 
-bench-scale: install  ## Photos per second by stage and worker, what that foretells, and what ten million photos would cost; PHOTOS=60
+bench-scale: install  ## Photos per second by stage and worker, what that predicts, and what ten million photos would cost; PHOTOS=60
 	$(BIN)/python -m benchmarks.scale --photos $(or $(PHOTOS),60)
 	$(BIN)/python -m benchmarks.ten_million
 

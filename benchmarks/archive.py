@@ -1,13 +1,13 @@
-"""Whole runs on generated archives: time, memory, the first photo, and the runs after that.
+"""Whole runs on generated archives: time, memory, the first photo, and later runs.
 
     python -m benchmarks.archive --photos 500 1000 10000 [--side 640] [--out archive-figures]
 
 Makes each archive, cloaks it, runs again on it unchanged, and verifies it. Everything is done by
-the `photoveil` command in a process of its own, with the cheapest cloak (2 steps, one surrogate)
-and one level of detection, so that what is measured is the pipeline around them. Beside the table
-on the screen it writes `figures.csv`, `samples.csv` (seconds and resident memory over the photos
-done) and plots of both, `pace.png` and `memory.png`, after each archive anew, so that one that
-takes hours can be looked at before. Linux.
+the `photoveil` command in a separate process, with the cheapest cloak (2 steps, one surrogate) and
+one level of detection, so that the pipeline around them is measured. Beside the table on the screen
+it writes `figures.csv`, `samples.csv` (seconds and resident memory over the photos done) and plots
+of both, `pace.png` and `memory.png`. It rewrites them after each archive, so that a benchmark of
+several hours has results early. Linux.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""How many people photos give a face, how often nothing is taken for one, and how long it takes;
-small faces in large photos, and faces on their side.
+"""Recall and false alarms of the detector, and its time; small faces in large photos, and rotated
+faces.
 
     python -m benchmarks.detector --people FOLDER --without FOLDER_OR_PHOTO_OR_LIST ...
 
-`--people` is a folder with `people.csv` (columns file, person); a photo counts when it names a
+`--people` is a folder with `people.csv` (columns file, person); a photo counts if it names a
 person. `--without` is a folder, a photo, or a .txt list of photos (one a line) without people, in
 addition to the pinned ones. `--large` puts faces of known size into photos of up to 60
-megapixels; `--turned` turns the people photos. Both need `--people`.
+megapixels; `--turned` rotates the people photos. Both need `--people`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures whose faces are known: heads laid out on a large photo, and photos that are turned."""
+"""Pictures with known faces: heads pasted onto a large photo, and rotated photos."""
 
 from __future__ import annotations
 

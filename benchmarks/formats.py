@@ -1,4 +1,5 @@
-"""What the codecs promise, tried on every photo of some folders: one table row a folder and format.
+"""The promises of the codecs, checked on every photo of some folders: one row per folder and
+format.
 
     python -m benchmarks.formats FOLDER ...
 
@@ -7,8 +8,8 @@ Each photo gets a change of 20 levels in a box of 96 pixels, where a face would 
 written      could be changed and opened again, in its mode and size
 in box       the change is there
 outside      outside of the box, rounded to blocks of a JPEG, no pixel of the picture differs
-tags         EXIF (but for where pictures lie) and colour profile are the same
-hidden       pictures hidden in the original, in how many files; none of them is in the output
+tags         EXIF (except where pictures are) and colour profile are the same
+hidden       pictures embedded in the original, in how many files; none of them is in the output
 size         bytes after to bytes before, mean and most
 PSNR         dB outside of the box, the least; where there is a difference
 """

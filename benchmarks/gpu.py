@@ -1,11 +1,11 @@
-"""What the cloak of a face costs by batch size: on a GPU where there is one, else on the CPU.
+"""The cost of optimising a face by batch size: on a GPU if there is one, otherwise on the CPU.
 
     python -m benchmarks.gpu [--batches 1 8 32] [--precision bfloat16] [--csv FILE] [--plot FILE]
 
-A process of its own for each batch size cloaks noise (the cost does not hang on what a crop shows)
-with the settings of mode mid, as for people met first and as for people known. It tells faces per
-second, which share of the time passes in the compiled loop (on a GPU: on the device and in copies
-to and from it), and the most memory that was held.
+For each batch size a separate process cloaks noise (the cost does not depend on the crop) with the
+settings of mode mid, as for new people and as for known people. It prints faces per second, the
+share of the time spent in the compiled loop (on a GPU: on the device and in copies to and from it),
+and the peak memory.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The file itself where it is one that is encoded anew; else what is made of it."""
+    """The file itself if it is re-encoded as it is; otherwise files made from it."""
     data = path.read_bytes()
     if codecs.sniff(data) in ("HEIC", "AVIF", "WebP"):
         yield path.name, data

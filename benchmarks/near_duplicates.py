@@ -1,14 +1,14 @@
-"""Near duplicates: are they found, are bursts left alone, and what does averaging copies give back?
+"""Near duplicates: are they found, are bursts left alone, and what does averaging copies reveal?
 
     python -m benchmarks.near_duplicates PHOTOS [--photos 40] [--average 6] [--shots FOLDER ...]
 
-Copies are made of the first photos of a folder: resized, recompressed, tagged anew. Bursts are
-made by turning or shifting the frame a little, and by moving the middle of the picture within it,
-as a head moves between two shots. Real ones are in the folders of `--shots`, each the photos of one
+Copies are made of the first photos of a folder: resized, recompressed, retagged. Bursts are made by
+rotating or shifting the frame a little, and by moving the middle of the picture within it, as a
+head moves between two shots. Real ones are in the folders of `--shots`, each the photos of one
 burst or the frames of a video, named in the order of time; neighbours are compared. For averaging,
-copies of some photos are cloaked by the real pipeline, with the policy `mirror` and with `off`; the
+copies of some photos are cloaked by the real pipeline, with the policy `mirror` and with `off`. The
 tracker resizes them to one size, takes the mean, and compares it with the clean photo by each
-surrogate and each judge (extra `evaluate`); no cloak is made against a judge.
+surrogate and each held-out recogniser (extra `evaluate`).
 """
 
 from __future__ import annotations

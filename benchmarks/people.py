@@ -1,11 +1,11 @@
-"""People: are the labelled ones told apart, also in two runs, and how large an archive can be.
+"""People: are labelled people distinguished, also in two runs, and how large can an archive be?
 
     python -m benchmarks.people [--people PEOPLE] [--faces 100000]
 
 PEOPLE holds photos and a `people.csv` with the columns file, person. Faces are found, aligned and
-embedded as a run does it, and the largest face of a photo is the person named. The other part
+embedded as in a run, and the largest face of a photo is taken as the person named. The other part
 clusters synthetic embeddings: people as directions in 48 of 192 dimensions, so that strangers are
-as alike as real ones (99.9 % of pairs below a cosine of about 0.5), some with hundreds of faces
+as similar as real ones (99.9 % of pairs below a cosine of about 0.5), some with hundreds of faces
 and many with a few.
 """
 

@@ -1,4 +1,4 @@
-"""A plot of lines, for figures over something: all that the benchmarks need of one."""
+"""A line plot for the benchmarks."""
 
 from __future__ import annotations
 

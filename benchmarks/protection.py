@@ -1,12 +1,13 @@
-"""Protection on written files: can a recogniser that the optimiser never saw find the people?
+"""Protection on written files: do held-out recognisers find the people?
 
     python -m benchmarks.protection PEOPLE [--mode mid] [--half a]
 
 PEOPLE holds photos of known people: a `people.csv` with the columns file and person, or one folder
-a person. Half of each person's photos are cloaked by the real pipeline and published; the other
-half are clean probes. With `--half a` or `b` only that half of the people is cloaked and looked
-for, the others fill the gallery: choose on one half, report the other. With `--known` a run before
-has met the people: it cloaks the probes, and mirrored copies of them. Needs the extra `evaluate`.
+per person. Half of each person's photos are cloaked by the real pipeline and published; the other
+half are clean probes. With `--half a` or `b` only that half of the people is cloaked and searched
+for, and the others fill the gallery: choose on one half, report the other. With `--known` an
+earlier run has met the people: it cloaks the probes, and mirrored copies of them. Needs the extra
+`evaluate`.
 """
 
 from __future__ import annotations

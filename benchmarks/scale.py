@@ -1,20 +1,20 @@
-"""Photos per second with one worker and with two, stage by stage, and what that foretells.
+"""Photos per second with one worker and with two, stage by stage, and what that predicts.
 
     python -m benchmarks.scale [--photos 60] [--side 640] [--mode mid]
 
 Makes a small archive and a larger one and cloaks each with one worker and with two, on as many
-cores. What the larger run took more than the smaller one is a photo's cost; loading
-and compiling models drop out. The model fitted to it is Amdahl's (1967):
+cores. The cost of a photo is the difference between the larger and the smaller run, so loading and
+compiling models cancel out. The model fitted to it is Amdahl's (1967):
 
     seconds a photo = launcher + stages / workers
 
-where the stages are those of `stage_metrics`, and whatever lies outside of them (planning, tables,
-people, Beam) is taken to be the launcher's alone, which no worker shares. It is fitted to one
+where the stages are those of `stage_metrics`, and everything outside of them (planning, tables,
+people, Beam) is attributed to the launcher alone, which no worker shares. It is fitted to one
 worker. The start of two (processes, TensorFlow, models, compiling) is taken from a small run with
-two; with that the model foretells the large run with two, which is what it is checked against.
+two; with that the model predicts the large run with two, which is what it is checked against.
 
-Other jobs slow all parts of a run alike, so processor seconds are shared out as the clock's were.
-On an idle machine the two are the same. Linux.
+Other jobs slow all parts of a run alike, so processor seconds are divided in proportion to clock
+time. On an idle machine the two are the same. Linux.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""What the launcher holds of every photo, and what ten million would come to.
+"""The launcher's memory and time per photo, extrapolated to ten million.
 
     python -m benchmarks.ten_million [--photos 100000]
 
-All that is not spread over workers: planning, the manifest, hashes of near duplicates, people. Each
-is done on made-up records in a process of its own, whose memory is looked at (Linux). Seconds and
-bytes of a photo are those of the last half of the records, so that what is fixed drops out.
+This covers all that is not distributed over workers: planning, the manifest, hashes of near
+duplicates, people. Each is done on generated records in a separate process, whose memory is
+measured (Linux). Seconds and bytes per photo are those of the last half of the records, so that
+fixed costs drop out.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a run is: settings, the Beam graphs, waves, the library on disk, the command line."""
+"""What a user asks for: settings, commands, runs, the Beam pipelines, the library on disk."""

@@ -1,4 +1,4 @@
-"""Keep the libraries' own log lines off a person's screen."""
+"""Keep the log lines of libraries off the screen."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def configure(verbose: bool) -> None:
 
 
 def is_hidden() -> bool:
-    """True once silence was asked for."""
+    """True once `hide` was called."""
     return _hidden
 
 
 def hide() -> None:
-    """Ask for silence, in this process and in those it starts. Call before TensorFlow is there."""
+    """Silence libraries in this process and those it starts. Call before TensorFlow is imported."""
     global _hidden
     _hidden = True
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -53,7 +53,7 @@ def _told_but_beams(ending: threading.ExceptHookArgs) -> None:
 
 
 def load_tensorflow(console: Console) -> None:
-    """Import TensorFlow and say so; quietly, if silence was asked for."""
+    """Import TensorFlow and say so; quietly if `hide` was called."""
     if _hidden:
         with console.status("loading TensorFlow"):
             import_tensorflow()

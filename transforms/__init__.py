@@ -1,4 +1,4 @@
-"""What happens to a photo: discover, fingerprint, find faces, cloak them, write the file."""
+"""What happens to a photo: read it, find the faces, cloak them, write and check the file."""
 
 from photoveil.transforms import process_wide
 

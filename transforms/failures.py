@@ -1,4 +1,4 @@
-"""Why there is no result for a photo."""
+"""Turn exceptions into the reasons why there is no result for a photo."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _log = logging.getLogger("photoveil")
 
 
 def failure(what: str, error: Exception, source: str = "a photo") -> Failure:
-    """Of an error that nobody foresaw, which goes to the log with where it arose.
+    """Return the failure for an unexpected error, and log where the error arose.
 
     Args:
-        what: was being done, such as "aligning faces". source: of the photo.
+        what: the step, such as "aligning faces".
+        source: of the photo.
     """
     _log.info("%s of %s failed", what, source, exc_info=error)
     # By its name: this module does without TensorFlow, which is slow to load.
@@ -29,7 +30,7 @@ def failure(what: str, error: Exception, source: str = "a photo") -> Failure:
 
 
 def log_reason(source: str, error: CodecError) -> str:
-    """The reason for a photo that a codec refuses; what a library said of it goes to the log."""
+    """Return the reason for a photo that a codec refuses, and log the library's message."""
     if error.detail:
         _log.info("%s: %s: %s", source, error, error.detail)
     return str(error)

@@ -1,7 +1,8 @@
-"""Why a file has no output: the whole list, in words that stay the same from version to version.
+"""All reasons why a file has no output, in words that stay the same from version to version.
 
-What a library said of a file goes to the log, never into a reason. `docs/manifest.md` has the list
-for people; `tests/test_reasons.py` holds the two together and mutates files to find other words.
+A library's message about a file goes to the log, never into a reason. `docs/manifest.md` has the
+list for people; `tests/test_reasons.py` checks that the two agree and mutates files to find other
+words.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 
 class Reason(StrEnum):
-    """A reason, with fields in braces where it tells a number or a name."""
+    """A reason; fields in braces stand for a number or a name."""
 
     # Failed: the file.
     DAMAGED = "damaged or cut off"
@@ -72,7 +73,7 @@ class Reason(StrEnum):
     SPARED_FACES = "{number} faces left as is because of who they are (people.only, people.spare)"
 
     def of(self, *numbers: float | str, **fields: Any) -> str:
-        """The reason with its fields filled in; numbers by their order, as short as may be."""
+        """Fill in the fields; numbers in their order, as short as possible."""
         words = self.value.replace("{number}", "{}")
         return words.format(*(f"{n:.6g}" if isinstance(n, float) else n for n in numbers), **fields)
 
@@ -90,7 +91,7 @@ _FIELDS = {
 
 
 def is_listed(reason: str) -> bool:
-    """True where `reason` is one of the list, or several of it joined by semicolons."""
+    """True if `reason` is in the list, or is several of the list joined by semicolons."""
     return bool(_pattern().fullmatch(reason))
 
 

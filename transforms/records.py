@@ -1,7 +1,7 @@
-"""The records that cross a stage: what is known of a photo on its way through the pipeline.
+"""The records that cross a stage: what is known about a photo on its way through the pipeline.
 
 A photo is a `PhotoRef` when it is listed, a `ReadPhoto` when it is read, a `ScannedPhoto` when its
-faces are known and a `WrittenPhoto` when its output is there. A face is a `Face` in a photo, an
+faces are known and a `WrittenPhoto` when its output exists. A face is a `Face` in a photo, an
 `AlignedFace` on its way to the optimiser, and gets a `Perturbation`.
 """
 
@@ -24,10 +24,10 @@ from photoveil.transforms.io.storage import printable
 class PhotoRef:
     """A file of the input tree that may be a photo.
 
-    root, relative: where it lies; see `storage.Entry` for names that are no UTF-8.
+    root, relative: where it is; see `storage.Entry` for names that are not UTF-8.
     size: bytes. mtime: seconds since the epoch.
     problem: why it cannot be opened, if that is known already.
-    naming: of its output; it tells nothing of the file itself, so it does not count in comparisons.
+    naming: of its output; it says nothing about the file itself, so it is ignored in comparisons.
     """
 
     root: str
@@ -39,17 +39,17 @@ class PhotoRef:
 
     @property
     def path(self) -> str:
-        """Where to read it."""
+        """The path to read it from."""
         return storage.join(self.root, self.relative)
 
     @property
     def source(self) -> str:
-        """`relative` as valid UTF-8 for people and manifests; odd bytes as \\xNN."""
+        r"""`relative` as valid UTF-8 for people and manifests; other bytes as \xNN."""
         return printable(self.relative)
 
     @property
     def output(self) -> str:
-        """Where its output lies, below OUT."""
+        """The path of its output below OUT."""
         return self.relative if self.naming is None else self.naming.path
 
     @property
@@ -71,7 +71,7 @@ class ContentGroup:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no result. retry: another try may fare better with the same file."""
+    """Why there is no result. retry: another try may succeed with the same file."""
 
     reason: str
     retry: bool
@@ -98,7 +98,7 @@ class Face:
         return ((right - left) + (bottom - top)) / 2
 
     def moved(self, x: float, y: float) -> Face:
-        """The same face in a frame whose origin lies elsewhere."""
+        """Return the same face in a frame with another origin."""
         left, top, right, bottom = self.box
         landmarks = tuple((x + px, y + py) for px, py in self.landmarks)
         return replace(self, box=(left + x, top + y, right + x, bottom + y), landmarks=landmarks)
@@ -108,16 +108,16 @@ class Face:
 class ReadPhoto:
     """A file that was read.
 
-    status: None for a sound photo; else UNSUPPORTED (no photo that this version writes) or FAILED,
-        with the reason; or the kind of a file that is no photo.
-    retry: another try may fare better with the same file.
-    sha256: hex, of the file's bytes; None when they could not be read.
+    status: None for an intact photo; else UNSUPPORTED (not a photo that this version writes) or
+        FAILED, with the reason; or the kind of a file that is not a photo.
+    retry: another try may succeed with the same file.
+    sha256: hex, of the file's bytes; None if they could not be read.
     format: by its first bytes. pixels: uint8 (H, W, 3) RGB, upright; None unless decoded.
-    quarters: quarter turns anticlockwise that make of the pixels what some programs show, where
-        the file's tags do not agree on how it is turned.
-    orientation: as most programs show it, 1..8. hidden: the other pictures inside the file, where
-        they were looked for.
-    taken: when, as the camera's clock said.
+    quarters: quarter turns anticlockwise that turn the pixels to what some programs show, if the
+        file's tags disagree about the orientation.
+    orientation: as most programs show it, 1..8. hidden: the embedded pictures, if the file was
+        searched for them.
+    taken: date by the camera's clock.
     """
 
     ref: PhotoRef
@@ -138,12 +138,12 @@ CROP_SIZE = 112
 
 @dataclass(frozen=True)
 class PersonPrior:
-    """What is kept of a person for the next cloak.
+    """What is kept of a person for the next perturbation.
 
-    start: float16 (S, S) luminance change in levels, the mean of some cloaks of other photos; None
-        while there are few.
-    target: float16 (192,) of unit length, where `poison` moves the person's faces to: an embedding
-        of `surrogates.WHO`.
+    start: float16 (S, S) warm start: luminance change in levels, the mean of the perturbations of
+        some other photos; None while there are few.
+    target: float16 (192,) of unit length, an embedding of `surrogates.WHO` that `poison` moves the
+        person's faces towards.
     """
 
     start: np.ndarray | None
@@ -159,18 +159,20 @@ class ScannedPhoto:
     """A photo without its pixels.
 
     status, reason, retry: as in `ReadPhoto`; no status for a photo that can be cloaked or copied.
-    width, height: pixels, upright; 0 when it was not decoded.
+    width, height: pixels, upright; 0 if it was not decoded.
     faces: those to cloak. crops: uint8 (n, 112, 112, 3), their aligned crops.
     tiny_faces: how many more were found that are too small for any recogniser.
-    inside: what its file holds beside the photo that shows faces, or cannot be looked at.
+    inside: what its file holds beside the photo that shows faces or cannot be searched.
     copies: its exact duplicates.
-    pdq: 32 bytes, see `near_duplicates`; None where it is not looked for or shows too little.
-    duplicate_of, distance: source of the photo that it is a near duplicate of, and how near.
-    embeddings: float32 (n, 192), who is who; none once that is settled.
-    taken: when, as the camera's clock said.
+    pdq: 32 bytes, see `perceptual_hash`; None if it is not needed or the photo has too little
+        detail.
+    duplicate_of, distance: source of its canonical photo if it is a near duplicate, and the number
+        of bits that differ.
+    embeddings: float32 (n, 192), for identifying people; none once that is done.
+    taken: date by the camera's clock.
     spared: how many faces are left as they are because of who they are.
-    known: per face, what is kept of the person, None for one met first; empty before that is
-        looked up.
+    known: per face, what is kept of the person, None for a new person; empty before that is looked
+        up.
     """
 
     ref: PhotoRef
@@ -200,8 +202,8 @@ class AlignedFace:
     """A face on its way to the optimiser.
 
     index: which face of its photo. crop: uint8 (S, S, 3) RGB.
-    origin: what the cloak comes from, see `transforms.photo.scan.origin`.
-    known: what is kept of the person; None for one met first.
+    origin: what its perturbation is derived from, see `transforms.photo.scan.origin`.
+    known: what is kept of the person; None for a new person.
     """
 
     index: int
@@ -211,12 +213,12 @@ class AlignedFace:
 
     @property
     def has_start(self) -> bool:
-        """Whether earlier cloaks of the person give one."""
+        """True if earlier perturbations of the person give a warm start."""
         return self.known is not None and self.known.start is not None
 
     @property
     def seed(self) -> int:
-        """Of its jitter: a face gets the same cloak in any batch and on any machine."""
+        """Seed of the jitter: a face gets the same perturbation in any batch and on any machine."""
         return int.from_bytes(hashlib.sha256(self.origin.encode()).digest()[:8], "big")
 
 
@@ -236,7 +238,10 @@ class Perturbation:
 
 @dataclass(frozen=True)
 class Visibility:
-    """What is seen of one face. flip, delta_e: means at viewing size. dssim: of the crop."""
+    """How visible the change of one face is.
+
+    flip, delta_e: means at viewing size. dssim: of the crop.
+    """
 
     flip: float
     delta_e: float
@@ -258,10 +263,10 @@ class Destination:
 class WrittenPhoto:
     """A photo and what became of it: its rows of the manifest in the making.
 
-    retry: another try may fare better with the same file.
+    retry: another try may succeed with the same file.
     clean, written: uint8 (n, 112, 112, 3) aligned crops of the faces in the original and in the
         written file, for the measurement that follows.
-    steps: optimiser steps per face. seen: what the written file shows of each face's cloak.
+    steps: optimiser steps per face. seen: visibility of each face's change in the written file.
     """
 
     ref: PhotoRef
@@ -283,9 +288,9 @@ class WrittenPhoto:
 
 @dataclass(frozen=True)
 class Placed:
-    """An exact duplicate that got the output of its twin.
+    """An exact duplicate that got the output of the cloaked file.
 
-    reason: why it did not, if so. retry: another try may fare better.
+    reason: why it did not, if so. retry: another try may succeed.
     """
 
     ref: PhotoRef
@@ -295,15 +300,17 @@ class Placed:
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one face. cosine_shift: 1 - cosine, 0..2, by surrogate."""
+    """Measurement of one face. cosine_shift: 1 - cosine, 0..2, by surrogate."""
 
     cosine_shift: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class HashedPhoto:
-    """A photo to compare. key: its name. pdq: 32 bytes. path: where to read it. known: it is in
-    the library already."""
+    """A photo to compare.
+
+    key: its name. pdq: 32 bytes. path: where to read it. known: it is in the library already.
+    """
 
     key: str
     pdq: bytes
@@ -313,7 +320,7 @@ class HashedPhoto:
 
 @dataclass(frozen=True)
 class NearDuplicatePair:
-    """Two photos with like hashes; the key of `one` sorts first. distance: bits that differ."""
+    """Two photos with similar hashes; the key of `one` sorts first. distance: bits that differ."""
 
     one: HashedPhoto
     other: HashedPhoto
@@ -322,7 +329,7 @@ class NearDuplicatePair:
 
 @dataclass(frozen=True)
 class CanonicalPhoto:
-    """The photo whose cloaks its near duplicates get.
+    """The photo whose faces and perturbations its near duplicates share.
 
     source: its name in the manifest. width, height: pixels, upright.
     faces: in its pixels. crops: uint8 (n, 112, 112, 3).
@@ -336,7 +343,7 @@ class CanonicalPhoto:
 
 
 class Status(StrEnum):
-    """What became of a file, as the manifest tells it (docs/manifest.md)."""
+    """What became of a file, as in the manifest (docs/manifest.md)."""
 
     CLOAKED = "cloaked"
     NO_FACE = "no_face"
@@ -354,7 +361,7 @@ class Status(StrEnum):
 
 
 class FileKind(StrEnum):
-    """A file that belongs to a photo and is none."""
+    """A file that belongs to a photo and is not a photo."""
 
     SIDECAR = "sidecar"
     VIDEO = "video"
@@ -362,7 +369,7 @@ class FileKind(StrEnum):
 
 @dataclass(frozen=True)
 class Naming:
-    """Where the output of a file lies when OUT does not take the file's own path; and why not.
+    """Where the output of a file is when OUT cannot hold the file's own path, and why.
 
     path: below OUT.
     """
@@ -390,9 +397,9 @@ class EmbeddedPicture:
 class Leak:
     """What an output file should not hold.
 
-    what: "clean face", nearer to the original's than to the cloaked one; "other face", of nobody
-        in the photo; "video", "layers" or (too large a) "picture", which may hold faces and cannot
-        be looked at.
+    what: "clean face", closer to the original's than to the cloaked one; "other face", of nobody in
+        the photo; "video", "layers" or (too large a) "picture", which may hold faces and cannot be
+        searched.
     similarity: cosine of a clean face's embedding with that of the original's.
     """
 
@@ -403,8 +410,11 @@ class Leak:
 
 @dataclass(frozen=True)
 class FoundFaces:
-    """faces: in a photo. inside: what its file holds beside it that shows faces, too, or cannot be
-    looked at."""
+    """The faces in a photo, and what else its file shows.
+
+    faces: in the photo. inside: what its file holds beside it that shows faces too, or cannot be
+        searched.
+    """
 
     faces: list[Face]
     inside: tuple[Leak, ...]

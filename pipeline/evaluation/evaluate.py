@@ -1,4 +1,4 @@
-"""Evaluate a library: how well a recogniser finds the people in it, and how visible cloaks are."""
+"""Evaluate a library: how well recognisers find the people in it, and how visible cloaks are."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class SeenFace:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate_library` found.
+    """The result of `evaluate_library`.
 
-    study: who was looked for where. published: photos by manifest status.
+    study: who was searched for, and where. published: photos by manifest status.
     unreadable: reason by path of files that could not be decoded.
     """
 
@@ -65,7 +65,7 @@ class Evaluation:
 
     @property
     def worst(self) -> list[SeenFace]:
-        """The 5 % of faces with the most visible change (FLIP at viewing size), worst first."""
+        """Return the 5 % of faces with the largest FLIP at viewing size, worst first."""
         ordered = sorted(self.faces, key=lambda face: -face.viewing_size.flip)
         return ordered[: int(np.ceil(WORST_SHARE * len(ordered)))]
 
@@ -79,17 +79,18 @@ def evaluate_library(
     cache: Path | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """All figures of a library.
+    """Compute all figures of a library.
 
     Args:
-        study: from `pipeline.evaluation.labels`. recognisers: names from `transforms.recognisers`.
+        study: from `pipeline.evaluation.labels`.
+        recognisers: names from `transforms.recognisers`.
         conditions: keys of `CONDITIONS`; `AS_WRITTEN` is always among them.
-        cache: file to keep embeddings in between runs; private, for it holds biometric data.
+        cache: file to keep embeddings in between runs; private, because it holds biometric data.
         tick: called `looks(study, conditions)` times on the way.
 
     Raises:
         MissingPackage: a recogniser's package is not installed.
-        transforms.io.assets.AssetError: a model cannot be had.
+        transforms.io.assets.AssetError: a model cannot be fetched.
     """
     rows = _rows(root, study)
     # The manifest measures by the surrogates that each face was cloaked against.
@@ -128,14 +129,14 @@ def evaluate_library(
 
 
 def looks(study: Study, conditions: Sequence[str]) -> int:
-    """How often `evaluate_library` calls `tick`."""
+    """Return how often `evaluate_library` calls `tick`."""
     rounds = len({AS_WRITTEN, *conditions})
     photos = len(study.published)
     return photos + len(study.probes) + len(study.padding) + 2 * photos * rounds + photos
 
 
 def draw_sheet(faces: Sequence[SeenFace]) -> Image.Image:
-    """Contact sheet of the worst faces and, for fairness, of faces all along the scale."""
+    """Draw a contact sheet of the worst faces and, for fairness, of faces across the range."""
     ordered = sorted(faces, key=lambda face: -face.viewing_size.flip)
     worst = ordered[: _SHEET_FACES // 2]
     rest = ordered[len(worst) :]

@@ -1,4 +1,4 @@
-"""Whom to look for in a library, and where: the study that an evaluation carries out."""
+"""Choose whom to search for in a library, and where: the study that an evaluation carries out."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _HOW_LABELLED = (
 
 
 def read_labels(root: str, table: str | None = None) -> dict[str, str]:
-    """Whose photo each file below `root` is, by its relative path.
+    """Read the person in each file below `root`, by its relative path.
 
     Args:
-        table: CSV file with the columns file (below `root`) and person; an empty person is nobody
-            in particular. Without one, `people.csv` in `root`; without that, the first folder
-            below `root` is the person.
+        table: CSV file with the columns file (below `root`) and person; an empty person means
+            nobody in particular. Without one, `people.csv` in `root`; without that, the first
+            folder below `root` is the person.
 
     Raises:
         LibraryError: the table cannot be read or lacks a column.
@@ -61,13 +61,14 @@ def study_library(
     padding: Sequence[tuple[str, str]] = (),
     per_person: int | None = None,
 ) -> Study:
-    """The photos of labelled people in a library, each with its original.
+    """Collect the photos of labelled people in a library, each with its original.
 
     Args:
-        root: of the library. originals: the folder it was made from.
+        root: of the library.
+        originals: the folder it was made from.
         labels: person by path below `originals`.
         probes, padding: see `Study`.
-        per_person: at most so many published photos of each, spread evenly in order of name.
+        per_person: maximum number of published photos of each, spread evenly in order of name.
 
     Raises:
         LibraryError: nothing to evaluate; the message says what is missing.
@@ -98,18 +99,18 @@ def study_library(
 
 
 def manifest_folder(root: str) -> str:
-    """Where the manifest of the library at `root` lies."""
+    """Return the folder of the manifest of the library at `root`."""
     return storage.join(root, f"{FOLDER}/manifest")
 
 
 def real_names(root: str) -> dict[str, str]:
-    """Paths below a root by the form that the manifest has of them."""
+    """Map paths below a root from their form in the manifest."""
     found = (entry.relative for entry in storage.walk(root) if not entry.problem)
     return {printable(name): name for name in found}
 
 
 def output_paths(root: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Paths of a library's files below its root by the form that the manifest has of them."""
+    """Map paths of a library's files below its root from their form in the manifest."""
     named = [row["output"] for row in rows if row["output"] is not None]
     found = output_names.listing(root, named)
     return {printable(entry.relative): entry.relative for entry in found if not entry.problem}

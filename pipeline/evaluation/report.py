@@ -1,4 +1,4 @@
-"""What an evaluation found, as tables in plain words, and as a file."""
+"""The results of an evaluation, as tables in plain words and as a file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _MEASURES: tuple[tuple[str, str, Callable[[FaceVisibility], float]], ...] = (
 
 
 def tables(found: Evaluation, people: bool = True) -> RenderableType:
-    """Everything a person reads.
+    """Return everything a person reads.
 
     Args:
         people: show a table by person.
@@ -80,7 +80,7 @@ def tables(found: Evaluation, people: bool = True) -> RenderableType:
 
 
 def rows(found: Evaluation) -> list[dict[str, Any]]:
-    """The findings, one row for each figure of each person and overall (person None)."""
+    """Return the findings, one row for each figure of each person and overall (person None)."""
     table = []
     for finding in found.findings:
         common = {
@@ -102,7 +102,7 @@ def rows(found: Evaluation) -> list[dict[str, Any]]:
 
 
 def face_rows(found: Evaluation) -> list[dict[str, Any]]:
-    """The visibility of each face, one row a face and size."""
+    """Return the visibility of each face, one row per face and size."""
     return [
         {"source": face.source, "face": face.number, "size": size, **asdict(seen)}
         for face in found.faces
@@ -111,7 +111,7 @@ def face_rows(found: Evaluation) -> list[dict[str, Any]]:
 
 
 def as_file(found: Evaluation, suffix: str) -> bytes:
-    """The report as a file.
+    """Encode the report as a file.
 
     Args:
         suffix: ".json" (findings, faces and the caveat) or ".parquet" (the findings alone).

@@ -1,7 +1,7 @@
-"""Beam's job servers: programs of their own that take pipelines and see them through.
+"""Beam's job servers: separate programs that accept pipelines and run them.
 
 Beam starts them too, but stops them at the first Ctrl-C, which here only asks a run to end after
-the photos in hand, and leaves them behind when its process is killed.
+the current photos, and leaves them behind when its process is killed.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _started: dict[tuple[str, ...], tuple[subprocess.Popen[bytes], str]] = {}
 
 
 def endpoint(server: type[SubprocessJobServer], flags: tuple[str, ...]) -> str:
-    """Address of a job server that lives as long as this process; started where none runs yet.
+    """Return the address of a job server that lives as long as this process; start it if necessary.
 
     Args:
         flags: Beam's options, which say where the server's program is.
 
     Raises:
-        OSError: it does not start; the message has its last words.
+        OSError: it does not start; the message has its last output.
     """
     if flags not in _started or _started[flags][0].poll() is not None:
         _started[flags] = _start(server, flags)

@@ -1,14 +1,14 @@
-"""Which Beam runner carries a pipeline out.
+"""Choose the Beam runner that executes a pipeline.
 
-local:    Beam's in-process portable runner, named outright: `DirectRunner` would first try to
-          download another one. With one worker all runs in this process, models are loaded once
-          and TensorFlow uses every core; more workers are processes with a model each, which are
-          kept from pipeline to pipeline.
-prism:    Beam's Prism, a program of its own that hands the work back to this process.
+local:    Beam's in-process portable runner, named explicitly: `DirectRunner` would first try to
+          download another one. With one worker everything runs in this process, models are loaded
+          once and TensorFlow uses every core; more workers are processes with a model each, which
+          are kept from pipeline to pipeline.
+prism:    Beam's Prism, a separate program that hands the work back to this process.
 flink:    Apache Flink, through Beam's job server.
 dataflow: Google Cloud Dataflow.
 
-What each can do, and how it is set up: docs/runners.md, docs/dataflow.md.
+docs/runners.md and docs/dataflow.md say what each can do, and how it is set up.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _HERE = ("[auto]", "[local]")  # as `flink_master`: a Flink within the job serve
 def run_pipeline(build: Callable[[beam.Pipeline], None], settings: RunSettings) -> PipelineResult:
     """Build a pipeline and run it to its end.
 
-    A job that runs elsewhere is cancelled when Ctrl-C interrupts the wait for it.
+    A job that runs elsewhere is cancelled if Ctrl-C interrupts the wait for it.
 
     Raises:
         SettingsError: the runner lacks an option.
         OSError: the runner's program does not start.
-        RuntimeError: a stage failed in a way that is no photo's fault.
+        RuntimeError: a stage failed for a reason that is not a photo's fault.
     """
     options = _options(settings)
     if settings.runner == "local" and settings.workers > 1:
@@ -84,7 +84,7 @@ def _run_on(
 
 
 def check(settings: RunSettings, *folders: str) -> None:
-    """Find what is wrong with a runner's options before anything is done.
+    """Check a runner's options before anything is done.
 
     Args:
         folders: those that workers read from and write to.
@@ -119,7 +119,7 @@ def check(settings: RunSettings, *folders: str) -> None:
 
 
 def within_reach(file: Path, settings: RunSettings) -> Path | None:
-    """A file of this machine, if the runner's workers may be here too."""
+    """Return a file of this machine if the runner's workers may be on this machine too."""
     return None if settings.runner == "dataflow" else file
 
 

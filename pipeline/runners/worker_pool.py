@@ -1,9 +1,9 @@
 """The processes of `--workers`, which outlive the pipelines that they work for.
 
-Beam's own multi-process mode starts its processes anew for each pipeline, of which a wave has
+Beam's own multi-process mode starts its processes again for each pipeline, of which a wave has
 three, and each start loads TensorFlow, the models and the compiled optimiser. It also waits for
-ever for a process that was killed. These are a worker pool of Beam's protocol instead: one that
-starts nothing, but deals each pipeline's workers out to processes that are there already.
+ever for a process that was killed. This is a worker pool of Beam's protocol instead: it starts
+nothing, but assigns each pipeline's workers to existing processes.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _LOOKED_AFTER = 0.5  # seconds
 
 
 class WorkerEnded(OSError):
-    """A worker process is no more."""
+    """A worker process has ended."""
 
 
 class Workers:
-    """So many worker processes, which end with this one."""
+    """A number of worker processes, which end with this one."""
 
     def __init__(self, count: int) -> None:
         # Sockets in a folder of one's own: whoever reaches a worker can have it do anything.
@@ -46,10 +46,10 @@ class Workers:
         self._server = _serve(_Dealer(addresses), self._address)
 
     def see_through(self, work: Callable[[str], T]) -> T:
-        """Do what the processes take part in.
+        """Run what the processes take part in.
 
         Raises:
-            WorkerEnded: one of them did.
+            WorkerEnded: one of them ended.
         """
         results: list[T] = []
         errors: list[BaseException] = []
@@ -92,13 +92,13 @@ _kept: dict[int, Workers] = {}
 
 
 def see_through(work: Callable[[str], T], count: int) -> T:
-    """Do what so many worker processes take part in, which are kept for the next time.
+    """Run `work` on a pool of worker processes; the pool is kept and reused.
 
     Args:
         work: is given the address of the pool.
 
     Raises:
-        WorkerEnded: one of them did; what was in work is lost.
+        WorkerEnded: a process ended; its current work is lost.
     """
     if count not in _kept:
         _kept[count] = Workers(count)
@@ -153,7 +153,7 @@ class _Worker(api_grpc.BeamFnExternalWorkerPoolServicer):
 
 
 def main() -> None:
-    """A worker process: serves at the address that it is given until standard input closes."""
+    """Run a worker process: serve at the given address until standard input closes."""
     _server = _serve(_Worker(), sys.argv[1])
     sys.stdin.read()
     os._exit(0)  # threads may be in the middle of a photo

@@ -1,1 +1,1 @@
-"""The cloak: surrogates, perturbations, the optimiser and the Beam model handler around them."""
+"""The cloak: the optimiser of perturbations, their budget, and the Beam model handlers."""

@@ -1,7 +1,8 @@
-"""The visibility budget of a face: its cloak is scaled until what a viewer sees keeps to it.
+"""Scale a face's perturbation to the visibility budget.
 
-The optimiser works on a crop of 112 pixels; what counts is the face in the photo, at the size it
-is looked at. Every face thus shows about the same, whatever its size, light and skin.
+The optimiser works on a crop of 112 pixels. What counts is the face in the photo at viewing size,
+so the perturbation is scaled there. Every face is then changed about as visibly as any other,
+whatever its size, light and skin.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from photoveil.transforms.visibility.metrics import (
 )
 
 TOLERANCE = 0.05  # share of a budget that compression may add
-_USUAL = 0.95  # what the scale comes out at, about: looks are dear, and the nearer the better
+_USUAL = 0.95  # typical scale; measurements are expensive, so start near it
 _FAR = 1.25  # where a look moves the scale by more, the power laws of `rescale` miss by percents
 _LOOKS = 2  # at most, before encoding
 
 
 def visibility_of(clean: np.ndarray, changed: np.ndarray, face: Face) -> Visibility:
-    """Compare a face in two uint8 (H, W, 3) RGB photos of equal size."""
+    """Measure the visible difference of a face between two uint8 (H, W, 3) RGB photos of equal
+    size.
+    """
     regions = [face_region(pixels, face.box) for pixels in (clean, changed)]
     if regions[0].size == 0:  # the box lies beyond the frame
         return Visibility(0.0, 0.0, 0.0)
@@ -37,7 +40,7 @@ def visibility_of(clean: np.ndarray, changed: np.ndarray, face: Face) -> Visibil
 
 
 def scale_to_budget(pixels: np.ndarray, cloak: Perturbation, face: Face, budget: Budget) -> float:
-    """The scale of a cloak at which it just keeps to the budget in a photo, 0.02..1.3.
+    """Find the scale, 0.02..1.3, at which a perturbation just keeps to the budget in a photo.
 
     Args:
         pixels: uint8 (H, W, 3) RGB, the clean photo.
@@ -58,7 +61,9 @@ def scale_to_budget(pixels: np.ndarray, cloak: Perturbation, face: Face, budget:
 
 
 def _surroundings(pixels: np.ndarray, face: Face) -> tuple[np.ndarray, Face]:
-    """The part of a photo that holds a face's box and crop, and the face as it lies there."""
+    """Cut out the part of a photo that holds a face's box and crop, with the face moved
+    accordingly.
+    """
     extent = crop_extent(invert(face_to_crop(face.landmarks)))
     left, top = (max(0, int(min(face.box[side], extent[side]))) for side in (0, 1))
     right, bottom = (int(np.ceil(max(face.box[side], extent[side]))) for side in (2, 3))

@@ -1,4 +1,4 @@
-"""Structural dissimilarity, the measure of visibility that Fawkes budgets."""
+"""Structural dissimilarity (DSSIM), the measure of visibility that Fawkes limits."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ process_wide.keep_float32()
 
 
 def dssim(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Structural dissimilarity, (1 - SSIM) / 2, per image.
+    """Compute the structural dissimilarity, (1 - SSIM) / 2, of each image.
 
-    The SSIM of `tf.image.ssim`, which Fawkes uses, so that budgets compare.
+    The SSIM is that of `tf.image.ssim`, which Fawkes uses, so budgets are comparable.
 
     Args:
         first, second: float32 (N, H, W, C) in 0..255, H and W at least 11.
@@ -36,6 +36,6 @@ def dssim(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     luminance = (2 * products + _C1) / (squares + _C1)
     structure = (2 * covariance + _C2) / (variances + _C2)
     # Row by row: a sum over all of an image may be split where the next image of the batch begins,
-    # and a face's cloak would hang on its neighbours by a rounding.
+    # and a face's result would depend on its neighbours by a rounding error.
     rows = tf.reduce_mean(luminance * structure, axis=(2, 3))
     return (1.0 - tf.reduce_mean(rows, axis=1)) / 2.0

@@ -1,3 +1,3 @@
-"""What goes in and out of the optimiser; no TensorFlow needed to pass it on."""
+"""Records that enter and leave the optimiser; importing them does not load TensorFlow."""
 
 from __future__ import annotations

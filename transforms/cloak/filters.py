@@ -1,4 +1,4 @@
-"""Gaussian filters of a batch of images, and what is made of them: luminance and its texture."""
+"""Gaussian filters on batches of images, luminance and local contrast."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def luminance(images: tf.Tensor) -> tf.Tensor:
-    """Luma of ITU-R BT.709, of the values as they are stored.
+    """Compute the luma of ITU-R BT.709 from the stored values.
 
     Args:
         images: float32 (N, H, W, 3) RGB in 0..255.
@@ -19,9 +19,9 @@ def luminance(images: tf.Tensor) -> tf.Tensor:
 
 
 def texture(crops: tf.Tensor, sigma: float = 2.0) -> tf.Tensor:
-    """Local standard deviation of luminance: how much of a change the eye does not notice there.
+    """Compute the local standard deviation of luminance: where it is high, the eye misses changes.
 
-    Visual masking (Legge & Foley 1980, JOSA 70(12)): contrast hides contrast of its own kind.
+    Visual masking (Legge & Foley 1980, JOSA 70(12)): contrast hides contrast of the same kind.
 
     Args:
         crops: float32 (N, H, W, 3) RGB in 0..255.
@@ -36,14 +36,14 @@ def texture(crops: tf.Tensor, sigma: float = 2.0) -> tf.Tensor:
 
 
 def low_pass(images: tf.Tensor, sigma: float) -> tf.Tensor:
-    """Gaussian mean of what lies around each pixel, inside the image alone.
+    """Blur with a Gaussian that is renormalised at the image border.
 
     Args:
         images: float32 (N, H, W, C).
         sigma: in pixels.
 
     Returns:
-        float32 (N, H, W, C), in the images' own units.
+        float32 (N, H, W, C), in the units of the images.
     """
     kernel = gaussian_kernel(sigma, int(np.ceil(3 * sigma)))
     down, across = (blur_matrix(side, kernel) for side in images.shape[1:3])
@@ -52,13 +52,13 @@ def low_pass(images: tf.Tensor, sigma: float) -> tf.Tensor:
 
 
 def gaussian_kernel(sigma: float, radius: int) -> np.ndarray:
-    """float32 (2 * radius + 1,) normalised Gaussian; lengths in pixels."""
+    """Return a normalised Gaussian, float32 (2 * radius + 1,); lengths in pixels."""
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return (weights / weights.sum()).astype(np.float32)
 
 
 def blur_matrix(side: int, kernel: np.ndarray) -> np.ndarray:
-    """float32 (side, side): times a column of pixels it blurs them, with 0 beyond the edge."""
+    """Return the float32 (side, side) matrix that blurs a column of pixels; 0 beyond the edge."""
     radius = len(kernel) // 2
     matrix = np.zeros((side, side + 2 * radius), np.float32)
     for row in range(side):

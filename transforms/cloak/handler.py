@@ -1,4 +1,4 @@
-"""The optimiser behind Beam's RunInference: faces of many photos in one compiled batch."""
+"""The optimiser as a Beam model handler: faces of many photos in one compiled batch."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from photoveil.transforms.records import AlignedFace, Perturbation
 
 @cache
 def load_optimizer(parameters: CloakParameters) -> Optimizer:
-    """The compiled optimiser, one per process: waves are pipelines of their own, and compiling
-    anew for each would cost more than cloaking a face."""
+    """Load the compiled optimiser, once per process.
+
+    Each wave is a pipeline of its own, and compiling again for each would cost more than cloaking a
+    face.
+    """
     loaded = {name: load_surrogate(name, parameters.precision) for name in parameters.recognisers}
     return Optimizer([loaded[name] for name in parameters.surrogates], parameters)
 
 
 class CloakHandler(StageHandler[AlignedFace, Optimizer]):
-    """From aligned faces to `Perturbation`, the inference of each prediction.
+    """Turns aligned faces into `Perturbation`s, the inference of each prediction.
 
-    Faces that have a start and faces that have none come in streams of their own: they take a
+    Faces with a warm start and faces without come in separate streams, because they take a
     different number of steps.
     """
 

@@ -1,8 +1,8 @@
 """Random similarities of a crop: expectation over transformation (Athalye et al., ICML 2018,
 arXiv:1707.07397).
 
-Every recogniser cuts a face out a little differently. A perturbation that fools one crop only is
-worth little, so each step looks at the face through a fresh similarity.
+Every recogniser cuts a face out a little differently, and a perturbation that fools only one crop
+is worth little. So each step sees the face through a new similarity.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from photoveil.transforms.cloak.parameters import CloakParameters
 
 
 def jitter_matrices(seed: int, size: int, steps: int, parameters: CloakParameters) -> np.ndarray:
-    """Random similarities about the crop's centre, half of them, by chance, mirrored.
+    """Draw random similarities about the centre of the crop; each is mirrored with probability 1/2.
 
     Returns:
         float64 (steps, 2, 3), output to input.
@@ -32,10 +32,10 @@ def jitter_matrices(seed: int, size: int, steps: int, parameters: CloakParameter
 
 
 def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """Bilinear resampling, with an exact gradient.
+    """Resample images bilinearly, with an exact gradient.
 
-    TensorFlow's own projective transform approximates its gradient by the inverse transform,
-    which is far off for the fine patterns a cloak is made of.
+    TensorFlow's own projective transform approximates its gradient by the inverse transform, which
+    is far off for the fine patterns of a perturbation.
 
     Args:
         images: float32 (N, S, S, C).

@@ -1,4 +1,4 @@
-"""Perturbations of luminance alone: the same change in R, G and B, so that no colour appears."""
+"""Perturbations of luminance: R, G and B change by the same amount, so no colour appears."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ class Luminance:
         self.project = PROJECTIONS[parameters.projection](crops, self._mask, parameters)
 
     def start(self, change: tf.Tensor) -> tf.Tensor:
-        """The change at the DSSIM budget: the mean of many changes is a faint one."""
+        """Scale a mean of perturbations, which is faint, to the DSSIM budget."""
         budget, cap = self._parameters.dssim_budget, self._parameters.max_change
         gain = tf.sqrt(budget / (dssim_of_change(luminance(self._crops), change) + 1e-6))
         return tf.clip_by_value(change * per_face(gain), -cap, cap)
 
     def apply(self, variable: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-        """The changed crops, float32 (N, S, S, 3) in 0..255, through similarities (N, 2, 3)."""
+        """Return the changed crops, float32 (N, S, S, 3) in 0..255, seen through similarities (N,
+        2, 3).
+        """
         # In this order: how TensorFlow rounds a sum depends on how the graph was built.
         crops = warp(self._crops, matrices)
         return tf.clip_by_value(crops + warp(self._mask * variable, matrices), 0.0, 255.0)
 
     def finish(self, variable: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The change to lay on the photo, (N, S, S, 1), and its DSSIM, (N,)."""
+        """Return the change to add to the photo, (N, S, S, 1), and its DSSIM, (N,)."""
         change = self._mask * variable
         return change, dssim_of_change(self._crops, change)

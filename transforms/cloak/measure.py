@@ -1,6 +1,6 @@
-"""What a written file still gives away: the shift of each surrogate's embedding.
+"""Measure in the written file by how much each surrogate's embedding has moved.
 
-The optimiser's own figures are not reported: resampling and the file's compression come after it.
+The optimiser's own figures are not reported, because resampling and compression come after it.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ class Measure:
 
 @cache
 def load_measure(surrogates: tuple[str, ...], batch_size: int) -> Measure:
-    """One per process; see `handler.load_optimizer`."""
+    """Load the measure, once per process; see `handler.load_optimizer`."""
     return Measure([load_surrogate(name) for name in surrogates], batch_size)
 
 
 class MeasureHandler(StageHandler[WrittenPhoto, Measure]):
-    """From written photos to `list[Measured]`, one for each face."""
+    """Turns written photos into `list[Measured]`, one for each face."""
 
     def __init__(self, surrogates: tuple[str, ...], batch_size: int) -> None:
         super().__init__("measure", _PHOTOS)

@@ -1,6 +1,6 @@
-"""What a step minimises: how alike an embedding is to what it should not be taken for.
+"""Objectives: what a step of the optimiser maximises.
 
-A new objective is a function here and its name in `OBJECTIVES`.
+To add an objective, write a function here and enter its name in `OBJECTIVES`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ the optimiser ascends."""
 
 
 def evade(found: tf.Tensor, clean: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Move away from what the clean crop is taken for."""
+    """Move away from the clean crop's embedding."""
     return -cosine(found, clean)
 
 
 def poison(found: tf.Tensor, clean: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Move to the target of the person; evade where there is none."""
+    """Move towards the person's target; evade if there is none."""
     has_target = tf.reduce_any(target != 0, axis=-1)
     return tf.where(has_target, cosine(found, target), evade(found, clean, target))
 
@@ -34,9 +34,9 @@ OBJECTIVES: dict[str, Objective] = {"evade": evade, "poison": poison}
 
 
 def objective(name: str, surrogate: Surrogate) -> Objective:
-    """The objective of that name, as it holds for a surrogate.
+    """Return the objective of that name for a surrogate.
 
-    Targets are embeddings of the surrogate `WHO`. The others evade.
+    Targets are embeddings of the surrogate `WHO`, so the other surrogates evade.
 
     Raises:
         KeyError: no objective has that name.

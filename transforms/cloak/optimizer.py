@@ -1,9 +1,9 @@
-"""The optimiser: iterative ascent in the space of a perturbation, against surrogates in turn.
+"""The optimiser: iterative ascent in the space of a perturbation, with alternating surrogates.
 
 The loop is the momentum iterative method (Dong et al., CVPR 2018, arXiv:1710.06081) under
-expectation over transformation (`jitter`). What it climbs is the `objective`; a gradient becomes a
-step by preconditioning (`precondition`); the result of a step is projected onto what a perturbation
-may be (`project`). The kind of perturbation brings these together (`space`).
+expectation over transformation (`jitter`). It maximises the `objective`. Preconditioning turns a
+gradient into a step (`precondition`), and the result of a step is projected onto the admissible
+perturbations (`project`). The kind of perturbation brings these together (`space`).
 
 docs/cloak.md describes the method.
 """
@@ -32,7 +32,7 @@ _MOMENTUM = 0.7
 
 
 class Optimizer:
-    """Cloaks batches of aligned faces against a set of surrogates.
+    """Perturbs batches of aligned faces against a set of surrogates.
 
     One compiled function holds the whole loop. Batches are filled up to `batch_size` by repeating
     the last face, and the loop is told how many of its steps to take, so that it is compiled once
@@ -46,7 +46,7 @@ class Optimizer:
 
     @property
     def traces(self) -> int:
-        """How often the loop was compiled."""
+        """Number of times that the loop was compiled."""
         return self._loop.experimental_get_tracing_count()
 
     def cloak(
@@ -56,19 +56,19 @@ class Optimizer:
         starts: np.ndarray | None = None,
         targets: Sequence[np.ndarray | None] = (),
     ) -> list[Perturbation]:
-        """Cloaks for a batch of faces.
+        """Compute the perturbations of a batch of faces.
 
         Args:
             crops: uint8 (n, S, S, 3) RGB aligned faces, 1 <= n <= batch_size.
             seeds: one per face, of its jitter.
-            starts: float (n, S, S) changes in levels to start from, for people known already:
-                `known_steps` are then enough in place of `steps`.
-            targets: one per face, float (192,) of unit length, where `poison` moves it to; None,
-                or none at all, to evade.
+            starts: float (n, S, S) warm starts in levels, for known people: `known_steps` are then
+                enough in place of `steps`.
+            targets: one per face, float (192,) of unit length, which `poison` moves the face
+                towards; None, or an empty sequence, to evade.
 
         Returns:
-            One a face; to the last bit the same whatever else is in the batch, since every batch
-            is computed at one size and no sum crosses faces.
+            One perturbation per face. It is the same to the last bit whatever else is in the batch,
+            because every batch is computed at one size and no sum crosses faces.
 
         Raises:
             ValueError: more faces than the batch size.
@@ -138,16 +138,17 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
 
 
 def _embed_with_mirror(surrogate: Surrogate, crops: tf.Tensor) -> tf.Tensor:
-    """The mean embedding of crops and their mirror images, as trackers take who want to be sure."""
+    """Average the embeddings of crops and their mirror images, as careful trackers do."""
     return unit_length(surrogate.embed(crops) + surrogate.embed(crops[:, :, ::-1]))
 
 
 def _together() -> bool:
-    """Whether the faces of a batch are computed as one.
+    """True if the faces of a batch are computed together.
 
-    By oneDNN's kernels a face gets the same bits wherever it stands in a batch. Eigen's, which are
-    left where TensorFlow is built without oneDNN (ARM) or told to do without, split the sums of a
-    convolution by the rows of a batch. A GPU would idle on one face, so there they stay together.
+    With oneDNN's kernels a face gets the same bits wherever it is in a batch. Eigen's, which remain
+    where TensorFlow is built without oneDNN (ARM) or told not to use it, split the sums of a
+    convolution by the rows of a batch. A GPU would idle with one face, so there the faces stay
+    together.
     """
     onednn = platform.machine().lower() in ("x86_64", "amd64") and (
         os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
@@ -163,7 +164,7 @@ def _face_by_face(
     start: tf.Tensor,
     target: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The loop on batches of one face, side by side."""
+    """Run the loop on batches of one face, in parallel."""
 
     def one(parts: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
         face, moves, begin, aim = (part[tf.newaxis] for part in parts)

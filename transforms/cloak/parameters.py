@@ -1,4 +1,4 @@
-"""The knobs of the cloak, with their ranges; presets for them lie in `configs/`."""
+"""Parameters of the cloak, with their ranges; `configs/` holds presets."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ class CloakParameters:
 
     @property
     def recognisers(self) -> tuple[str, ...]:
-        """The surrogates, each named once."""
+        """The surrogates, each of them once."""
         return tuple(dict.fromkeys(self.surrogates))
 
     @property
     def budget(self) -> Budget:
-        """What the written file may show of a face's cloak."""
+        """The visibility budget of the written file."""
         return Budget(self.flip_budget, self.delta_e_budget, self.dssim_budget)

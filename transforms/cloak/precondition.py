@@ -1,6 +1,6 @@
-"""From the gradient to the direction of a step.
+"""Preconditioners: they turn a gradient into the direction of a step.
 
-A new preconditioner is a function here and its name in `PRECONDITIONERS`.
+To add a preconditioner, write a function here and enter its name in `PRECONDITIONERS`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Precondition = Callable[[tf.Tensor], tf.Tensor]
 
 
 def masked_by_texture(crops: tf.Tensor, parameters: CloakParameters) -> Precondition:
-    """Sharpen the gradient's peaks, and weigh it by what texture hides from the eye.
+    """Sharpen the peaks of the gradient, and weight it by how well texture hides a change.
 
     Args:
         crops: float32 (N, S, S, 3) RGB in 0..255.
@@ -43,7 +43,7 @@ def unit_rms(direction: tf.Tensor, power: float = 1.0) -> tf.Tensor:
 
     Args:
         direction: float32 (N, H, W, C).
-        power: of the absolute values, before; more than 1 sharpens the peaks.
+        power: applied to the absolute values before scaling; more than 1 sharpens the peaks.
 
     Returns:
         float32 (N, H, W, C); zeros stay zeros.

@@ -1,6 +1,6 @@
-"""Back into what a perturbation may be, after each step.
+"""Projections: they return a perturbation to the admissible ones after each step.
 
-A new projection is a function here and its name in `PROJECTIONS`.
+To add a projection, write a function here and enter its name in `PROJECTIONS`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Project = Callable[[tf.Tensor], tf.Tensor]
 
 
 def onto_dssim(crops: tf.Tensor, mask: tf.Tensor, parameters: CloakParameters) -> Project:
-    """As `within_cap`, then shrunk onto the DSSIM budget, as the objective of Fawkes demands (Shan
+    """Project as `within_cap` and then shrink onto the DSSIM budget, which Fawkes limits too (Shan
     et al., USENIX Security 2020).
 
     Args:
         crops: float32 (N, S, S, 3) RGB in 0..255.
-        mask: float32 (S, S, 1) in 0..1, by which a change is multiplied before it is seen.
+        mask: float32 (S, S, 1) in 0..1, by which a change is multiplied before it is applied.
     """
     # DSSIM of a change of luminance is all but the one of the colours, at a third of the cost.
     grey = luminance(crops)
@@ -40,7 +40,7 @@ def onto_dssim(crops: tf.Tensor, mask: tf.Tensor, parameters: CloakParameters) -
 
 
 def within_cap(crops: tf.Tensor, mask: tf.Tensor, parameters: CloakParameters) -> Project:
-    """Without low frequencies, which look like shadows, and within the cap. Arguments as above."""
+    """Remove low frequencies, which look like shadows, and clip to the cap. Arguments as above."""
     cap = parameters.max_change
 
     def project(change: tf.Tensor) -> tf.Tensor:
@@ -57,10 +57,12 @@ PROJECTIONS: dict[str, Callable[[tf.Tensor, tf.Tensor, CloakParameters], Project
 
 
 def dssim_of_change(images: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
-    """DSSIM, float32 (N,), of images float32 (N, S, S, C) in 0..255 and the changed ones."""
+    """Compute the DSSIM, float32 (N,), of images float32 (N, S, S, C) in 0..255 and the changed
+    ones.
+    """
     return dssim(images, tf.clip_by_value(images + change, 0.0, 255.0))
 
 
 def per_face(values: tf.Tensor) -> tf.Tensor:
-    """float32 (N,) as (N, 1, 1, 1)."""
+    """Reshape float32 (N,) to (N, 1, 1, 1)."""
     return values[:, tf.newaxis, tf.newaxis, tf.newaxis]

@@ -1,7 +1,7 @@
-"""One module a file format, behind one interface.
+"""One module per file format, behind one interface.
 
-Each format module has `decode(data, max_pixels)` and `encode(data, change, rebuild_thumbnails)`
-as described here; without a change (None) `encode` does what `alone` says.
+Each format module has `decode(data, max_pixels)` and `encode(data, change, rebuild_thumbnails)` as
+described here; without a change (None) `encode` does what `alone` says.
 """
 
 from __future__ import annotations
@@ -51,13 +51,15 @@ _BY_MAGIC: dict[bytes, tuple[str, ModuleType]] = {
 
 
 def sniff(data: bytes) -> str | None:
-    """The format by the first 32 bytes: "JPEG", "PNG", "WebP", "TIFF", "HEIC", "AVIF", "BMP" or
-    "GIF"; None for anything else. A camera's raw file may look like a TIFF until it is decoded."""
+    """Recognise the format by the first 32 bytes: "JPEG", "PNG", "WebP", "TIFF", "HEIC", "AVIF",
+    "BMP" or "GIF"; None for anything else. A camera's raw file may look like a TIFF until it is
+    decoded.
+    """
     return _sniffed(data)[0]
 
 
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
-    """The pixels of a photo.
+    """Decode the pixels of a photo.
 
     Raises:
         UnsupportedFormat: a kind of file that this version does not write.
@@ -68,13 +70,13 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
 
 
 def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """The photo with its luminance changed, everything else as it was.
+    """Change the luminance of a photo and keep everything else as it was.
 
     Args:
         data: the original file.
         change: float32 (H, W) in 8-bit levels, upright; the same is added to red, green and blue.
             Where it is 0 the picture stays as it is.
-        rebuild_thumbnails: make thumbnails anew from the changed photo; else remove them.
+        rebuild_thumbnails: rebuild thumbnails from the changed photo; otherwise remove them.
 
     Raises:
         CodecError: the photo cannot be written in its own format.
@@ -84,10 +86,9 @@ def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> 
 
 
 def alone(data: bytes, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """The photo without any other picture in its file, its own pixels as they are coded.
+    """Remove every other picture from the photo's file and keep its own pixels as they are coded.
 
-    What becomes of the others is what `encode` makes of them: they are made anew from the photo,
-    or removed.
+    The other pictures are treated as in `encode`: rebuilt from the photo, or removed.
 
     Raises:
         CodecError: damaged, or a kind of file that this version does not write.
@@ -97,7 +98,7 @@ def alone(data: bytes, rebuild_thumbnails: bool = True) -> EncodedPhoto:
 
 
 def without_names(data: bytes) -> tuple[bytes, int]:
-    """The file without the people tags of its metadata, its pixels and all else untouched.
+    """Remove the people tags from the metadata and leave pixels and all else untouched.
 
     Returns:
         The new file, and how many face regions and lists of names it had.
@@ -113,7 +114,7 @@ def without_names(data: bytes) -> tuple[bytes, int]:
 
 
 def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A motion photo without its video.
+    """Remove the video from a motion photo.
 
     Returns:
         The new file, its pixels and all else untouched, and what was done.
@@ -127,7 +128,8 @@ def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def oddities(data: bytes) -> tuple[str, ...]:
-    """What a strict reader would refuse in a photo that others show whole, in plain words.
+    """Describe the defects that a strict reader would refuse in a photo that others show
+    completely.
 
     Raises:
         CodecError: damaged or cut off.

@@ -1,7 +1,7 @@
-"""Segments of a JPEG that hold data beside a picture: the picture goes, the data stay.
+"""Segments of a JPEG that hold data beside a picture: the picture is removed, the data are kept.
 
 FLIR's thermal data, FlashPix streams, Kodak's and others' TIFF blocks, JUMBF boxes, and whatever
-else lies in an APPn or COM segment that no other module knows.
+else is in an APPn or COM segment that no other module handles.
 """
 
 from __future__ import annotations
@@ -65,10 +65,12 @@ class _Taken:
 def without_pictures(
     metadata: list[Segment], is_known: Callable[[Segment], bool]
 ) -> tuple[list[Segment], list[str]]:
-    """The segments without pictures in those that nobody else knows, and what was done.
+    """Remove the pictures from the segments that no other module handles; also return what was
+    done.
 
     Args:
-        metadata: all of a photo, in their order. is_known: true for those that are another's.
+        metadata: all of a photo, in their order.
+        is_known: true for segments of another module.
     """
     taken = _Taken(list(metadata), [])
 

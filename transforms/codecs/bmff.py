@@ -96,7 +96,7 @@ class HeifFile:
 
 
 def parse(data: bytes) -> HeifFile:
-    """The items of a HEIF or AVIF file.
+    """Parse the items of a HEIF or AVIF file.
 
     Raises:
         CodecError: damaged, cut off, or without pictures as items.
@@ -110,7 +110,7 @@ def parse(data: bytes) -> HeifFile:
 
 
 def build(file: HeifFile) -> bytes:
-    """A file of these items; the data of all lies in one mdat box, in their order."""
+    """Build a file of these items; the data of all of them are in one mdat box, in their order."""
     meta = _meta(file, 0)
     return (
         file.ftyp

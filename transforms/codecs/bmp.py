@@ -1,7 +1,7 @@
-"""BMP: pixels of 8 bits a colour or more change where they lie; those of fewer bits are widened.
+"""BMP: pixels of 8 bits per colour or more change in place; those of fewer bits are widened.
 
-Header (versions 3 to 5 of Windows' and OS/2's first), alpha and colour profile stay. Pillow knows a
-few orders of colours alone; a header may put them anywhere, so pixels with masks are read here.
+Header (versions 3 to 5 of Windows' and OS/2's first), alpha and colour profile stay. Pillow
+supports only a few orders of colours and a header may use any, so pixels with masks are read here.
 """
 
 from __future__ import annotations
@@ -113,9 +113,8 @@ def oddities(data: bytes) -> tuple[str, ...]:
 
 
 def _layout(data: bytes) -> _Layout:
-    """
-    Raises:
-        CodecError: damaged, or pixels are missing.
+    """Raises:
+    CodecError: damaged, or pixels are missing.
     """
     try:
         (start,) = struct.unpack_from("<I", data, 10)

@@ -1,7 +1,7 @@
-"""Pictures inside bytes that are no picture file themselves, found by how they begin.
+"""Find pictures inside bytes that are not a picture file themselves, by their first bytes.
 
-The codecs blank what they find; the leak scanner (`transforms/leaks/embedded_images.py`) looks at
-it.
+The codecs blank what they find; the leak scanner (`transforms/leaks/embedded_images.py`) searches
+it for faces.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _BASE64_BEGINNINGS = re.compile(rb"/9j/|iVBORw0KGgo|R0lGOD|UklGR")
 
 @dataclass(frozen=True)
 class Found:
-    """A picture in some bytes: where it lies, and its own bytes, an altered first one mended."""
+    """A picture in some bytes: where it is, and its own bytes, an altered first one repaired."""
 
     start: int
     end: int
@@ -53,8 +53,8 @@ class Found:
 
 
 def pictures(data: bytes) -> Iterator[Found]:
-    """Every JPEG, PNG, WebP, GIF, BMP, JPEG 2000, HEIC and AVIF that begins in `data` and whose
-    header can be read.
+    """Find every JPEG, PNG, WebP, GIF, BMP, JPEG 2000, HEIC and AVIF that begins in `data` and has
+    a readable header.
 
     A picture inside a picture (a thumbnail in a preview's EXIF) is part of the outer one.
     """
@@ -75,8 +75,9 @@ def pictures(data: bytes) -> Iterator[Found]:
 
 
 def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
-    """`data` with zeros in place of every picture but `keep`, spaces in place of those in base64,
-    and how many there were."""
+    """Replace every picture in `data` but `keep` by zeros, and those in base64 by spaces; also
+    return how many there were.
+    """
     block, count = bytearray(data), 0
     for found in pictures(data):
         if keep is None or found.data != keep:
@@ -89,7 +90,7 @@ def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
 
 
 def holds_pictures(data: bytes) -> bool:
-    """True where `blanked` would find one."""
+    """True if `blanked` would find one."""
     return any(pictures(data)) or any(base64_pictures(data))
 
 

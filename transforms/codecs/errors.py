@@ -1,4 +1,4 @@
-"""What can go wrong with a photo's bytes."""
+"""Errors of reading and writing a photo's bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAMAGED = Reason.DAMAGED
 class CodecError(ValueError):
     """A photo that cannot be read or written; the message is one of `transforms.reasons`.
 
-    detail: what a library said of the file, or which part is wrong, for the log alone.
+    detail: a library's message about the file, or which part is wrong, for the log alone.
     """
 
     def __init__(self, reason: str, detail: BaseException | str | None = None) -> None:
@@ -24,7 +24,7 @@ class CodecError(ValueError):
 
 
 class UnsupportedFormat(CodecError):
-    """A sound file of a kind that this version does not write."""
+    """An intact file of a kind that this version does not write."""
 
 
 class MissingPackage(UnsupportedFormat):
@@ -32,7 +32,7 @@ class MissingPackage(UnsupportedFormat):
 
 
 class TooMuch(CodecError):
-    """A photo that takes more time or memory than it may; it need not be damaged."""
+    """A photo that takes more time or memory than allowed; it need not be damaged."""
 
 
 # What Pillow, piexif and struct are known to raise on damaged files.

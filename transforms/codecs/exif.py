@@ -1,7 +1,7 @@
 """Pictures inside EXIF: the thumbnail is rebuilt from the cloaked photo, previews are blanked.
 
-The pictures are overwritten where they lie and no other byte moves. A rewritten block would lose
-tags that the library does not know, and the offsets inside a MakerNote would point astray.
+The pictures are overwritten in place and no other byte moves. Rewriting a block would lose tags
+that the library does not support, and the offsets inside a MakerNote would become wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LETTERBOX = 0.05
 
 
 def cloak_pictures(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, list[str]]:
-    """EXIF data without any picture of the uncloaked photo.
+    """Remove every picture of the uncloaked photo from EXIF data.
 
     Args:
         tiff: the EXIF block from its byte order mark on (no "Exif" header).

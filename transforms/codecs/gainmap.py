@@ -1,8 +1,8 @@
 """The gain map of an Ultra HDR photo (Android's Ultra HDR Image Format 1.1, ISO 21496-1, Apple's).
 
-It is a small JPEG behind the photo that tells a bright screen by how much to brighten each place.
-It shows the light on a face, which no cloak has touched. Under each cloak it becomes a paraboloid:
-brighter towards one side or towards the middle, and nothing else.
+It is a small JPEG after the photo that says how much a bright screen should brighten each place. It
+shows the light on a face, which no cloak has changed. Under each cloak it is replaced by a
+paraboloid: brighter towards one side or towards the middle, and nothing else.
 """
 
 from __future__ import annotations
@@ -51,10 +51,12 @@ class Region:
 
 
 def find(data: bytes, end: int, listing: bytes, packet: bytes) -> GainMap | None:
-    """The gain map behind the photo that the file lists; None where there is none to be read.
+    """Find the gain map that the file lists after the photo; None if there is no readable one.
 
     Args:
-        end: of the photo itself. listing: payload of the MPF segment, or nothing. packet: XMP.
+        end: of the photo itself.
+        listing: payload of the MPF segment, or nothing.
+        packet: XMP.
     """
     numbers = {start: (number, size) for number, start, size in mpf.listed(listing, data)}
     items: dict[int, tuple[int, xmp.ContainerItem]] = {}
@@ -85,7 +87,7 @@ def _is_mark(segment: Segment) -> bool:
 
 
 def regions(change: np.ndarray) -> list[Region]:
-    """The cloaked parts of a photo: boxes around what hangs together.
+    """Return boxes around the connected cloaked parts of a photo.
 
     Args:
         change: float32 (H, W), 0 where the photo stays as it is.
@@ -116,13 +118,13 @@ def fits(size: tuple[int, int], photo: tuple[int, int]) -> bool:
 
 
 def smoothed(levels: np.ndarray, where: Sequence[Region]) -> np.ndarray:
-    """A component of the map without detail in these regions.
+    """Remove the detail of a component of the map in these regions.
 
     Args:
         levels: float32 (h, w), as large as the whole picture.
 
     Returns:
-        float32 (h, w): as it was but in the regions and close around them.
+        float32 (h, w): unchanged except in the regions and close around them.
     """
     height, width = levels.shape
     result = levels.astype(np.float32)

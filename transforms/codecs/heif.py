@@ -1,8 +1,9 @@
-"""HEIC and AVIF: the picture is encoded anew, the metadata items and colour boxes are carried over.
+"""HEIC and AVIF: the picture is re-encoded, the metadata items and colour boxes are carried over.
 
-Thumbnails are made anew from it, and a gain map is made smooth under the cloaks (`gainmap`). What
-else shows the photo (depth and other auxiliary pictures, an appended video) is left out, and what
-announces it with it. HEIC needs the extra `heif`: its patents keep it out of the other libraries.
+Thumbnails are rebuilt from it, and a gain map is smoothed under the cloaks (`gainmap`). Everything
+else that shows the photo (depth and other auxiliary pictures, an appended video) is left out, with
+the metadata that announces it. HEIC needs the extra `heif`: its patents keep it out of the other
+libraries.
 """
 
 from __future__ import annotations
@@ -482,7 +483,7 @@ def _as_shown(file: HeifFile, new: Item) -> Item:
 
 
 def _thumbnail(file: HeifFile, old: Item, shown: Image.Image) -> Item | None:
-    """A thumbnail made anew as large as it was; None for one of a coding of its own."""
+    """Rebuild a thumbnail at its old size; None for one with a coding of its own."""
     width, height = _size(old)
     if old.kind != _coding(file) or not 0 < width <= shown.width or not 0 < height <= shown.height:
         return None

@@ -1,8 +1,8 @@
-"""JPEG: only the luminance coefficients under the cloak change, the rest of the file stays.
+"""JPEG: only the luminance coefficients under the cloak change, the rest of the file is kept.
 
 The change is added to the luminance blocks themselves, with the file's own quantisation table:
-decoded pixels outside those blocks are the original's bit for bit, and chroma is untouched. Where
-there is no luminance (RGB, CMYK) each colour takes the change.
+decoded pixels outside those blocks equal the original's bit for bit, and chroma is untouched. Where
+there is no luminance (RGB, CMYK) each colour is changed.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _cloaked(image: Image.Image, original: list[Segment], change: np.ndarray) ->
 
 @dataclass(frozen=True)
 class _Behind:
-    """What lies behind a photo in its file and may be made anew.
+    """What follows a photo in its file and may be rebuilt.
 
     data: the file. end: of the photo. listing: payload of the MPF segment, or nothing.
     """
@@ -182,7 +182,7 @@ class _Behind:
         return cls(data, end, listing, previews, found)
 
     def without(self, made: Collection[int], has_map: bool) -> bytes:
-        """The bytes behind the photo, zeros in place of what is made anew."""
+        """The bytes after the photo, with zeros in place of what is rebuilt."""
         rest = bytearray(self.data)
         spans = [(one.start, one.end) for one in self.previews if one.number in made]
         if self.gain_map and has_map:
@@ -416,8 +416,9 @@ def _holds(path: Path, planes: list[np.ndarray]) -> bool:
 
 
 def _with_tables(coded: list[Segment], original: list[Segment]) -> list[Segment]:
-    """The original's quantisation tables in place of the same ones written anew: a table that no
-    component uses would be missing."""
+    """Keep the original's quantisation tables instead of the rewritten ones, which lack a table
+    that no component uses.
+    """
     tables = [s for s in original if s.marker == _DQT]
     frames = [[s.payload for s in found if s.marker in _FRAMES] for found in (coded, original)]
     if frames[0] != frames[1]:
@@ -481,7 +482,7 @@ def _without_pictures(
 
     Args:
         cloaked: the cloaked photo; None to remove thumbnails. listing: of the previews that are
-            made anew; any other goes.
+            rebuilt; any other is removed.
     """
     kept: list[Segment] = []
     metadata, notes = app_data.without_pictures(metadata, _is_understood)

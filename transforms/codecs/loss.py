@@ -1,4 +1,4 @@
-"""How much a lossy encoder took from a picture, against what is allowed."""
+"""Measure how much a lossy encoder removed from a picture, and what is allowed."""
 
 from __future__ import annotations
 

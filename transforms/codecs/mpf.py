@@ -1,8 +1,8 @@
-"""The previews behind a JPEG that its APP2 segment lists (Multi-Picture Format, CIPA DC-007).
+"""The previews after a JPEG that its APP2 segment lists (Multi-Picture Format, CIPA DC-007).
 
-A large thumbnail shows the photo itself and is made anew from the cloaked one; a gain map is made
-smooth under the cloaks (`gainmap`). Any other picture of the list shows something else (the other
-eye's view, a part of a panorama) or tells of the face what the cloak hides (a depth map); it cannot
+A large thumbnail shows the photo itself and is rebuilt from the cloaked one; a gain map is smoothed
+under the cloaks (`gainmap`). Any other picture of the list shows something else (the other eye's
+view, a part of a panorama) or reveals about the face what the cloak hides (a depth map); it cannot
 be made from the photo.
 """
 

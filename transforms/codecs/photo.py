@@ -70,9 +70,8 @@ def opened(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
 
 
 def check_size(pixels: int, most: int) -> None:
-    """
-    Raises:
-        CodecError: more pixels than the limit.
+    """Raises:
+    CodecError: more pixels than the limit.
     """
     if pixels > most:
         raise CodecError(Reason.TOO_MANY_PIXELS.of(pixels / 1e6, most / 1e6))

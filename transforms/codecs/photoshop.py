@@ -19,11 +19,11 @@ _XMP = 0x0424
 def without_pictures(
     resources: bytes, cloaked: Image.Image | None = None
 ) -> tuple[bytes, list[str]]:
-    """The resources without any picture of the uncloaked photo, and what was done.
+    """Remove every picture of the uncloaked photo from the resources; also return what was done.
 
-    The thumbnail is made anew from `cloaked`, the photo in stored orientation, or goes as a whole
-    where that is None; pictures in an XMP packet are emptied, any other picture (such as
-    IPTC's preview, dataset 2:202) is blanked where it lies.
+    The thumbnail is rebuilt from `cloaked`, the photo in stored orientation, or removed if that is
+    None. Pictures in an XMP packet are emptied, and any other picture (such as IPTC's preview,
+    dataset 2:202) is blanked in place.
     """
     kept, notes = [], []
     for number, head, body in _resources(resources):

@@ -1,4 +1,4 @@
-"""PNG: the pixels under the cloak change, every other chunk stays (ISO/IEC 15948)."""
+"""PNG: the pixels under the cloak change, every other chunk is kept (ISO/IEC 15948)."""
 
 from __future__ import annotations
 

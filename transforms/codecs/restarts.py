@@ -1,7 +1,7 @@
-"""Restart markers after so many rows of a JPEG (ITU-T T.81, B.2.4.4).
+"""Restart markers after a number of rows of a JPEG (ITU-T T.81, B.2.4.4).
 
-An interval is counted in MCUs. In rows, it differs between the scans of a progressive file, as a
-row of the one component or of all together has more or fewer of them.
+An interval is counted in MCUs. Counted in rows, it differs between the scans of a progressive file,
+because a row of one component or of all together has more or fewer MCUs.
 """
 
 from __future__ import annotations

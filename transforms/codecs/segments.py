@@ -1,7 +1,7 @@
 """The marker segments of a JPEG file (ITU-T T.81, annex B), read as decoders read them.
 
-Decoders follow libjpeg: what stands between two segments is skipped up to the next marker, a wrong
-length costs that segment alone, and a picture is complete with its last scan, whatever follows.
+Decoders follow libjpeg: bytes between two segments are skipped up to the next marker, a wrong
+length affects that segment alone, and a picture is complete with its last scan, whatever follows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""TIFF: only the strips or tiles under the cloak are written anew, all else stays where it lies.
+"""TIFF: only the strips or tiles under the cloak are written again, all else stays in place.
 
-Every page is cloaked: a scan of several photos is shown to the detector as one picture, its pages
-one below the other. Reduced copies of a page are removed, and Photoshop's layers with them.
+Every page is cloaked: a scan of several photos is shown to the detector as one picture with its
+pages stacked vertically. Reduced copies of a page and Photoshop's layers are removed.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ def _table(page: tifffile.TiffPage) -> np.ndarray:
 
 
 def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
-    """Write the strips or tiles anew that `change`, in stored orientation, touches.
+    """Rewrite the strips or tiles that `change`, in stored orientation, touches.
 
     Returns:
         Whether one grew and lies elsewhere now; its old place is blanked.
@@ -302,10 +302,9 @@ def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
 
 
 def _refuse_cut(page: tifffile.TiffPage) -> None:
-    """
-    Raises:
-        CodecError: the file ends before its pixels do. It may also end before the bytes that a
-            page counts, which some writers round up.
+    """Raises:
+    CodecError: the file ends before its pixels do. It may also end before the bytes that a
+        page counts, which some writers round up.
     """
     stream = page.parent.filehandle
     spans = zip(page.dataoffsets, page.databytecounts, strict=True)
@@ -421,7 +420,7 @@ def _segments(page: tifffile.TiffPage) -> Iterator[tuple[slice, slice, slice]]:
 def _clean_metadata(
     page: tifffile.TiffPage, rebuild_thumbnails: bool, notes: list[str]
 ) -> list[tuple[int, int]]:
-    """Pictures in the metadata of a cloaked page, made anew or emptied; no value moves.
+    """Pictures in the metadata of a cloaked page, rebuilt or emptied; no value moves.
 
     Returns:
         Where metadata lies that holds a picture now, and how long it is.

@@ -20,7 +20,7 @@ _BASELINE, _EXTENDED = 0xC0, 0xC1
 def changed(
     parts: Sequence[bytes], tables: bytes, changes: Mapping[int, list[np.ndarray]]
 ) -> dict[int, bytes]:
-    """The strips or tiles to write anew, by their number.
+    """Return the strips or tiles to rewrite, by their number.
 
     Where they rely on the shared Huffman tables, these are used. They may lack a code for a new
     coefficient; then every one gets tables of its own, and not the changed ones alone: libtiff

@@ -1,8 +1,8 @@
-"""Where the parts of a TIFF lie (TIFF 6.0, section 2; BigTIFF), and how to close holes in between.
+"""The layout of a TIFF (TIFF 6.0, section 2; BigTIFF), and how to close holes between its parts.
 
-A TIFF is directories that point to values, strips, tiles and further directories. A part can move
-where all that points to it is known. So holes are closed in a file of which every byte is accounted
-for; any other file is left as it is.
+A TIFF consists of directories that point to values, strips, tiles and further directories. A part
+can move if everything that points to it is known. So holes are closed in a file in which every byte
+is accounted for; any other file is left as it is.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What programs and phones write behind the end marker of a JPEG.
+"""Trailers that programs and phones write after the end marker of a JPEG.
 
 Known trailers with metadata are kept byte for byte, without the pictures and videos in them; their
-formats are those that ExifTool documents. Each is known by its last bytes and says where it starts,
-so they are taken off one by one from the end. Anything else is not known to be without pictures.
+formats are those that ExifTool documents. Each is recognised by its last bytes and says where it
+starts, so they are taken off one by one from the end. Anything else may contain pictures and is
+removed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""WebP: the picture is encoded anew, lossless as lossless, every other chunk is carried over."""
+"""WebP: the picture is re-encoded, lossless as lossless, and every other chunk is carried over."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = Tr
     """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Lossy WebP predicts each block from those before it, so no block can be replaced alone: the
-    picture is encoded anew in about as many bytes as it had, or in more where it would lose too
-    much.
+    picture is re-encoded in about as many bytes as it had, or in more where it would lose too much.
     """
     image = _opened(data, NO_LIMIT)
     chunks, end = riff.split(data)

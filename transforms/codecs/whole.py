@@ -1,8 +1,8 @@
-"""JPEGs that viewers show whole although their end marker or their height stands where Pillow and
-libjpeg do not look for it.
+"""JPEGs that viewers show completely although their end marker or their height is not where Pillow
+and libjpeg look for it.
 
-A file without an end marker may be whole or cut off. Which it is, the decoder tells: the pixels of
-a whole picture do not depend on what would have come next.
+A file without an end marker may be complete or cut off. The decoder shows which: the pixels of a
+complete picture do not depend on what would have come next.
 """
 
 from __future__ import annotations
@@ -64,9 +64,8 @@ def _lacks_height(segment: Segment) -> bool:
 
 
 def _check(parts: list[Segment]) -> None:
-    """
-    Raises:
-        CodecError: bytes are missing at the end of the last scan.
+    """Raises:
+    CodecError: bytes are missing at the end of the last scan.
     """
     formats = ("JPEG", "MPO")
     at = max(index for index, part in enumerate(parts) if part.marker == SOS)

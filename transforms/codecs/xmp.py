@@ -1,5 +1,6 @@
-"""XMP packets (ISO 16684-1): pictures in them as base64 text, and what announces pictures and
-videos that lie elsewhere in the file."""
+"""XMP packets (ISO 16684-1): pictures in them as base64 text, and metadata that announces pictures
+and videos elsewhere in the file.
+"""
 
 from __future__ import annotations
 

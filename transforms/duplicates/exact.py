@@ -1,4 +1,4 @@
-"""Exact duplicates: files with the same bytes are one photo, cloaked once and placed everywhere."""
+"""Exact duplicates: files with the same bytes are cloaked once, and each gets the output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OutputChangedError(OSError):
 
 
 def not_copied(ref: PhotoRef, error: OSError) -> Placed:
-    """An exact duplicate that could not be written."""
+    """Return the failure of an exact duplicate that could not be written."""
     reason = Reason.NOT_WRITTEN.of(system=storage.explain(error))
     return Placed(ref, reason, not storage.is_of_name(error))
 
@@ -30,7 +30,8 @@ def not_copied(ref: PhotoRef, error: OSError) -> Placed:
 def group_by_content(
     refs: Iterable[PhotoRef], hashes: Mapping[PhotoRef, str]
 ) -> list[ContentGroup]:
-    """Groups in the order of their first files, each led by its first file.
+    """Group files with the same bytes, in the order of their first files, each led by its first
+    file.
 
     Args:
         hashes: of the bytes; a file without one has no duplicate.
@@ -44,14 +45,15 @@ def group_by_content(
 def place_copy(
     output: str, sha256: str, ref: PhotoRef, root: str, scratch: str, how: Placing
 ) -> None:
-    """Give `ref` the cloaked file that was made of a twin.
+    """Give `ref` the cloaked file that was made of a file with the same bytes.
 
     Args:
-        output: path of that file below `root`. sha256: hex, of that file when it was written.
+        output: path of that file below `root`.
+        sha256: hex, of that file when it was written.
 
     Raises:
         OutputChangedError: it is another file now.
-        OSError: it cannot be read, or the copy not written.
+        OSError: it cannot be read, or the copy cannot be written.
     """
     source, target = storage.join(root, output), output_names.place(root, ref.output)
     data = storage.read_bytes(source)

@@ -1,10 +1,11 @@
-"""Near duplicates: the same picture resized, recompressed or tagged anew.
+"""Near duplicates: the same picture resized, recompressed or retagged.
 
 Pictures are compared by PDQ (Facebook 2019, "The TMK+PDQF Video-Hashing Algorithm and the PDQ
-Image-Hashing Algorithm"), 256 bits of a picture's low frequencies. The bits are cut into 16 bands:
-two hashes that differ in at most 15 bits agree in one band at least, so only photos that share a
-band are compared, and the work grows with the archive and not with its square. What passes is
-looked at: two shots of a burst have like hashes, but some part of the picture differs.
+Image-Hashing Algorithm"), 256 bits of a picture's low frequencies. The bits are cut into 16 bands.
+Two hashes that differ in at most 15 bits agree in at least one band, so only photos that share a
+band are compared, and the work grows with the archive and not with its square. The pixels of a
+matching pair are then compared: two shots of a burst have similar hashes, but some part of the
+picture differs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _LOOK = 32  # cells a side in which two pictures are compared by eye, as it were
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
 class NearDuplicateParameters:
-    """What becomes of near duplicates."""
+    """How near duplicates are treated."""
 
     policy: Literal["mirror", "skip", "off"] = "mirror"
     """mirror: they get the cloak of the photo they are like, so that the average of the copies
@@ -42,10 +43,10 @@ class NearDuplicateParameters:
 
 
 def pdq(pixels: np.ndarray) -> bytes | None:
-    """The hash of an upright photo, uint8 (H, W, 3) RGB; None for one that shows too little.
+    """Hash an upright photo, uint8 (H, W, 3) RGB; None for one with too little detail.
 
-    PDQ gives a quality, 0 to 100, and its authors advise against hashes below 50: a plain wall is
-    like any other plain wall.
+    PDQ gives a quality, 0 to 100, and its authors advise against hashes below 50: any plain wall
+    looks like any other.
     """
     # reducing_gap lets Pillow halve a large photo before the costly filter.
     image = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, None, 2.0)
@@ -54,22 +55,25 @@ def pdq(pixels: np.ndarray) -> bytes | None:
 
 
 def bands(value: bytes) -> list[bytes]:
-    """The 16 bands of a hash, each with its number in front."""
+    """Return the 16 bands of a hash, each prefixed with its number."""
     width = PDQ_BYTES // _BANDS
     return [bytes([n]) + value[n * width : (n + 1) * width] for n in range(_BANDS)]
 
 
 def distance(one: bytes, other: bytes) -> int:
-    """Bits that differ."""
+    """Count the bits that differ, 0..256."""
     return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()
 
 
 def near_any(new: np.ndarray, known: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which hashes have another near them, one of the two new: bool (m,) and (n,).
+    """Find the hashes that have another one near them, at least one of the two new.
 
     Args:
         new: uint8 (m, 32), compared with each other and with `known`: uint8 (n, 32).
         most: bits that may differ, at most 15.
+
+    Returns:
+        bool (m,) and (n,).
     """
     some, others = _sharing_a_band(new, known)
     some, others = np.flatnonzero(some), np.flatnonzero(others)
@@ -98,9 +102,9 @@ def _sharing_a_band(new: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """What a photo looks like from afar.
+    """A 32 x 32 brightness thumbnail, used to confirm a hash match.
 
-    width, height: pixels. cells: float32 (32, 32), mean brightness, 0..255.
+    width, height: pixels of the photo. cells: float32 (32, 32), mean brightness, 0..255.
     """
 
     width: int
@@ -109,17 +113,17 @@ class Thumbnail:
 
 
 def thumbnail(pixels: np.ndarray) -> Thumbnail:
-    """Of an upright photo, uint8 (H, W, 3) RGB."""
+    """Reduce an upright photo, uint8 (H, W, 3) RGB, to its thumbnail."""
     grey = Image.fromarray(pixels).convert("L")
     cells = np.asarray(grey.resize((_LOOK, _LOOK), Image.Resampling.LANCZOS), np.float32)
     return Thumbnail(grey.width, grey.height, cells)
 
 
 def show_the_same(one: Thumbnail, other: Thumbnail, most: float) -> bool:
-    """True when two photos show the same at the same places.
+    """True when two photos show the same things at the same places.
 
     Args:
-        most: levels that the mean brightness of any cell of 32 x 32 may differ.
+        most: levels by which the mean brightness of any cell of 32 x 32 may differ.
     """
     # Rounding of the sides may change the shape of a thumbnail by a pixel.
     slack = 1 / min(one.width, one.height) + 1 / min(other.width, other.height)
@@ -129,7 +133,7 @@ def show_the_same(one: Thumbnail, other: Thumbnail, most: float) -> bool:
 
 
 def groups(pairs: Iterable[tuple[str, str]]) -> list[set[str]]:
-    """Find the connected groups of the pairs of keys, in the order of their first pairs."""
+    """Return the connected components of the pairs of keys, in the order of their first pairs."""
     from scipy.sparse import coo_matrix  # slow to load, and seldom needed
     from scipy.sparse.csgraph import connected_components
 
@@ -150,14 +154,16 @@ def groups(pairs: Iterable[tuple[str, str]]) -> list[set[str]]:
 def candidate_pairs(
     band: bytes, photos: Iterable[HashedPhoto], most: int
 ) -> Iterator[NearDuplicatePair]:
-    """The pairs within one bucket that are near enough, those of two known photos left out.
+    """Return the pairs within one bucket that are near enough, except those of two known photos.
 
-    A pair comes from the first band that it shares, and from no other bucket. Where thousands are
-    alike their pairs would be millions: each new photo is paired with its 100 nearest, of equally
-    near ones with those whose keys lie beside its own, which keeps any number of copies connected.
+    A pair comes from the first band that it shares, and from no other bucket. Thousands of similar
+    photos would give millions of pairs, so each new photo is paired with its 100 nearest, and of
+    equally near ones with those whose keys are beside its own, which keeps any number of copies
+    connected.
 
     Args:
-        band: of the bucket, one of `bands`. most: bits that may differ.
+        band: of the bucket, one of `bands`.
+        most: bits that may differ.
     """
     ordered = sorted(photos, key=lambda photo: photo.key)
     hashes = as_array([photo.pdq for photo in ordered])
@@ -175,10 +181,11 @@ def candidate_pairs(
 def _nearest(
     words: np.ndarray, earlier: np.ndarray, index: int, most: int
 ) -> list[tuple[int, int]]:
-    """The hashes nearest to one of them, and how many bits differ.
+    """Find the hashes nearest to one of them, and how many bits differ.
 
     Args:
-        words: uint64 (n, 4), the hashes. earlier: uint16 (k, n), bands of which none may be common.
+        words: uint64 (n, 4), the hashes.
+        earlier: uint16 (k, n), bands of which none may be common.
     """
     bits = np.bitwise_count(words ^ words[index]).sum(1, dtype=np.int64)
     is_near = bits <= most
@@ -192,5 +199,5 @@ def _nearest(
 
 
 def as_array(hashes: Sequence[bytes]) -> np.ndarray:
-    """uint8 (n, 32)."""
+    """Return the hashes as uint8 (n, 32)."""
     return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, PDQ_BYTES)

@@ -1,4 +1,6 @@
-"""One cloak for all near duplicates of a photo, so that their average shows no more than one."""
+"""Share the canonical photo's faces and perturbations with its near duplicates, so that their
+average reveals no more than one of them.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,23 @@ _SAME_FACE = 0.2
 
 
 def canonical(photo: ScannedPhoto) -> CanonicalPhoto:
-    """A scanned photo as the one to mirror."""
+    """Return a scanned photo as a canonical photo."""
     return CanonicalPhoto(photo.ref.source, photo.width, photo.height, photo.faces, photo.crops)
 
 
 def with_faces_of(
     photo: ScannedPhoto, like: CanonicalPhoto, distance: int, min_face: float
 ) -> ScannedPhoto:
-    """The photo with the canonical one's faces in place of its own.
+    """Return the photo with the canonical photo's faces in place of its own.
 
-    The cloak is then optimised on the same crop from the same seed, and laid on with the same
-    landmarks, scaled: the detector's own differ by a pixel or so from copy to copy, enough to
-    shift the cloak's texture against itself. Faces that only one of the two shows are cloaked too.
+    The perturbation is then optimised on the same crop from the same seed, and applied with the
+    same landmarks, scaled. The detector's own landmarks differ by a pixel or so from copy to copy,
+    enough to shift the fine pattern against itself. Faces that only one of the two shows are
+    cloaked too.
 
     Args:
-        distance: of their hashes. min_face: least size in pixels of a face worth cloaking.
+        distance: of their hashes.
+        min_face: least size in pixels of a face worth cloaking.
     """
     scale = np.array([photo.width / like.width, photo.height / like.height])
     faces, crops = [], []

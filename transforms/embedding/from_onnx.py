@@ -22,17 +22,18 @@ Layer = Callable[[tf.Tensor], tf.Tensor]
 
 
 def load_onnx(path: str, precision: Precision = "float32") -> Layer:
-    """The one chain of layers from a model's input to its output.
+    """Load the single chain of layers from a model's input to its output.
 
     Args:
         precision: the type that it computes in.
 
     Returns:
         A function from float32 (N, H, W, C) to float32 (N, D), any N. H, W, C are the file's own,
-        which it keeps as (N, C, H, W).
+        which stores them as (N, C, H, W).
 
     Raises:
-        ValueError: the file uses an operator, or a form of one, not known here, or has branches.
+        ValueError: the file has branches, or uses an operator or a form of one that is not
+            supported.
     """
     graph = onnx.load(path).graph
     constants = {array.name: onnx.numpy_helper.to_array(array) for array in graph.initializer}
@@ -117,7 +118,7 @@ class _Prelu:
 
 
 def _append(layers: list[Any], node: Any, constants: Mapping[str, np.ndarray]) -> None:
-    """Add what a node does to the layers before it."""
+    """Add the effect of a node to the layers before it."""
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     given = [constants[name] for name in node.input[1:]]
     kind = node.op_type
@@ -167,9 +168,9 @@ def _convolution(given: list[np.ndarray], attributes: Mapping[str, Any]) -> _Con
 def _dense(
     layers: list[Any], given: list[np.ndarray], attributes: Mapping[str, Any]
 ) -> _Convolution:
-    """A dense layer on flattened (C, side, side): a convolution that covers the whole image.
+    """Express a dense layer on flattened (C, side, side) as a convolution over the whole image.
 
-    As a matrix product over the batch it would be rounded otherwise in another place of it.
+    A matrix product over the batch would round differently at different places of the batch.
     """
     if (attributes["alpha"], attributes["beta"]) != (1, 1) or not attributes["transB"]:
         raise ValueError("scaled and transposed matrix products are not known")

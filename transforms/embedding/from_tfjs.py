@@ -17,18 +17,18 @@ from photoveil.transforms.embedding.models import Precision
 def load_tfjs(
     json_path: str, bin_path: str, output: str, precision: Precision = "float32"
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The part of a graph model that leads from its one input to the node `output`.
+    """Load the part of a graph model that leads from its single input to the node `output`.
 
     Args:
         json_path, bin_path: topology and weights (one shard; float32, float16 or int32).
-        output: name of the node whose value is wanted.
+        output: name of the node whose value is returned.
         precision: the type that it computes in.
 
     Returns:
         A function from float32 (N, H, W, C) to the value of `output`, float32.
 
     Raises:
-        ValueError: the graph uses an operator not known here.
+        ValueError: the graph uses an operator that is not supported.
     """
     with open(json_path, encoding="utf-8") as stream:
         model = json.load(stream)
@@ -69,7 +69,7 @@ def _weights(manifest: list[dict[str, Any]], data: bytes) -> dict[str, np.ndarra
 
 
 def _needed(nodes: list[dict[str, Any]], output: str) -> list[dict[str, Any]]:
-    """The nodes that `output` depends on, in the file's own (topological) order."""
+    """Return the nodes that `output` depends on, in the file's own (topological) order."""
     by_name = {node["name"]: node for node in nodes}
     wanted, pending = set(), [output]
     while pending:
@@ -84,9 +84,9 @@ _Step = tuple[Callable[..., tf.Tensor], list[str], str]
 
 
 def _fuse_relu6(steps: list[_Step]) -> list[_Step]:
-    """Replace relu, minimum, maximum in a row by one relu6.
+    """Replace a sequence of relu, minimum and maximum by one relu6.
 
-    MobileNet spells relu6 as those three; fused, a forward and backward pass of faceres takes a
+    MobileNet expresses relu6 as those three. Fused, a forward and backward pass of faceres takes a
     third less time.
     """
     fused: list[_Step] = []

@@ -1,7 +1,7 @@
 """A TensorFlow Lite file as a differentiable TensorFlow function for any batch size.
 
-The Lite interpreter has no gradients and fixes the batch. The handful of operators that
-convolutional recognisers are made of map one to one onto TensorFlow's.
+The Lite interpreter has no gradients and fixes the batch size. The few operators that convolutional
+recognisers use map one to one onto those of TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DTYPES = {
 
 
 def load_tflite(path: str, precision: Precision = "float32") -> Callable[[tf.Tensor], tf.Tensor]:
-    """The first subgraph of a float32 model with one input and one output.
+    """Load the first subgraph of a float32 model with one input and one output.
 
     Args:
         precision: the type that it computes in.
@@ -33,13 +33,14 @@ def load_tflite(path: str, precision: Precision = "float32") -> Callable[[tf.Ten
         A function from float32 (N, H, W, C) to float32 (N, D), any N.
 
     Raises:
-        ValueError: the file uses an operator, tensor type or fused activation not known here.
+        ValueError: the file uses an operator, tensor type or fused activation that is not
+            supported.
     """
     with open(path, "rb") as stream:
         model = schema.ModelT.InitFromPackedBuf(stream.read(), 0)
     graph = model.subgraphs[0]
     # Eager tensors are captured by tf.function as inputs; a constant made while tracing would be
-    # copied into every compiled graph anew.
+    # copied into every compiled graph.
     constants = {
         index: tf.constant(values, precision if values.dtype == np.float32 else None)
         for index, tensor in enumerate(graph.tensors)
@@ -72,7 +73,7 @@ _Step = tuple[Callable[..., tf.Tensor], list[int], int]
 
 
 def _fuse_prelu(steps: list[_Step]) -> list[_Step]:
-    """Replace relu(x) + k * (x - |x|), as which Lite's converter spells it, by one PReLU."""
+    """Replace relu(x) + k * (x - |x|), the form that Lite's converter writes, by one PReLU."""
     fused: list[_Step] = []
     for step in steps:
         fused.append(step)

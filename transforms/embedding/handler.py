@@ -1,4 +1,4 @@
-"""Embeddings by which people are told apart: those of MobileFaceNet, see `surrogates`."""
+"""Embeddings that identify people: those of MobileFaceNet, see `surrogates`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Embedder = Callable[[np.ndarray], np.ndarray]
 
 @cache
 def load_embedder() -> Embedder:
-    """One per process.
+    """Load the embedder, once per process.
 
     Raises:
-        transforms.io.assets.AssetError: the model cannot be had.
+        transforms.io.assets.AssetError: the model cannot be fetched.
     """
     compiled = tf.function(load_surrogate(WHO).embed)
 
@@ -41,7 +41,7 @@ def load_embedder() -> Embedder:
 
 
 class EmbedHandler(StageHandler[ScannedPhoto, Embedder]):
-    """From scanned photos to the embeddings of their faces, float32 (n, 192)."""
+    """Turns scanned photos into the embeddings of their faces, float32 (n, 192)."""
 
     def __init__(self) -> None:
         super().__init__("embed", _PHOTOS)

@@ -1,4 +1,4 @@
-"""Layers of recognisers that TensorFlow lacks or is slow at."""
+"""Layers of recognisers that TensorFlow lacks or computes slowly."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import tensorflow as tf
 
 
 def prelu(values: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
-    """What is below 0 times a slope of its channel (He et al. 2015, arXiv:1502.01852).
+    """Multiply negative values by the slope of their channel (He et al. 2015, arXiv:1502.01852).
 
-    The slopes are constants here, so that one product each way will do. Put together from
-    TensorFlow's own functions it makes a pass through MobileFaceNet half as dear again.
+    The slopes are constants here, so one product in each direction is enough. Composed of
+    TensorFlow's own functions, a pass through MobileFaceNet costs half as much again.
 
     Args:
         values: float32 or bfloat16 (N, H, W, C).

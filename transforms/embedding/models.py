@@ -1,4 +1,4 @@
-"""Which assets each surrogate is made of, for those that only name them: no network is loaded."""
+"""The assets of each surrogate, for code that only names them: no network is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings of unit length, and how alike two of them are."""
+"""Embeddings of unit length, and the cosine of two of them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import tensorflow as tf
 
 
 def unit_length(embeddings: tf.Tensor) -> tf.Tensor:
-    """float32 (N, D) embeddings at length 1 each; one of zeros stays so."""
+    """Scale embeddings, float32 (N, D), to length 1 each; zeros stay zeros."""
     squares = tf.reduce_sum(tf.square(embeddings), axis=-1, keepdims=True)
     return divide_by_root(embeddings, squares)
 
 
 def divide_by_root(values: tf.Tensor, squares: tf.Tensor) -> tf.Tensor:
-    """Values over the square roots of one number a face.
+    """Divide values by the square roots of one number per face.
 
-    A plain division would be rewritten into a product with the reciprocal root. That one is
-    approximate, and in another way for the last few of a row of numbers than for those before: what
-    a face gets would hang by a rounding on its place in the batch.
+    TensorFlow would rewrite a plain division into a product with the reciprocal root. That is
+    approximate, and approximated differently for the last few numbers of a row than for those
+    before, so a face's result would depend by a rounding error on its place in the batch.
 
     Args:
         values: float32 (N, ...).

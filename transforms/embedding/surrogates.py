@@ -1,7 +1,7 @@
 """Surrogates: recognisers whose gradients the optimiser may use.
 
-A new one is an entry in `models.ASSETS` and in `SURROGATES`, and a loader. The judges that measure
-protection are never listed here.
+To add one, write a loader and enter its name in `models.ASSETS` and in `SURROGATES`. The held-out
+recognisers that measure protection are never listed here.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ SURROGATES: dict[str, tuple[tuple[str, ...], Callable[..., Surrogate]]] = {
 
 
 def load_surrogate(name: str, precision: Precision = "float32") -> Surrogate:
-    """The surrogate of that name, its assets fetched if need be.
+    """Load the surrogate of that name, and fetch its assets if necessary.
 
     Args:
         precision: the type that its network computes in.
 
     Raises:
         KeyError: no surrogate has that name.
-        transforms.io.assets.AssetError: its files cannot be had.
+        transforms.io.assets.AssetError: its files cannot be fetched.
     """
     asset_names, load = SURROGATES[name]
     return load(*(str(assets.fetch(asset)) for asset in asset_names), precision=precision)

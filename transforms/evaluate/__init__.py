@@ -1,1 +1,1 @@
-"""How well a recogniser still finds people in cloaked photos, and how visible the cloaks are."""
+"""Measure how well recognisers find people in cloaked photos, and how visible cloaks are."""

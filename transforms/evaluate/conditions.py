@@ -1,6 +1,6 @@
-"""What happens to a published photo before a recogniser gets it.
+"""Conditions: what happens to a published photo before a recogniser gets it.
 
-A new condition is a function from a photo to a photo and an entry in `CONDITIONS`.
+To add a condition, write a function from a photo to a photo and enter it in `CONDITIONS`.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ AS_WRITTEN = "as written"
 
 
 def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """Saved once more as JPEG, chroma at half resolution."""
+    """Save once more as JPEG, with chroma at half resolution."""
     stored = io.BytesIO()
     Image.fromarray(pixels).save(stored, "JPEG", quality=quality, subsampling="4:2:0")
     return np.asarray(Image.open(stored))
 
 
 def long_side(pixels: np.ndarray, most: int) -> np.ndarray:
-    """Reduced so that the long side has at most `most` pixels; smaller photos stay."""
+    """Reduce so that the long side has at most `most` pixels; smaller photos stay as they are."""
     return scaled(pixels, min(1.0, most / max(pixels.shape[:2])))
 
 
 def scaled(pixels: np.ndarray, factor: float) -> np.ndarray:
-    """Resized by a factor, Lanczos."""
+    """Resize by a factor, Lanczos."""
     height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
     image = Image.fromarray(pixels)
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def blur(pixels: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur; sigma in pixels of the photo."""
+    """Blur with a Gaussian; sigma in pixels of the photo."""
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(sigma)))
 
 
 def screenshot(pixels: np.ndarray) -> np.ndarray:
-    """Shown on a phone 1080 pixels wide, taken as a screenshot, sent through a messenger.
+    """Simulate a screenshot on a phone 1080 pixels wide that is sent through a messenger.
 
     The photo is resampled to the screen (enlarged too), sharpened a little as displays do, and
     stored as JPEG 80.

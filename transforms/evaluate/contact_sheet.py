@@ -1,4 +1,4 @@
-"""A picture to judge cloaks by eye: faces as original, cloaked, and their difference x 10."""
+"""A contact sheet to assess cloaks by eye: original, cloaked, and their difference x 10."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Shown:
 
 
 def contact_sheet(faces: Sequence[Shown]) -> Image.Image:
-    """The sheet, reading order as given."""
+    """Draw the sheet, in the reading order given."""
     down = -(-len(faces) // _ACROSS)
     width = _ACROSS * (3 * _CELL + _GAP) - _GAP
     sheet = Image.new("RGB", (width, max(1, down) * (_CELL + _CAPTION + _GAP)), "white")

@@ -1,6 +1,7 @@
 """Embeddings of photos, from the file on, under each condition and by each recogniser.
 
-Faces are found, aligned and embedded anew for each condition: a tracker has nothing but the file.
+Faces are found, aligned and embedded again for each condition, because a tracker has nothing but
+the file.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _NO_FACE = np.zeros(0)
 
 
 class Embedder:
-    """Embeds the largest face of each photo, and remembers by content what it has seen.
+    """Embeds the largest face of each photo, and caches the result by content.
 
     unreadable: reason by path of the files that could not be decoded; they count as faceless.
     """
@@ -52,10 +53,10 @@ class Embedder:
         self._waiting: dict[str, list[tuple[_Key, np.ndarray]]] = defaultdict(list)
 
     def embed(self, paths: Sequence[str], condition: str) -> dict[str, np.ndarray]:
-        """Embeddings by recogniser, float64 (n, D); a row of NaN where no face was found.
+        """Return embeddings by recogniser, float64 (n, D); a row of NaN where no face was found.
 
         Args:
-            paths: of photos, local or on what Beam's file systems know.
+            paths: of photos, local or in a bucket.
             condition: a key of `CONDITIONS`.
         """
         hashes = []
@@ -70,12 +71,12 @@ class Embedder:
         }
 
     def save(self, file: Path) -> None:
-        """Keep what is known for a later run. It holds biometric data: keep the file private."""
+        """Save the cache for a later run. It holds biometric data: keep the file private."""
         vectors = {"|".join(key): vector for key, vector in self._known.items()}
         np.savez(file, allow_pickle=False, **vectors)
 
     def load(self, file: Path) -> None:
-        """Take over what `save` kept."""
+        """Load what `save` wrote."""
         with np.load(file) as kept:
             for name in kept.files:
                 sha, condition, recogniser = name.split("|")

@@ -31,10 +31,11 @@ class Tally:
 
 
 def tally(values: np.ndarray, owners: np.ndarray, people: int) -> Tally:
-    """Values summed by person.
+    """Sum the values by person.
 
     Args:
-        values: (m,) numbers or truth values. owners: int (m,) person of each, 0..people - 1.
+        values: (m,) numbers or truth values.
+        owners: int (m,) person of each, 0..people - 1.
     """
     return Tally(
         np.bincount(owners, np.asarray(values, np.float64), people),
@@ -45,9 +46,9 @@ def tally(values: np.ndarray, owners: np.ndarray, people: int) -> Tally:
 def bootstrap_interval(
     rate: Tally, confidence: float = 0.95, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap (Efron & Tibshirani 1993, ch. 13) of a tally's mean.
+    """Compute the percentile bootstrap (Efron & Tibshirani 1993, ch. 13) of a tally's mean.
 
-    People are resampled, not photos: photos of one person stand or fall together.
+    People are resampled, not photos, because the results of one person's photos are correlated.
 
     Returns:
         Lower and upper end; NaN where there are fewer than two people with values.
@@ -68,14 +69,15 @@ def ranks(
     gallery_people: np.ndarray,
     comparable: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Rank of the right person in a search for each probe, 1 for the best.
+    """Rank the right person in the search of each probe, 1 for the best.
 
     A person is as near as the nearest of their gallery faces; the rank is one more than the number
     of other people who are nearer. On a tie the right person counts as found.
 
     Args:
         distances: float (P, G) from each probe to each gallery face; NaN where there is no face.
-        probe_people: int (P,). gallery_people: int (G,).
+        probe_people: int (P,).
+        gallery_people: int (G,).
         comparable: bool (P, G), False where the probe is not searched for in that gallery face
             (it is the same photo); by default all are compared.
 
@@ -94,7 +96,7 @@ def ranks(
 
 
 def false_match_threshold(impostors: np.ndarray, rate: float) -> float:
-    """The largest threshold at which no more than `rate` of the impostor pairs match.
+    """Find the largest threshold at which no more than `rate` of the impostor pairs match.
 
     A pair matches when its distance is at or below the threshold.
 

@@ -1,10 +1,10 @@
-"""The tracker: enrols photos as they were published, and searches for people in them.
+"""The simulated tracker: it enrols photos as they were published, and searches for people in them.
 
-Two ways round. Forward, the gallery is what was published (cloaked) and the probes are clean
-photos taken elsewhere. Reverse, a clean gallery exists already and the published photos are the
-probes. Either way the figures stand beside those for the same photos uncloaked.
+There are two directions. Forward, the gallery is what was published (cloaked) and the probes are
+clean photos taken elsewhere. Reverse, a clean gallery exists already and the published photos are
+the probes. Both are reported beside the figures of the same photos uncloaked.
 
-Phillips et al. (2000, IEEE TPAMI 22(10)) for the terms; `metrics` for the figures.
+Phillips et al. (2000, IEEE TPAMI 22(10)) define the terms; `metrics` has the figures.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Study:
-    """Whom the tracker looks for, and where.
+    """The people whom the tracker looks for, and the photos that it has.
 
     published: what it enrols. probes: (person, path) of clean photos that were not published;
         without any, each original is searched for in the other published photos.
@@ -78,7 +78,7 @@ class Finding:
 
 
 def track(study: Study, embedder: Embedder, conditions: Sequence[str]) -> list[Finding]:
-    """All figures of all recognisers.
+    """Compute all figures of all recognisers.
 
     Args:
         conditions: keys of `CONDITIONS`, first of all `AS_WRITTEN`.

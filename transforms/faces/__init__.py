@@ -1,1 +1,1 @@
-"""Faces in a photo: detection and alignment."""
+"""Faces: detection, alignment, and clustering into people."""

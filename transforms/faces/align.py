@@ -1,4 +1,5 @@
-"""Alignment: cut a face out upright at a fixed size, and lay a change made there back on the photo.
+"""Alignment: cut a face out upright at a fixed size, and warp a change made there back onto the
+photo.
 
 The template is the five-point layout that ArcFace (Deng et al., CVPR 2019, arXiv:1801.07698) and
 most recognisers since are trained on: 112 x 112 pixels, found by the least-squares similarity of
@@ -27,7 +28,8 @@ TEMPLATE = np.array(
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Least-squares similarity (rotation, one scale, shift; no mirror) from source to target.
+    """Fit the least-squares similarity (rotation, one scale, shift; no mirror) from source to
+    target.
 
     Args:
         source, target: float (n, 2) points, n >= 2.
@@ -36,7 +38,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
         float64 (2, 3) matrix M with target ~= M @ (x, y, 1).
 
     Raises:
-        ValueError: all source points fall together, so no scale is defined.
+        ValueError: all source points coincide, so no scale is defined.
     """
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     source_centred, target_centred = source - source_mean, target - target_mean
@@ -52,18 +54,18 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def face_to_crop(landmarks: Sequence[tuple[float, float]]) -> np.ndarray:
-    """float64 (2, 3) matrix from photo pixels to crop pixels for five landmarks."""
+    """Return the float64 (2, 3) matrix from photo pixels to crop pixels for five landmarks."""
     return similarity(np.asarray(landmarks, dtype=np.float64), TEMPLATE)
 
 
 def invert(matrix: np.ndarray) -> np.ndarray:
-    """The (2, 3) matrix that undoes a (2, 3) affine matrix."""
+    """Invert a (2, 3) affine matrix."""
     linear = np.linalg.inv(matrix[:, :2])
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
 def crop_face(pixels: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
-    """The aligned face: uint8 (size, size, 3) cut from uint8 (H, W, 3) RGB.
+    """Cut the aligned face, uint8 (size, size, 3), out of uint8 (H, W, 3) RGB.
 
     Outside the frame the crop is black. A large face is first reduced over its area, as the
     recognisers' own pipelines do, so that fine texture does not alias.
@@ -92,7 +94,8 @@ def crop_face(pixels: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> 
 
 
 def feather(size: int = CROP_SIZE, border: float = 0.12) -> np.ndarray:
-    """float32 (size, size) mask: 1 inside, falling to 0 at the crop's edge as a raised cosine.
+    """Return a float32 (size, size) mask: 1 inside, falling to 0 at the crop's edge as a raised
+    cosine.
 
     Args:
         size: crop side in pixels.
@@ -107,11 +110,11 @@ def feather(size: int = CROP_SIZE, border: float = 0.12) -> np.ndarray:
 def lay_back(
     change: np.ndarray, matrix: np.ndarray, height: int, width: int
 ) -> tuple[int, int, np.ndarray]:
-    """A change made in the crop, resampled to the photo's own resolution.
+    """Warp a change made in the crop back to the photo's own resolution.
 
     Args:
         change: float32 (S, S), 0 at the edge (see `feather`).
-        matrix: (2, 3) photo-to-crop matrix the crop was cut with.
+        matrix: the (2, 3) photo-to-crop matrix that the crop was cut with.
         height, width: size of the photo in pixels.
 
     Returns:
@@ -141,7 +144,9 @@ def lay_back(
 
 
 def crop_extent(to_photo: np.ndarray, size: int = CROP_SIZE) -> tuple[int, int, int, int]:
-    """Photo rectangle (left, top, right, bottom) that holds the whole crop, with a little room."""
+    """Return the photo rectangle (left, top, right, bottom) that holds the whole crop and a small
+    margin.
+    """
     corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], dtype=np.float64)
     points = corners @ to_photo.T
     room = 2

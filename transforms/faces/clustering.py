@@ -1,9 +1,10 @@
-"""People: faces of one person found over the whole archive.
+"""Cluster the faces of a whole archive into people.
 
-Agglomerative clustering with average linkage on the cosine of embeddings (UPGMA, Sokal and
-Michener 1958): two groups join while their faces are alike on average. The mean cosine between two
-groups is the product of their mean embeddings, so groups stand for their faces and any number of
-faces is clustered in bounded memory: neighbours first, linkage only within what they connect.
+Agglomerative clustering with average linkage on the cosine of embeddings (UPGMA, Sokal and Michener
+1958): two groups are joined while their faces are similar on average. The mean cosine between two
+groups is the product of their mean embeddings, so a group can stand for its faces and any number of
+faces is clustered in bounded memory: first the neighbours are found, then linkage runs only within
+what they connect.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _MOST_ROUNDS = 6
 
 
 def cluster(embeddings: np.ndarray, likeness: float = LIKENESS) -> np.ndarray:
-    """Which faces are one person.
+    """Group the faces of each person.
 
     Args:
-        embeddings: float32 (n, d), rows of unit length. likeness: least mean cosine of two groups
-            that are joined.
+        embeddings: float32 (n, d), rows of unit length.
+        likeness: least mean cosine of two groups that are joined.
 
     Returns:
         int64 (n,) numbers of the groups. Their order means nothing.
@@ -46,7 +47,7 @@ def cluster(embeddings: np.ndarray, likeness: float = LIKENESS) -> np.ndarray:
 
 
 def _join(means: np.ndarray, likeness: float) -> np.ndarray:
-    """One round: groups that are alike on average, told by their mean embeddings, (n,)."""
+    """Do one round: join groups that are similar on average by their mean embeddings, (n,)."""
     from sklearn.cluster import AgglomerativeClustering  # slow to load, and seldom needed
 
     if len(means) < 2:
@@ -71,7 +72,7 @@ def _join(means: np.ndarray, likeness: float) -> np.ndarray:
 
 
 def _parts(means: np.ndarray, likeness: float) -> list[np.ndarray]:
-    """Index sets that no pair alike enough crosses, cut where one is too large to link at once."""
+    """Split into index sets that no similar pair crosses; cut a set too large to link at once."""
     from sklearn.neighbors import NearestNeighbors
 
     unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)

@@ -1,7 +1,7 @@
 """Face detection: from a photo to its faces.
 
-How the photo is looked at is in `pyramid` (sizes and tiles) and in `turns` (faces on their side);
-here are the detectors themselves and what comes out.
+`pyramid` handles sizes and tiles, `turns` faces on their side. This module holds the detectors
+themselves and the result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def detect_faces(
     parameters: DetectorParameters,
     also: Sequence[int] = (),
 ) -> list[Face]:
-    """Faces in an upright photo, uint8 (H, W, 3) RGB, best score first, tiny ones too.
+    """Detect the faces in an upright photo, uint8 (H, W, 3) RGB, best score first, tiny ones
+    included.
 
     Args:
         also: quarter turns anticlockwise at which the photo may be upright instead.
@@ -47,10 +48,10 @@ def _face(row: np.ndarray) -> Face:
 
 @cache
 def load_retinaface(path: str) -> Detector:
-    """The frozen MobileNetV2 graph of the PyPI package `retinaface`, one image a call.
+    """Load the frozen MobileNetV2 graph of the PyPI package `retinaface`, one image per call.
 
-    The graph takes float32 (1, H, W, 3) RGB in 0..255 with sides a multiple of 32 and gives rows
-    of 16 relative coordinates: box, landmarks, valid flag, score.
+    The graph takes float32 (1, H, W, 3) RGB in 0..255 with sides a multiple of 32 and gives rows of
+    16 relative coordinates: box, landmarks, valid flag, score.
     """
     import tensorflow as tf
 
@@ -76,12 +77,14 @@ def load_retinaface(path: str) -> Detector:
 
 @cache
 def load_retinaface_resnet50() -> Detector:
-    """The ResNet-50 of the PyPI package `retina-face`, which downloads its weights at first use.
+    """Load the ResNet-50 of the PyPI package `retina-face`, which downloads its weights at first
+    use.
 
     Slower and a little more accurate than the default.
 
     Raises:
-        ModuleNotFoundError: the optional package is not installed; the message says how.
+        ModuleNotFoundError: the optional package is not installed; the message says how to install
+            it.
         transforms.io.assets.AssetError: its weights could not be downloaded.
     """
     try:

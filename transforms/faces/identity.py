@@ -1,4 +1,4 @@
-"""The names of people, kept the same over runs."""
+"""Names of people that stay the same from run to run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Change:
-    """What new faces did to people known before.
+    """What new faces did to the known people.
 
-    merged: person that is gone, and the one that it joined. split: new person, and the one that
-    it came out of.
+    merged: person that is gone, and the one that it was merged into. split: new person, and the one
+        that it was split from.
     """
 
     merged: tuple[tuple[str, str], ...] = ()
     split: tuple[tuple[str, str], ...] = ()
 
     def then(self, later: Change, known: Collection[str]) -> Change:
-        """This and a later change, of which only what befell these people counts."""
+        """Combine this and a later change, of which only what concerns these people counts."""
         merged = tuple(pair for pair in later.merged if pair[0] in known)
         split = tuple(pair for pair in later.split if pair[1] in known)
         return Change(self.merged + merged, self.split + split)
@@ -31,14 +31,16 @@ class Change:
 def name_people(
     faces: Sequence[str], labels: np.ndarray, known: Mapping[str, str]
 ) -> tuple[dict[str, str], Change]:
-    """The person of each face, with the name that most of the group's faces had before.
+    """Name the person of each face by the name that most of the group's faces had before.
 
     Args:
-        faces: keys. labels: int (n,), their groups. known: persons of faces of earlier runs.
+        faces: keys.
+        labels: int (n,), their groups.
+        known: persons of faces of earlier runs.
 
     Returns:
-        Persons by face. A new person is named after its first face by key, so that the order in
-        which photos come does not matter. And what became of those that were known.
+        Persons by face, and what changed for known people. A new person is named after its first
+        face by key, so the order of the photos does not matter.
     """
     groups: defaultdict[int, list[str]] = defaultdict(list)
     for face, label in zip(faces, labels, strict=True):

@@ -1,4 +1,4 @@
-"""The knobs of face detection, with their ranges."""
+"""Parameters of face detection, with their ranges."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 class DetectorParameters:
     """What counts as a face.
 
-    Protection is lost by a missed face and hardly by a false one (a false one gets a change that
-    nobody sees), so the defaults lean towards finding.
+    A missed face loses protection and a false one hardly costs anything (it gets a change that
+    nobody notices), so the defaults favour recall.
     """
 
     model: Literal["retinaface", "retinaface-resnet50"] = "retinaface"

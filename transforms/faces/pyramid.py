@@ -3,8 +3,8 @@
 RetinaFace (Deng et al., CVPR 2020, arXiv:1905.00641) finds faces from about 16 pixels up to about
 the size of its largest anchors. One pass at one size therefore misses either the face that fills
 the frame or the small faces in the back row of a group photo; a pyramid of sizes finds both. The
-finest level is as large as the smallest face that must be found asks for, and is cut into tiles
-that overlap, so that memory does not grow with the photo.
+finest level is as large as the smallest required face demands. It is cut into overlapping tiles, so
+that memory does not grow with the photo.
 """
 
 from __future__ import annotations
@@ -59,18 +59,17 @@ class Tile:
 def level_sizes(
     height: int, width: int, long_sides: Sequence[int], smallest_face: int
 ) -> list[tuple[int, int]]:
-    """(height, width) of each pyramid level, smallest first.
+    """Compute (height, width) of each pyramid level, smallest first.
 
     A level larger than the photo adds nothing but blur, so levels are capped at the photo's own
-    size; a photo smaller than every level is enlarged to the smallest, because RetinaFace misses
+    size. A photo smaller than every level is enlarged to the smallest, because RetinaFace misses
     faces in tiny images.
 
     Args:
         height, width: size of the photo in pixels.
         long_sides: long sides of the levels that every photo gets.
-        smallest_face: side in pixels of the photo of the smallest face that must be found. Where
-            the fixed levels are too small for that, a finer one is added, or takes the place of
-            the largest.
+        smallest_face: side, in pixels of the photo, of the smallest face that must be found. If the
+            fixed levels are too small for it, a finer one is added or replaces the largest.
     """
     long_side = max(height, width)
     smallest, *larger = sorted(long_sides)
@@ -88,8 +87,9 @@ def level_sizes(
 
 
 def tiles(height: int, width: int) -> list[Tile]:
-    """Tiles that cover a level, overlap, and have at most `_TILE_PIXELS` each; as few pixels in
-    all as rows and columns of like tiles allow."""
+    """Cut a level into overlapping tiles of at most `_TILE_PIXELS` each, with as few pixels in all
+    as rows and columns of equal tiles allow.
+    """
     best: tuple[int, list[Tile]] | None = None
     for rows in range(1, 2 + height // 512):
         tile_height = _tile_side(height, rows)
@@ -128,12 +128,13 @@ def find(
     quarter: int = 0,
     levels: int | None = None,
 ) -> np.ndarray:
-    """Rows of all scores in pixels of the photo, float32 (n, 15), one a face, best first.
+    """Detect faces: float32 (n, 15) rows of all scores in pixels of the photo, one per face, best
+    first.
 
     Args:
         image: RGB.
         quarter: quarter turns anticlockwise by which the photo is shown to the detector.
-        levels: how many of the pyramid's levels to look at, from the smallest; all if None.
+        levels: number of levels of the pyramid to use, from the smallest; all if None.
     """
     sizes = level_sizes(image.height, image.width, parameters.long_sides, parameters.smallest_face)
     found = [np.zeros((0, COLUMNS), np.float32)]
@@ -163,7 +164,7 @@ def _cut(image: Image.Image, tile: Tile, scale: np.ndarray) -> np.ndarray:
 
 
 def _is_whole(rows: np.ndarray, tile: Tile, height: int, width: int) -> np.ndarray:
-    """Which rows, in pixels of the tile, keep clear of the edges that cut through the level."""
+    """Find the rows, in pixels of the tile, that do not touch edges cutting through the level."""
     room = _CLEARANCE * sides(rows)
     return (
         ((rows[:, 0] >= room) | (tile.left == 0))

@@ -1,4 +1,4 @@
-"""Rows of detections: how they are laid out, how they overlap, how far their landmarks are a face.
+"""Rows of detections: layout, overlap, and how much their landmarks resemble a face.
 
 A row is 15 numbers: box left, top, right, bottom; five landmarks x, y (eyes, nose, mouth corners,
 left to right as seen with the face upright); score 0..1.
@@ -20,18 +20,19 @@ Detector = Callable[[np.ndarray], np.ndarray]
 
 
 def sides(rows: np.ndarray) -> np.ndarray:
-    """Mean side of each row's box, (n,)."""
+    """Return the mean side of each row's box, (n,)."""
     return (rows[:, 2] - rows[:, 0] + rows[:, 3] - rows[:, 1]) / 2
 
 
 def mapped(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Rows seen through a similarity.
+    """Transform rows by a similarity.
 
     A box stays upright: its centre moves, and its sides are those of the nearest quarter turn, so
-    that a box does not grow by being turned.
+    that a box does not grow by being rotated.
 
     Args:
-        rows: float (n, 15). matrix: float (2, 3) with point' = matrix @ (x, y, 1).
+        rows: float (n, 15).
+        matrix: float (2, 3) with point' = matrix @ (x, y, 1).
     """
     linear, shift = matrix[:, :2], matrix[:, 2]
     scale = np.sqrt(abs(np.linalg.det(linear)))
@@ -45,10 +46,12 @@ def mapped(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def turned_back(rows: np.ndarray, quarter: int, height: int, width: int) -> np.ndarray:
-    """Rows of a picture that was turned, in pixels of the picture as it was.
+    """Transform rows of a rotated picture to pixels of the picture before the rotation.
 
     Args:
-        rows: float (n, 15). quarter: quarter turns anticlockwise. height, width: before them.
+        rows: float (n, 15).
+        quarter: quarter turns anticlockwise.
+        height, width: before the rotation.
     """
     back = [
         [[1, 0, 0], [0, 1, 0]],
@@ -62,14 +65,14 @@ def turned_back(rows: np.ndarray, quarter: int, height: int, width: int) -> np.n
 def non_maximum_suppression(
     rows: np.ndarray, max_overlap: float, rank: np.ndarray | None = None
 ) -> list[int]:
-    """Indices of the rows to keep, best first.
+    """Return the indices of the rows to keep, best first.
 
     Args:
         rows: float (n, 15).
         max_overlap: a row that overlaps a better one by more than this is dropped. Overlap is
-            intersection over union, or over the smaller box: two pyramid levels may see one face
-            as a tight and a loose box.
-        rank: float (n,), higher is better; the score where it is not given.
+            intersection over union, or over the smaller box: two pyramid levels may see one face as
+            a tight and a loose box.
+        rank: float (n,), higher is better; by default the score.
     """
     kept: list[int] = []
     for index in np.argsort(-(rows[:, SCORE] if rank is None else rank), kind="stable"):
@@ -79,16 +82,18 @@ def non_maximum_suppression(
 
 
 def roll(row: np.ndarray) -> float:
-    """Angle of the line from the left eye to the right, in radians, clockwise as seen."""
+    """Return the angle of the line from the left eye to the right, in radians, clockwise in the
+    picture.
+    """
     return float(np.arctan2(row[7] - row[5], row[6] - row[4]))
 
 
 def distortion(row: np.ndarray) -> float:
-    """How far the landmarks are from those of a face seen from the front, at its best fit.
+    """Measure how far the landmarks are from those of a frontal face at its best fit.
 
     Returns:
-        Root mean square distance in interocular distances of that face: about 0.1 from the
-        front, 0.2 to 0.4 in profile, 0.5 where eyes and mouth are mistaken for one another.
+        Root mean square distance in interocular distances of that face: about 0.1 from the front,
+        0.2 to 0.4 in profile, 0.5 where eyes and mouth are mistaken for one another.
     """
     landmarks = row[4:SCORE].reshape(5, 2).astype(np.float64)
     if np.ptp(landmarks, axis=0).max() < 1e-3:
@@ -100,7 +105,7 @@ def distortion(row: np.ndarray) -> float:
 
 
 def _overlap(row: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Overlap of one row with each of (n, 15) others, (n,)."""
+    """Compute the overlap of one row with each of (n, 15) others, (n,)."""
     corner = np.minimum(row[2:4], others[:, 2:4]) - np.maximum(row[0:2], others[:, 0:2])
     inner = np.maximum(corner, 0).prod(axis=1)
     area, areas = np.prod(row[2:4] - row[0:2]), np.prod(others[:, 2:4] - others[:, 0:2], axis=1)

@@ -1,12 +1,12 @@
-"""Faces that lie on their side or upside down: found, and their landmarks put right.
+"""Find faces on their side or upside down, and correct their landmarks.
 
-RetinaFace was trained on upright faces. It finds most large ones that are turned, with scores as
-high, but its landmarks are then off by up to the distance of the eyes, and the aligned crop is not
-the one that a recogniser takes once somebody has turned the photo upright. Most turned ones below
-some 60 pixels it misses. So a face whose landmarks are doubtful is cut out and looked at again at
-other angles; a photo that shows no face without doubt is searched at the other three turns too, at
-the coarse levels of the pyramid; and where any face proves turned, the whole photo is searched at
-that quarter turn, for the faces beside it.
+RetinaFace was trained on upright faces. It finds most large rotated ones, with equally high scores,
+but its landmarks are then off by up to the distance of the eyes, and the aligned crop is not the
+one that a recogniser takes once somebody has rotated the photo upright. It misses most rotated
+faces below some 60 pixels. So a face with doubtful landmarks is cut out and detected again at other
+angles. A photo without a certain face is also searched at the other three quarter turns, at the
+coarse levels of the pyramid. Where any face proves rotated, the whole photo is searched at that
+quarter turn for other faces.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _MOST_ENLARGED = 3.0
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row in pixels of the photo, and how it was seen.
+    """A row in pixels of the photo, and how it was detected.
 
-    angle: by how much the photo was turned anticlockwise when it was seen, in radians.
-    is_settled: it was looked at again.
+    angle: by how much the photo was rotated anticlockwise for the detection, in radians.
+    is_settled: it was detected again.
     """
 
     row: np.ndarray
@@ -64,7 +64,7 @@ class Candidate:
 
     @cached_property
     def leaning(self) -> float:
-        """Roll of the face as it was seen, -pi..pi."""
+        """Roll of the face in the rotated photo, -pi..pi."""
         return _wrapped(roll(self.row) - self.angle)
 
     @cached_property
@@ -99,7 +99,7 @@ def find(
     parameters: DetectorParameters,
     also: Sequence[int] = (),
 ) -> np.ndarray:
-    """Faces of a photo at whatever angle, float32 (n, 15) rows, best score first.
+    """Find the faces of a photo at any angle, float32 (n, 15) rows, best score first.
 
     Args:
         pixels: uint8 (H, W, 3) RGB.

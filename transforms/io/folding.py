@@ -1,4 +1,4 @@
-"""When two names may be one to a file system that takes no notice of case or Unicode form."""
+"""When two names may be one to a file system that ignores case or Unicode normal form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _IGNORED = re.compile(
 
 
 def key(path: str, case: bool = True, form: bool = True) -> str:
-    """Equal for two paths that may be one, to any file system that folds case, normal form or both.
+    """Return a key that is equal for two paths that may be one, to any file system that folds case,
+    normal form or both.
 
     It is coarser than any one file system's own table, of which there are many.
     """

@@ -1,9 +1,9 @@
-"""A lock in a bucket: an object that is made only where there is none, and renewed while held.
+"""A lock in a bucket: an object that is created only if it does not exist, and renewed while held.
 
-Whoever holds the lease writes its object anew every minute. One that was not renewed for ten, by
-the server's own clock, belongs to a run that died, and may be taken over; so may one of a process
-of this machine that is no longer there. Every write names the version that it replaces, so of two
-that take over one comes too late, and a holder that slept learns that it lost the lease.
+The holder of the lease writes its object again every minute. A lease that was not renewed for ten
+minutes, by the server's own clock, belongs to a run that died, and may be taken over; so may one of
+a process of this machine that no longer exists. Every write names the version that it replaces, so
+if two try to take over, one is too late, and a holder that slept learns that it lost the lease.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ _LAPSED = 600.0
 
 
 class LeaseError(Exception):
-    """The lease cannot be had, or was lost; the message says why and what to do."""
+    """The lease cannot be taken, or was lost; the message says why and what to do."""
 
 
 @contextlib.contextmanager
 def lease(path: str, renewed: float = _RENEWED, lapsed: float = _LAPSED) -> Iterator[None]:
     """Hold the lease whose object is at `path`, a `gs://` or `s3://` path.
 
-    Should it be lost, as when this machine sleeps, the main thread is interrupted as by Ctrl-C.
+    If it is lost, for example because this machine slept, the main thread is interrupted as by
+    Ctrl-C.
 
     Args:
-        renewed: seconds between two renewals. lapsed: seconds after which no renewal means death.
+        renewed: seconds between two renewals.
+        lapsed: seconds without renewal after which the holder counts as dead.
 
     Raises:
         LeaseError: another process holds it or took it over, or the server cannot keep it safe.
@@ -154,7 +156,7 @@ class _Holder:
 
 
 def _died(words: Mapping[str, Any]) -> bool:
-    """True when the holder was a process of this machine that is no longer there."""
+    """True if the holder was a process of this machine that no longer exists."""
     if (words["host"], words["machine"]) != (platform.node(), uuid.getnode()):
         return False
     try:

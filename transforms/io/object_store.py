@@ -1,16 +1,16 @@
 """Objects in buckets: `gs://bucket/name` and `s3://bucket/name`.
 
-All goes to the clients that Beam's file systems are made of, and not to these themselves. They
-take `[`, `?` and `*` in the name of a photo for a pattern when they delete, let a failed copy on
-S3 and a missing bucket pass in silence, cannot write on a condition, look for Google's credentials
-for half a minute where there are none, and make a new S3 client for each call, which takes 160 ms
-of a core; a client that is kept takes 5. Both clients find credentials and another server's
-address in the environment, which workers on this machine share.
+This module uses the clients that Beam's file systems are built on, and not these file systems. They
+treat `[`, `?` and `*` in the name of a photo as a pattern when they delete, ignore a failed copy on
+S3 and a missing bucket, cannot write conditionally, search for Google's credentials for half a
+minute where there are none, and make a new S3 client for each call, which takes 160 ms of a core; a
+client that is kept takes 5. Both clients find credentials and another server's address in the
+environment, which workers on this machine share.
 
-A write replaces the object in one request and both stores are strongly consistent: whoever reads
-gets all of the old object or all of the new one, and a request that breaks off leaves no trace.
-So a new object needs no temporary one, and a rename, which both stores make of a copy and a
-deletion, would only add a moment at which the photo is there twice.
+A write replaces the object in one request and both stores are strongly consistent: a reader gets
+all of the old object or all of the new one, and an interrupted request leaves no trace. So a new
+object needs no temporary one, and a rename, which both stores implement as a copy and a deletion,
+would only add a moment at which the photo exists twice.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Stored:
 
 
 def read(path: str, most: int = -1) -> bytes:
-    """The object, or its first `most` bytes.
+    """Read the object, or its first `most` bytes.
 
     Raises:
         OSError: as all functions here, in plain words.
@@ -60,7 +60,7 @@ def read(path: str, most: int = -1) -> bytes:
 
 
 def write(path: str, data: bytes, replaced: str | None = None) -> str:
-    """Put an object in its place, whole or not at all.
+    """Write an object as a whole or not at all.
 
     Args:
         replaced: write only if the object has this version, `ABSENT` if there must be none.
@@ -82,28 +82,28 @@ def write(path: str, data: bytes, replaced: str | None = None) -> str:
 
 
 def copy(source: str, target: str) -> None:
-    """Make `target`, in the same kind of store, the same object as `source`, on the server."""
+    """Copy `source` to `target` in the same kind of store, on the server."""
     store, bucket, key = _find(source)
     with _in_plain_words(source):
         store.copy(bucket, key, *_find(target)[1:])
 
 
 def find(prefix: str, most: int | None = None) -> Iterator[Stored]:
-    """The objects whose paths begin with `prefix`, by name."""
+    """List the objects whose paths begin with `prefix`, by name."""
     store, bucket, start = _find(prefix)
     with _in_plain_words(prefix, _NO_BUCKET):
         yield from store.find(bucket, start, most)
 
 
 def stat(path: str) -> Stored | None:
-    """What is at this very path."""
+    """Return what is at exactly this path."""
     # Its own name is the first of all that begin with it.
     found = next(find(path, 1), None)
     return found if found is not None and found.path == path else None
 
 
 def remove(paths: Iterable[str]) -> None:
-    """Delete objects; one that is not there is no error."""
+    """Delete objects; one that does not exist is no error."""
 
     def delete(path: str) -> None:
         store, bucket, key = _find(path)
@@ -115,7 +115,7 @@ def remove(paths: Iterable[str]) -> None:
 
 
 def problem(path: str) -> str | None:
-    """Why a path cannot be used, whatever is there; None when it can."""
+    """Return why a path cannot be used, whatever is there; None if it can."""
     try:
         _find(path)
     except OSError as error:

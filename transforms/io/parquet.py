@@ -1,4 +1,4 @@
-"""Parquet files, wherever they lie."""
+"""Parquet files, local or in a bucket."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _LIST = "parts.json"
 
 
 class DamagedTable(OSError):
-    """A file that is no whole Parquet file; the message names it."""
+    """A file that is not a complete Parquet file; the message names it."""
 
 
 def read(path: str, columns: Collection[str] | None = None) -> pa.Table:
-    """One file.
+    """Read one file.
 
     Args:
-        columns: those that are wanted, as far as it has them; all unless told.
+        columns: the wanted columns, as far as it has them; by default all.
 
     Raises:
         DamagedTable: its bytes are not those that were written.
@@ -37,7 +37,7 @@ def read(path: str, columns: Collection[str] | None = None) -> pa.Table:
 
 
 def read_as(path: str, schema: pa.Schema) -> pa.Table:
-    """The columns of a schema from one file; those that it lacks, being older, are null.
+    """Read the columns of a schema from one file; those that an older file lacks are null.
 
     Raises:
         DamagedTable: its bytes are not those that were written, or its columns are others.
@@ -65,7 +65,7 @@ def write(table: pa.Table, path: str, scratch: str) -> None:
 
 
 def write_list(names: Sequence[str], folder: str) -> None:
-    """Say which files in `folder` make up a table, all of which are there.
+    """Record which files in `folder` make up a table, all of which exist.
 
     Raises:
         OSError: it cannot be written.
@@ -77,15 +77,15 @@ def write_list(names: Sequence[str], folder: str) -> None:
 
 
 def is_whole(folder: str) -> bool:
-    """True when `folder` holds a table, all of it."""
+    """True if `folder` holds a complete table."""
     return storage.exists(storage.join(folder, _LIST))
 
 
 def gathered(folder: str, schema: pa.Schema) -> pa.Table:
-    """The table that several workers wrote to `folder`.
+    """Read the table that several workers wrote to `folder`.
 
     Raises:
-        OSError: it is not there, or cannot be read.
+        OSError: it does not exist, or cannot be read.
     """
     names = json.loads(storage.read_bytes(storage.join(folder, _LIST)))
     read_parts = (read_as(storage.join(folder, name), schema) for name in names)
@@ -93,7 +93,7 @@ def gathered(folder: str, schema: pa.Schema) -> pa.Table:
 
 
 def parts(folder: str) -> list[str]:
-    """The Parquet files below `folder`, by name; none where it does not exist."""
+    """List the Parquet files below `folder`, by name; none where it does not exist."""
     if not storage.exists(folder):
         return []
     names = sorted(entry.relative for entry in storage.walk(folder))

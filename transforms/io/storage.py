@@ -1,9 +1,9 @@
 """Every read and write of photos, manifests and private state: local, or in a bucket.
 
 Local files get what a personal archive needs and Beam's local file system lacks: links and special
-files told apart, fsync before rename, modification times. `gs://` and `s3://` go through
-`transforms.io.object_store`, which says what holds there. Two promises differ: an
-object's modification time is when it was written, and its name has to be UTF-8.
+files are recognised, files are synced before they are renamed, modification times are kept. `gs://`
+and `s3://` go through `transforms.io.object_store`, which says what holds there. Two promises
+differ: an object's modification time is when it was written, and its name has to be UTF-8.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ def is_local(path: str) -> bool:
 
 
 def problem(path: str) -> str | None:
-    """Why nothing can be kept at `path`, whatever is there; None when it can."""
+    """Return why nothing can be kept at `path`, whatever is there; None if it can."""
     return None if is_local(path) else object_store.problem(path)
 
 
 def join(root: str, relative: str) -> str:
-    """`relative` below `root`."""
+    """Return `relative` below `root`."""
     return os.path.join(root, relative) if is_local(root) else f"{root.rstrip('/')}/{relative}"
 
 
 def inside(root: str, relative: str) -> str:
-    """`relative` below `root`, for something to be written or deleted there.
+    """Return `relative` below `root`, for something to be written or deleted there.
 
     Raises:
         OSError: it leads out of `root`, by its name or by a link where a folder should be.
@@ -76,15 +76,15 @@ def inside(root: str, relative: str) -> str:
 
 
 def absolute(path: str) -> str:
-    """The path by which a folder is known, wherever it is called from."""
+    """Return the path that identifies a folder from any working directory."""
     return _spelled(os.path.realpath(path)) if is_local(path) else path.rstrip("/")
 
 
 def is_within(path: str, folder: str) -> bool:
     """True for `folder` itself and all below it, both absolute.
 
-    On a disk, names that lead to the same folder count as one: a file system may take no notice of
-    case, and a folder may be mounted twice.
+    On a disk, names that lead to the same folder count as one: a file system may ignore case, and a
+    folder may be mounted twice.
     """
     separator = os.sep if is_local(folder) else "/"
     if f"{path}{separator}".startswith(f"{folder.rstrip(separator)}{separator}"):
@@ -95,7 +95,7 @@ def is_within(path: str, folder: str) -> bool:
 
 
 def is_same(path: str, other: str) -> bool:
-    """True when two names are of one file or folder that is there."""
+    """True if two names are of one existing file or folder."""
     if not (is_local(path) and is_local(other)):
         return path == other
     try:
@@ -152,9 +152,9 @@ def _is_listed(root: str, relative: str) -> bool:
 
 
 def make_private_folder(path: str) -> None:
-    """Make a folder that nobody but its owner may look into; remotely the bucket's rules decide.
+    """Make a folder that only its owner can read; in a bucket the bucket's rules decide.
 
-    The mode of a folder that is there is changed: call it for a folder of the program's own alone.
+    The mode of an existing folder is changed, so call it only for a folder of the program's own.
 
     Raises:
         OSError: it cannot be made, or is another user's.
@@ -165,14 +165,14 @@ def make_private_folder(path: str) -> None:
 
 
 def exists(path: str) -> bool:
-    """True when a file or folder (or, remotely, anything below that name) is there."""
+    """True if a file or folder (or, in a bucket, anything below that name) exists."""
     if is_local(path):
         return os.path.lexists(path)
     return object_store.stat(path) is not None or any(object_store.find(_below(path), 1))
 
 
 def is_empty(folder: str) -> bool:
-    """True where there is nothing below `folder`, or no such folder.
+    """True if there is nothing below `folder`, or no such folder.
 
     Raises:
         OSError: it cannot be listed.
@@ -183,10 +183,10 @@ def is_empty(folder: str) -> bool:
 
 
 def walk(root: str) -> Iterator[Entry]:
-    """Everything below `root`, folder by folder in name order.
+    """Yield everything below `root`, folder by folder in name order.
 
-    Links to files are followed, links to folders are not: they may form a loop, and what they
-    point to is either below the root already or no part of this archive.
+    Links to files are followed. Links to folders are not: they may form a loop, and what they point
+    to is either below the root already or not part of this archive.
 
     Raises:
         OSError: the root itself cannot be listed.
@@ -240,7 +240,7 @@ def _walk_local(root: str, below: str) -> Iterator[Entry]:
 
 
 def read_bytes(path: str, most: int = -1) -> bytes:
-    """The whole file, or its first `most` bytes.
+    """Read the whole file, or its first `most` bytes.
 
     Raises:
         OSError: it cannot be read.
@@ -252,7 +252,7 @@ def read_bytes(path: str, most: int = -1) -> bytes:
 
 
 def sha256(path: str) -> str:
-    """Hex, of a file of any size.
+    """Hash a file of any size, hex.
 
     Raises:
         OSError: it cannot be read.
@@ -302,13 +302,13 @@ def write_atomic(
 
 
 def write_new(path: str, data: bytes, scratch: str) -> bool:
-    """Write a file only where there is none; of several that try at once, one succeeds.
+    """Write a file only where there is none; if several try at once, one succeeds.
 
     Args:
-        scratch: as of `write_atomic`.
+        scratch: as for `write_atomic`.
 
     Returns:
-        False when there is one; it is left as it is. A crash may leave an empty file where the file
+        False if there is one; it is left as it is. A crash may leave an empty file where the file
         system has no hard links.
 
     Raises:
@@ -340,7 +340,7 @@ def write_new(path: str, data: bytes, scratch: str) -> bool:
 
 
 def write_private(path: str, data: bytes) -> None:
-    """Write a file that tells who someone is; on a local disk for its owner alone.
+    """Write a file with biometric or personal data; on a local disk only its owner can read it.
 
     Raises:
         OSError: it cannot be written.
@@ -351,14 +351,14 @@ def write_private(path: str, data: bytes) -> None:
 
 
 def set_mtime(path: str, mtime: float) -> None:
-    """Set a file's modification time, where the file system lets us: on FAT only the user whose
-    disk it is may, though others may write.
+    """Set a file's modification time where the file system allows it: on FAT only the user whose
+    disk it is may do so, though others may write.
 
     Args:
         mtime: seconds since the epoch; FAT keeps even seconds, exFAT hundredths.
 
     Raises:
-        OSError: the file is not there.
+        OSError: the file does not exist.
     """
     with contextlib.suppress(PermissionError):
         os.utime(path, (mtime, mtime), follow_symlinks=False)
@@ -376,7 +376,7 @@ def _carry_attributes(source: str, target: str) -> None:
 
 
 def link_atomic(source: str, target: str, scratch: str) -> None:
-    """Make `target` a second name of the file `source`, over what is there.
+    """Make `target` a second name of the file `source`, replacing what is there.
 
     Where there are no hard links, as in a bucket, `target` becomes a copy.
 
@@ -401,7 +401,7 @@ def link_atomic(source: str, target: str, scratch: str) -> None:
 
 
 def remove(paths: Iterable[str]) -> None:
-    """Delete files, so that no power cut brings them back; what is gone already is no error.
+    """Delete files durably, so that no power cut brings them back; a missing file is no error.
 
     Raises:
         OSError: one cannot be deleted.
@@ -418,7 +418,7 @@ def remove(paths: Iterable[str]) -> None:
 
 
 def remove_folder(path: str) -> None:
-    """Delete a folder and all below it, likewise.
+    """Delete a folder and all below it, durably.
 
     Raises:
         OSError: something in it cannot be deleted.
@@ -432,7 +432,7 @@ def remove_folder(path: str) -> None:
 
 
 def remove_empty_folders(root: str, names: Iterable[str]) -> None:
-    """Delete the folders of these files below a local `root` that hold nothing any more."""
+    """Delete the folders of these files below a local `root` that are now empty."""
     if not is_local(root):
         return
     for folder in {os.path.dirname(name) for name in names}:
@@ -468,12 +468,12 @@ def _sync_folder(folder: str) -> None:
 
 
 def is_of_name(error: OSError) -> bool:
-    """True where a file cannot be written because of its name, which no other try mends."""
+    """True if a file cannot be written because of its name, so that retrying is pointless."""
     return error.errno in (errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG)
 
 
 def explain(error: OSError) -> str:
-    """An operating system error in plain words, without the path."""
+    """Put an operating system error in plain words, without the path."""
     if error.strerror and error.strerror != os.strerror(error.errno or 0):
         return error.strerror  # words that were chosen for it
     words = {
@@ -491,5 +491,5 @@ def explain(error: OSError) -> str:
 
 
 def printable(name: str) -> str:
-    """A file name as valid UTF-8, bytes that are none written as \\xNN."""
+    r"""Return a file name as valid UTF-8, with invalid bytes written as \xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

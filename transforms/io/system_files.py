@@ -1,4 +1,4 @@
-"""Files that systems and NAS boxes leave in every folder: they say nothing about an archive."""
+"""Files that systems and NAS boxes leave in every folder; they say nothing about an archive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TRASH = re.compile(r"\.trash-\d+")  # of one user, on Linux
 
 
 def is_junk(relative: str) -> bool:
-    """True for a file by whose path below the archive, `/` between folders, it is no user's."""
+    """True for a path below the archive, `/` between folders, of a file that is not a user's."""
     *folders, name = relative.lower().split("/")
     if name in _FILES or name in _FOLDERS or name.startswith("._"):
         return True

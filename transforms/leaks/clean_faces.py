@@ -1,9 +1,9 @@
-"""The leak scanner: does a picture hidden in a photo's file show a clean face?
+"""The leak scanner: does a picture embedded in a photo's file show a clean face?
 
-`embedded_images` carves the pictures out. Of a file with cloaked faces `leaks` asks of each face
-in them: is it nearer to the original's face or to the cloaked one, both brought down to its size?
-Of a file whose own picture stays as it is `inside` asks whether they show a face that the picture
-does not.
+`embedded_images` finds the pictures. For a file with cloaked faces, `leaks` asks of each face in
+them whether it is closer to the original's face or to the cloaked one, both reduced to its size.
+For a file whose own picture stays as it is, `inside` asks whether they show a face that the picture
+does not show.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ def leaks(
     detect: Detect,
     embed: Callable[[np.ndarray], np.ndarray],
 ) -> list[Leak]:
-    """Clean faces in the pictures hidden in an output file, and what may hold some.
+    """Find clean faces in the pictures embedded in an output file, and what may hold some.
 
     Args:
-        pictures: what `hidden` finds in the output. written: its own pixels, as the original's.
-        original: the source file's pixels. faces: found in them.
+        pictures: what `hidden` finds in the output.
+        written: its own pixels, of the same size as the original's.
+        original: the source file's pixels.
+        faces: found in the original.
         embed: from uint8 (n, 112, 112, 3) aligned crops to (n, d) embeddings of unit length.
     """
     found = [Leak(one.where, one.what) for one in pictures if one.pixels is None]
@@ -70,17 +72,18 @@ def inside(
     detect: Detect,
     min_face: float,
 ) -> list[Leak]:
-    """What a file that is copied as it is should not hold: a face that its own picture does not
-    show, and what cannot be looked at.
+    """Find what a file that is copied unchanged should not hold: a face that its own picture does
+    not show, and what cannot be searched.
 
-    A picture that shows the same as the photo, such as its thumbnail, costs no detection. One that
-    differs from it in some place (a face may have been blurred in the photo alone) is looked at
-    in a reduced form, any other as a photo is.
+    A picture that shows the same as the photo, such as its thumbnail, needs no detection. One that
+    differs from it in some place (a face may have been blurred in the photo alone) is searched in a
+    reduced form, and any other as a photo is.
 
     Args:
         pictures: what `hidden` finds in the file.
-        photo: the file's own picture; None for a file that is no picture.
-        faces: found in it. min_face: least size in pixels of a face that anybody could know.
+        photo: the file's own picture; None for a file that is not a picture.
+        faces: found in it.
+        min_face: least size in pixels of a recognisable face.
     """
     known = [face for face in faces if face.size >= min_face]
     view = View(photo.pixels) if photo is not None and pictures else None
@@ -113,7 +116,9 @@ def _shows_somebody(
 def _shows_more(
     framed: Framed, view: View, known: Sequence[Face], detect: Detect, min_face: float
 ) -> bool:
-    """Whether a picture of the photo shows a face that the photo does not. known: the photo's."""
+    """True if a picture of the photo shows a face that the photo does not. known: the photo's
+    faces.
+    """
     if framed.equal:
         return False
     picture = framed.pixels
@@ -254,7 +259,9 @@ def _overlaps(box: Box, face: Face) -> bool:
 
 
 def face_size_in_crop(face: Face, scale: float) -> int:
-    """Pixels that a photo reduced by `scale` has for the aligned crop of a face."""
+    """Return the number of pixels that a photo reduced by `scale` has for the aligned crop of a
+    face.
+    """
     matrix = face_to_crop(face.landmarks)
     pixels = CROP_SIZE / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     return max(8, round(pixels * scale))

@@ -1,8 +1,8 @@
-"""Every other picture inside a photo's file, whatever the container says of its own parts.
+"""Find every other picture inside a photo's file, whatever the container says about its own parts.
 
-Carved: by how pictures begin, at any offset, in base64 text and in compressed text; and TIFF
-directories and HEIF items one by one. The leak scanner (`clean_faces`) looks at what is
-found.
+Pictures are carved by their first bytes, at any offset, in base64 text and in compressed text; TIFF
+directories and HEIF items are read one by one. The leak scanner (`clean_faces`) searches them for
+faces.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _UNCOMPRESSED = 1
 
 
 def hidden(data: bytes) -> list[EmbeddedPicture]:
-    """Every picture inside a file but its own, each once."""
+    """Find every picture inside a file except its own, each once."""
     found: dict[bytes, EmbeddedPicture] = {}
     room = _MOST_PIXELS
     for one in _hidden(data):

@@ -1,7 +1,8 @@
-"""Does a picture inside a photo's file show the photo itself, reduced or turned, or another scene?
+"""Decide whether a picture inside a photo's file shows the photo itself, reduced or rotated, or
+another scene.
 
-A thumbnail of the photo shows nobody whom the photo does not show. It is told by correlation, so
-that no detector has to look at it.
+A thumbnail of the photo shows nobody whom the photo does not show. It is recognised by correlation,
+so that no detection is needed.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ class Framed:
 
 
 def is_flat(picture: np.ndarray) -> bool:
-    """True for uint8 (H, W, 3) pixels that show nothing."""
+    """True for uint8 (H, W, 3) pixels without any detail."""
     return float(_grey(picture, (_SIDE, _SIDE)).std()) < _FLAT
 
 
 class View:
-    """A photo to compare hidden pictures with. pixels: uint8 (H, W, 3), upright."""
+    """A photo to compare embedded pictures with. pixels: uint8 (H, W, 3), upright."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self._pixels = pixels

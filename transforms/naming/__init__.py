@@ -1,1 +1,1 @@
-"""Names of output files: what a place takes, and what a file is called there."""
+"""Names of output files: which names a place accepts, and what a file is called there."""

@@ -1,9 +1,9 @@
-"""Names of outputs: each file keeps its own path below OUT where OUT can hold it.
+r"""Names of outputs: each file keeps its own path below OUT where OUT can hold it.
 
 A file system may take two names for one (`IMG_1.JPG` and `img_1.jpg` on exFAT, NTFS and APFS, and
-there two Unicode spellings of `é` too), refuse characters (`:` `?` `*` `"` `<` `>` `|` `\\`), names
-that end in a dot or a space, names of Windows devices, bytes that are no UTF-8, and long names. A
-path that OUT cannot hold is changed, in a way that can be undone:
+there two Unicode spellings of `é` too), refuse characters (`:` `?` `*` `"` `<` `>` `|` `\`), names
+that end in a dot or a space, names of Windows devices, bytes that are not UTF-8, and long names. A
+path that OUT cannot hold is changed, in a way that can be reversed:
 
     a refused character     becomes the hex codes of its bytes in UTF-8: `10%3A30.jpg`
     a name held by another  gets a mark made of the file's own path: `img_1 (5f0c9a21).jpg`
@@ -45,13 +45,14 @@ _LONGEST_EXTENSION = 40  # what is longer is no extension, but part of the name
 
 @dataclass(frozen=True)
 class Rules:
-    """What a place takes as the name of a file. The default is that of Linux's own file systems.
+    """Which names a place accepts for a file. The default is that of Linux's own file systems.
 
-    folds_case: names that differ in case alone are one. folds_form: likewise those that differ in
+    folds_case: names that differ in case alone are one. folds_form: so are those that differ in
         Unicode normal form.
-    refused: characters that it does not take. ends: characters that it does not take at the end.
-    devices: it takes `CON`, `NUL` and the like. raw: it takes bytes that are no UTF-8.
-    longest: of one name, in bytes or, with `in_utf16`, in units of UTF-16.
+    refused: characters that it does not accept. ends: characters that it does not accept at the
+        end.
+    devices: it accepts `CON`, `NUL` and the like. raw: it accepts bytes that are not UTF-8.
+    longest: length of one name, in bytes or, with `in_utf16`, in units of UTF-16.
     longest_path: bytes of the path below the root.
     """
 
@@ -99,31 +100,31 @@ class Wanted:
 
 
 def note(naming: Naming | None) -> tuple[str, ...]:
-    """What the manifest says of a file with another name."""
+    """Return the manifest's note about a file with another name."""
     return () if naming is None else (f"{_NOTE}{naming.why}",)
 
 
 def other_notes(notes: Iterable[str]) -> list[str]:
-    """Notes of a row, but for those of `note`."""
+    """Return the notes of a row except those of `note`."""
     return [text for text in notes if not text.startswith(_NOTE)]
 
 
 def why(notes: Iterable[str]) -> str:
-    """The reason in the notes of a row; empty where there is none."""
+    """Return the reason in the notes of a row; empty where there is none."""
     return next((text.removeprefix(_NOTE) for text in notes if text.startswith(_NOTE)), "")
 
 
 def is_device(name: str) -> bool:
-    """True for a name that Windows keeps for a device, whatever its extension."""
+    """True for a name that Windows reserves for a device, whatever its extension."""
     return _DEVICES.match(name) is not None
 
 
 def assign(
     wanted: Sequence[Wanted], held: Sequence[Held], rules: Rules, reserved: str
 ) -> dict[str, Naming]:
-    """Where the outputs of these files go, for those that cannot have their own path.
+    """Choose where the outputs of these files go, for those that cannot have their own path.
 
-    A file that has an output keeps its name. Of new files that want one name, the first in order
+    A file that has an output keeps its name. If several new files want one name, the first in order
     gets it. No two files of `wanted` and `held` get one name.
 
     Args:
@@ -163,7 +164,7 @@ class _Names:
             for of in _marks(row.source)
             if f" ({_digest(of)})" in row.output.rpartition("/")[2]
         }
-        self._kept: set[str] = set()  # sources that are done anew in their place
+        self._kept: set[str] = set()  # sources that are redone in their place
         self._owners: dict[str, str] = {}  # source by key of its output
         self._folders: dict[str, str] = {}  # spelling by key
         self._places: dict[str, tuple[str, str]] = {"": ("", "")}  # of folders, and why
@@ -300,10 +301,10 @@ class _Names:
 
 
 def place(root: str, output: str) -> str:
-    """Where to write an output, `root/output`.
+    """Return where to write an output, `root/output`.
 
     Raises:
-        OSError: it leads out of `root`, or is another file's there: on FAT and NTFS a file has a
+        OSError: it is outside of `root`, or is another file there: on FAT and NTFS a file has a
             second name, such as `IMG_00~1.JPG`.
     """
     target = storage.inside(root, output)
@@ -316,10 +317,10 @@ def place(root: str, output: str) -> str:
 
 
 def listing(root: str, outputs: Iterable[str]) -> list[Entry]:
-    """Everything below OUT, an output under the name that the manifest has for it.
+    """List everything below OUT, each output under its name in the manifest.
 
-    A file system may list a file under another spelling than it was written under, and finds it
-    under both. An output of which that is so comes as it is spelled in `outputs`.
+    A file system may list a file under another spelling than it was written under, and find it
+    under both. Such an output is returned as it is spelled in `outputs`.
 
     Args:
         outputs: as the manifest has them.

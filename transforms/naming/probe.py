@@ -1,7 +1,7 @@
-"""What a place takes as names of files, found by trying it with files that are removed again.
+"""Find out which file names a place accepts, by creating files that are removed again.
 
-A table of file systems would not do: the answer hangs on the mount options, on the server behind a
-share and on the version of a driver.
+A table of file systems would not be enough: the answer depends on the mount options, on the server
+behind a share and on the version of a driver.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ Takes = Callable[[str], bool]
 
 
 def find_rules(root: str, scratch: str, paths: Collection[str]) -> Rules:
-    """What OUT takes as names, as far as these paths need to know it.
+    """Find out which names OUT accepts, as far as these paths need to know it.
 
     Args:
-        root: of OUT. scratch: folder on the same file system, in which files are made and removed.
+        root: of OUT.
+        scratch: folder on the same file system, in which files are made and removed.
 
     Raises:
         OSError: nothing can be written there.
@@ -83,7 +84,7 @@ def _refused(takes: Takes, characters: Iterable[str]) -> Iterator[str]:
 
 
 def _most(takes: Takes, too_many: int) -> int:
-    """How long a name may be; `too_many` is too long."""
+    """Return the greatest length of a name; `too_many` is too long."""
     least = 1
     while too_many - least > 1:
         middle = (least + too_many) // 2
@@ -95,7 +96,7 @@ def _most(takes: Takes, too_many: int) -> int:
 
 
 def _takes(folder: str, name: str) -> bool:
-    """True where a file of this name can be made, and is listed under it."""
+    """True if a file of this name can be made, and is listed under it."""
     try:
         _try(folder, name)
     except OSError as error:
@@ -116,7 +117,7 @@ def _try(folder: str, name: str) -> None:
 
 
 def _is_one(folder: str, name: str, other: str) -> bool:
-    """True where two names are one."""
+    """True if two names are one."""
     try:
         _try(folder, name)
     except OSError as error:

@@ -1,6 +1,7 @@
-"""Recognisers that play the tracker: judges, which the optimiser never sees, and surrogates.
+"""Recognisers as a tracker uses them: held-out ones, which the optimiser never uses, and
+surrogates.
 
-A new judge is one file with a `load() -> Recogniser` and an entry in `JUDGES`.
+To add a held-out recogniser, write a file with `load() -> Recogniser` and enter it in `JUDGES`.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ JUDGES: dict[str, Callable[[], Recogniser]] = {
 
 
 def names() -> tuple[str, ...]:
-    """All recognisers, judges first."""
+    """Return the names of all recognisers, held-out ones first."""
     return (*JUDGES, *(name for name in SURROGATES if name not in JUDGES))
 
 
 def load_recogniser(name: str) -> Recogniser:
-    """The recogniser of that name, its files fetched if need be.
+    """Load the recogniser of that name, and fetch its files if necessary.
 
     Raises:
         KeyError: there is none of that name.
-        ValueError: a judge has become a surrogate, so that it can judge no more.
-        MissingPackage: it needs a package that is not installed; the message says how.
-        transforms.io.assets.AssetError: its files cannot be had.
+        ValueError: a held-out recogniser has become a surrogate, so it is not held out any more.
+        MissingPackage: it needs a package that is not installed; the message says how to install
+            it.
+        transforms.io.assets.AssetError: its files cannot be fetched.
     """
     if name in JUDGES and name in SURROGATES:
         raise ValueError(f"{name} is a judge and must not be a surrogate too")

@@ -1,7 +1,7 @@
-"""dlib's ResNet-29 (King 2017), the network behind the package `face_recognition`; 128-d.
+"""dlib's ResNet-29 (King 2017), the network of the package `face_recognition`; 128-d.
 
-Its own pipeline: HOG detector, 68 landmarks, 150 px chip with a quarter of padding. Where its
-detector finds nothing our own boxes are used: a tracker would not give up so easily.
+It uses its own pipeline: HOG detector, 68 landmarks, 150 px chip with a quarter of padding. Where
+its detector finds nothing, our own boxes are used, because a tracker would not give up so easily.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DETECTED_SIDE = 1600  # pixels: its time grows with the photo, and it wants 80 
 
 
 def load() -> Recogniser:
-    """The judge.
+    """Load the held-out recogniser.
 
     Raises:
         MissingPackage: dlib or the weights are not installed.

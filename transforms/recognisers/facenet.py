@@ -1,8 +1,8 @@
 """FaceNet (Schroff et al., CVPR 2015, arXiv:1503.03832): Inception-ResNet-v1 by D. Sandberg; 512-d.
 
-Cut out as its `align_dataset_mtcnn.py` does: the detector's box with a margin of 32 in 160 pixels,
-stretched to a square, no turning upright. Levels are scaled by a constant, which the 2018 models
-were trained with: (x - 127.5) / 128.
+The crop is that of its `align_dataset_mtcnn.py`: the detector's box with a margin of 32 in 160
+pixels, stretched to a square, not rotated upright. Levels are scaled by a constant, which the 2018
+models were trained with: (x - 127.5) / 128.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _BATCH = 16  # faces; one compiled shape
 
 
 def load() -> Recogniser:
-    """The judge.
+    """Load the held-out recogniser.
 
     Raises:
-        transforms.io.assets.AssetError: its file cannot be had.
+        transforms.io.assets.AssetError: its file cannot be fetched.
     """
     network = _network(str(assets.fetch("facenet.pb")))
 

@@ -1,4 +1,6 @@
-"""What a recogniser is: how it cuts a face out, what it makes of it, how it compares two."""
+"""What a recogniser is: how it cuts a face out, how it embeds it, and how it compares two
+embeddings.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ class MissingPackage(AssetError):
 
 
 class SeenPhoto:
-    """A photo as a recogniser gets it, and the faces that our detector finds in it, found once."""
+    """A photo as a recogniser gets it, with the faces that our detector finds in it."""
 
     def __init__(
         self, pixels: np.ndarray, detector: Detector, parameters: DetectorParameters
@@ -31,12 +33,12 @@ class SeenPhoto:
 
     @cached_property
     def faces(self) -> list[Face]:
-        """Best score first."""
+        """The faces, best score first."""
         return detect_faces(self.pixels, self._detector, self._parameters)
 
     @property
     def largest(self) -> Face | None:
-        """The face with the largest box, whose photo this is taken to be."""
+        """The face with the largest box; the photo is taken to be of that person."""
         return max(self.faces, key=_area, default=None)
 
 
@@ -48,7 +50,7 @@ Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Recogniser:
     """A face recogniser with its own way of cutting faces out.
 
-    white_box: the optimiser may use its gradients, and then its figures flatter the cloak.
+    white_box: the optimiser may use its gradients, so its figures make the cloak look too good.
     dimension: length of an embedding.
     threshold: distance up to which its publisher calls two faces the same person, and
         threshold_source: where that was published; None where no threshold was.
@@ -68,19 +70,19 @@ class Recogniser:
 
 
 def cosine_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """1 - cosine of each row of (P, D) with each row of (G, D): float64 (P, G) in 0..2."""
+    """Compute 1 - cosine of each row of (P, D) and each row of (G, D): float64 (P, G) in 0..2."""
     return 1.0 - unit(first) @ unit(second).T
 
 
 def euclidean_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Length of the difference of each row of (P, D) and each row of (G, D): float64 (P, G)."""
+    """Compute the distance of each row of (P, D) from each row of (G, D): float64 (P, G)."""
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     squares = (first**2).sum(axis=1)[:, np.newaxis] + (second**2).sum(axis=1) - 2 * first @ second.T
     return np.sqrt(np.maximum(squares, 0.0))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows of (n, D) at unit length, float64; a row of NaN stays so."""
+    """Scale the rows of (n, D) to unit length, float64; a row of NaN stays so."""
     vectors = np.asarray(vectors, np.float64)
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 

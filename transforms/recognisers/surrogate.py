@@ -1,4 +1,4 @@
-"""A surrogate as a recogniser: what the cloak does to the very networks it was made against."""
+"""A surrogate as a recogniser: the effect of the cloak on the networks it was optimised against."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _CROPS = tf.TensorSpec((_BATCH, CROP_SIZE, CROP_SIZE, 3), tf.float32)
 
 
 def load(name: str) -> Recogniser:
-    """The surrogate `name`, marked as white box.
+    """Load the surrogate `name`, marked as white box.
 
     Raises:
         KeyError: there is none of that name.
-        transforms.io.assets.AssetError: its files cannot be had.
+        transforms.io.assets.AssetError: its files cannot be fetched.
     """
     network = load_surrogate(name)
     compiled = tf.function(network.embed)

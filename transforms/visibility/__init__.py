@@ -1,1 +1,1 @@
-"""How visible a change of a face is."""
+"""Measures of how visible a change of a face is."""

@@ -1,4 +1,4 @@
-"""What is seen of a face's cloak, and the most that may be."""
+"""The visibility budget of a face."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ _LEAST, _MOST = 0.02, 1.3  # of the scale; a change blown up further protects no
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that may be seen of a face's cloak, each as in `Seen`."""
+    """The largest visible change of a face, in each measure of `Visibility`."""
 
     flip: float
     delta_e: float
     dssim: float
 
     def spent(self, seen: Visibility) -> float:
-        """How much of it is used up: 1 is all of what is scarcest."""
+        """Return how much of the budget is used up: 1 means all of it in the scarcest measure."""
         return max(seen.flip / self.flip, seen.delta_e / self.delta_e, seen.dssim / self.dssim)
 
     def rescale(self, scale: float, seen: Visibility) -> float:
-        """The scale at which a change that showed `seen` at `scale` would just keep to it.
+        """Return the scale at which a change that measured `seen` at `scale` would just keep to the
+        budget.
 
-        Mean FLIP grows with about the 0.8th power of a change, CIEDE2000 in proportion, DSSIM
-        with the square of a faint one and the 1.7th power of a usual one (fitted to the cloaks of
-        56 faces: one look is within 2 % then).
+        Mean FLIP grows with about the 0.8th power of a change, CIEDE2000 in proportion, DSSIM with
+        the square of a faint change and the 1.7th power of a usual one (fitted to the perturbations
+        of 56 faces: one measurement then comes to within 2 %).
         """
         pairs = (
             (self.flip, seen.flip, 1 / 0.8),

@@ -1,4 +1,4 @@
-"""What is seen of a change: FLIP and CIEDE2000 of a face at viewing size, and DSSIM."""
+"""Visible difference: FLIP and CIEDE2000 of a face at viewing size, and DSSIM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _VIEWING_SIDE = 300  # pixels: a face at the size it is looked at
 
 
 def face_region(pixels: np.ndarray, box: Box) -> np.ndarray:
-    """The part of a uint8 (H, W, 3) photo inside the box, whole pixels; empty outside the frame."""
+    """Cut out the part of a uint8 (H, W, 3) photo inside the box, in whole pixels; empty outside
+    the frame.
+    """
     height, width = pixels.shape[:2]
     left, top = max(0, int(box[0])), max(0, int(box[1]))
     right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
@@ -22,14 +24,14 @@ def face_region(pixels: np.ndarray, box: Box) -> np.ndarray:
 
 
 def at_viewing_size(face: np.ndarray) -> np.ndarray:
-    """The face with at most 300 pixels on its long side."""
+    """Reduce the face to at most 300 pixels on its long side."""
     image = Image.fromarray(face)
     image.thumbnail((_VIEWING_SIDE, _VIEWING_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 
 def flip(clean: np.ndarray, changed: np.ndarray) -> float:
-    """Mean FLIP (Andersson et al. 2020, HPG), 0 (equal) to 1.
+    """Compute mean FLIP (Andersson et al. 2020, HPG), 0 (equal) to 1.
 
     At FLIP's default viewing distance: a 0.7 m wide 4K monitor seen from 0.7 m.
 
@@ -42,7 +44,7 @@ def flip(clean: np.ndarray, changed: np.ndarray) -> float:
 
 
 def delta_e(clean: np.ndarray, changed: np.ndarray) -> np.ndarray:
-    """CIEDE2000 (Sharma et al. 2005) of each pixel, float32 (H, W); 1 is about just noticeable.
+    """Compute CIEDE2000 (Sharma et al. 2005) per pixel, float32 (H, W); 1 is about just noticeable.
 
     Args:
         clean, changed: uint8 (H, W, 3) RGB.
@@ -53,8 +55,8 @@ def delta_e(clean: np.ndarray, changed: np.ndarray) -> np.ndarray:
 
 
 def dssim(clean: np.ndarray, changed: np.ndarray) -> float:
-    """(1 - SSIM) / 2, 0 (equal) to 1, with the settings of Wang et al. (2004), as tf.image.ssim
-    and so Fawkes have them.
+    """Compute (1 - SSIM) / 2, 0 (equal) to 1, with the settings of Wang et al. (2004), which
+    tf.image.ssim and therefore Fawkes use.
 
     Args:
         clean, changed: uint8 (H, W, 3) RGB.

@@ -1,7 +1,7 @@
-"""How visible a cloak is on a face: FLIP, CIEDE2000, DSSIM, PSNR and the largest change.
+"""Figures of how visible a cloak is on a face: FLIP, CIEDE2000, DSSIM, PSNR and the largest change.
 
-Each at the file's own resolution and at viewing size. Claims rest on FLIP and CIEDE2000: DSSIM,
-which Fawkes reports, hardly counts slow changes of colour.
+Each is computed at the file's own resolution and at viewing size. Claims rest on FLIP and
+CIEDE2000: DSSIM, which Fawkes reports, hardly registers slow changes of colour.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FaceVisibility:
 
 
 def visibility(clean: np.ndarray, written: np.ndarray) -> FaceVisibility:
-    """Figures of one pair of uint8 (H, W, 3) RGB faces of equal size, at least 1 x 1."""
+    """Compute the figures of a pair of uint8 (H, W, 3) RGB faces of equal size, at least 1 x 1."""
     colour = delta_e(clean, written)
     change = np.abs(clean.astype(np.int16) - written)
     psnr = float("inf")
