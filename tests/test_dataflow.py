@@ -24,7 +24,8 @@ from apache_beam.internal import pickler
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 
 from photoveil.pipeline.graph import pipelines
-from photoveil.pipeline.graph.pipelines import WavePaths, find_near_duplicates
+from photoveil.pipeline.graph.paths import WavePaths
+from photoveil.pipeline.graph.pipelines import find_near_duplicates
 from photoveil.pipeline.run.planning import new_stamp
 from photoveil.pipeline.runners import select
 from photoveil.pipeline.settings import Settings, SettingsError, load_settings

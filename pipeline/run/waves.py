@@ -16,7 +16,8 @@ from typing import Any
 from apache_beam.runners.runner import PipelineResult
 
 from photoveil.pipeline.graph import pipelines
-from photoveil.pipeline.graph.pipelines import WavePaths, find_near_duplicates
+from photoveil.pipeline.graph.paths import WavePaths
+from photoveil.pipeline.graph.pipelines import find_near_duplicates
 from photoveil.pipeline.library import manifest, run_history, sequence, trash
 from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.library.manifest import RunStamp
