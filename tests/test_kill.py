@@ -24,7 +24,7 @@ from rich.console import Console
 from benchmarks.make_archive import make_archive
 from photoveil.pipeline.cli.ctrl_c import stopped_by_ctrl_c
 from photoveil.pipeline.graph import pipelines
-from photoveil.pipeline.graph.pipelines import WavePaths
+from photoveil.pipeline.graph.paths import WavePaths
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.run import waves
 from photoveil.pipeline.run.planning import new_stamp
