@@ -1,7 +1,7 @@
-"""Models and sample photos that are fetched, verified and cached instead of shipped.
+"""Models and sample photos, which are downloaded, verified and cached instead of shipped.
 
-`configs/assets.yaml` pins every asset by sha256. A cached file is hashed each time it is asked
-for, so that neither a torn download nor a tampered cache is ever used, and a warm cache needs no
+`configs/assets.yaml` pins every asset by sha256. A cached file is hashed each time it is used, so
+that neither an incomplete download nor a tampered cache is ever used, and a complete cache needs no
 network.
 """
 
@@ -32,12 +32,12 @@ CACHE_ENV = "PHOTOVEIL_CACHE"
 
 
 class AssetError(RuntimeError):
-    """An asset could not be had; the message lists every source and why it failed."""
+    """An asset cannot be fetched; the message lists every source and why it failed."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One place an asset can be taken from: a PyPI or npm package, or an address."""
+    """A place to fetch an asset from: a PyPI or npm package, or an address."""
 
     pypi: str | None = None
     npm: str | None = None
@@ -64,7 +64,7 @@ class Asset:
 
 @cache
 def catalogue() -> Mapping[str, Asset]:
-    """Every asset of `configs/assets.yaml`, by name."""
+    """Return every asset of `configs/assets.yaml`, by name."""
     text = files("photoveil.configs").joinpath("assets.yaml").read_text(encoding="utf-8")
     entries: dict[str, dict[str, Any]] = yaml.safe_load(text)
     return {
@@ -78,24 +78,24 @@ def catalogue() -> Mapping[str, Asset]:
 
 
 def cache_folder() -> Path:
-    """Where assets are kept: `$PHOTOVEIL_CACHE`, else the user's cache folder."""
+    """Return the folder of cached assets: `$PHOTOVEIL_CACHE`, or else the user's cache folder."""
     override = os.environ.get(CACHE_ENV)
     return Path(override) if override else platformdirs.user_cache_path("photoveil")
 
 
 def cached_path(asset: Asset) -> Path:
-    """Where `asset` lies once fetched; the hash in the name keeps versions apart."""
+    """Return where `asset` is once fetched; the hash in the name keeps versions apart."""
     return cache_folder() / "assets" / asset.sha256[:16] / asset.name
 
 
 def is_cached(asset: Asset) -> bool:
-    """True when the cached file is there and its hash is right."""
+    """True if the cached file exists and its hash is right."""
     path = cached_path(asset)
     return path.is_file() and _sha256(path) == asset.sha256
 
 
 def fetch(name: str) -> Path:
-    """Path of the verified local copy of asset `name`, fetched first if need be.
+    """Return the path of the verified local copy of asset `name`; fetch it first if necessary.
 
     Raises:
         KeyError: no asset has that name.
