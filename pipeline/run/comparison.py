@@ -71,7 +71,8 @@ def make_plan(
     ]
     gone = [source for source in away if by_source[source]["output"] is not None]
     photos = {source for source, row in by_source.items() if _is_photo(row)}
-    present = photos & _as_they_were(refs, by_source, known)
+    left_out = {source for source, row in by_source.items() if row["status"] == Status.SKIPPED}
+    present = (photos | left_out) & _as_they_were(refs, by_source, known)
     is_there = bool(present) or not photos  # else nothing is known of the archive
     return Plan(
         tuple(todo),
