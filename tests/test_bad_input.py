@@ -214,6 +214,7 @@ def test_a_second_run_on_a_library_in_use_says_so_and_stops(tmp_path: Path) -> N
     import filelock
 
     (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"a photo")
     (tmp_path / "out/_photoveil").mkdir(parents=True)
     with filelock.FileLock(tmp_path / "out/_photoveil/lock"):
         done = photoveil("run", tmp_path / "in", tmp_path / "out", "--state", tmp_path / "state")

@@ -154,7 +154,7 @@ def test_an_original_that_was_changed_since_is_named(library: Library, tmp_path:
         ({"report": "out/report.json"}, "choose another place"),
         ({"sheet": "out/sheet.png"}, "choose another place"),
         ({"people": "quick.yaml"}, "columns file and person"),
-        ({"root": "photos"}, "has no manifest"),
+        ({"root": "photos"}, "is no library of cloaked photos"),
         ({"probes": "strangers"}, "no person of the probes has a photo in"),
     ],
 )
