@@ -261,6 +261,7 @@ def test_a_face_gets_the_same_cloak_in_any_batch(
             assert np.array_equal(cloak.change, alone[face].change), (face, batch)
 
 
+@pytest.mark.slow
 def test_it_does_so_where_tensorflow_has_no_onednn() -> None:
     # What TensorFlow takes is decided once in a process.
     test = f"{__file__}::{test_a_face_gets_the_same_cloak_in_any_batch.__name__}[4]"
@@ -355,6 +356,7 @@ def test_a_start_is_worth_steps(crops: np.ndarray, optimizer: Optimizer) -> None
     assert (likeness(from_start) < likeness(from_nothing) - 0.05).all()
 
 
+@pytest.mark.slow
 def test_half_precision_moves_a_face_as_far(crops: np.ndarray, optimizer: Optimizer) -> None:
     half = load_optimizer(replace(PARAMETERS, precision="bfloat16"))
     for name in PARAMETERS.recognisers:

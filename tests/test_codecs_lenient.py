@@ -365,6 +365,7 @@ def test_tiff_that_counts_more_bytes_than_it_has(portrait: Image.Image) -> None:
 # Real files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["people_data", "exif_data"])
 def test_real_jpegs_without_end_marker_and_with_stray_bytes(
     folder: str, request: pytest.FixtureRequest

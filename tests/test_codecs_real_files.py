@@ -120,6 +120,7 @@ def check(files: list[Path]) -> None:
     assert max(ratios) < 1.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [0, 1])  # for as many cores
 def test_people_photos(half: int, people_data: Path) -> None:
     check(jpegs(people_data)[half::2])

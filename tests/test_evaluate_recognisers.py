@@ -28,6 +28,7 @@ def seen(demo_photo: Callable[[str], Path]) -> list[SeenPhoto]:
     return [SeenPhoto(pixels, detector, DetectorParameters()) for pixels in [*photos, nothing]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_it_tells_people_apart_at_its_own_threshold(name: str, seen: list[SeenPhoto]) -> None:
     if name == "dlib":

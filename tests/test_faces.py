@@ -140,6 +140,7 @@ def test_faces_come_through_run_inference(demo_photo: Callable[[str], Path]) -> 
         assert_that(done, check)
 
 
+@pytest.mark.slow
 def test_nearly_every_labelled_photo_gives_a_face(people_data: Path, detector: Detector) -> None:
     rows = (line.split(",") for line in (people_data / "people.csv").read_text().splitlines()[1:])
     names = [file for file, person in rows if person][::10]

@@ -28,7 +28,9 @@ FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 Portrait = Callable[[str, int], None]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(
+    params=[k if k == "store" else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
+)
 def disk(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:

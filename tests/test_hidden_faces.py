@@ -103,11 +103,13 @@ def test_hidden_picture_that_shows_nobody_stays(archive: Archive, kind: str) -> 
     assert (archive.out / name).read_bytes() == (archive.photos / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_nothing_is_left_for_the_leak_scanner(archive: Archive) -> None:
     code, said = invoked("verify", archive.out, "--originals", archive.photos, "--leaks")
     assert (code, "No clean face hides in them." in said) == (0, True), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["MPF preview", "after the end of a PNG", "HEIC thumbnail"])
 def test_leak_scanner_finds_what_an_older_version_copied(
     archive: Archive, tmp_path: Path, kind: str
@@ -152,6 +154,7 @@ def run_on(base: Path, files: dict[str, bytes], settings: Settings = QUICK) -> A
     return archive
 
 
+@pytest.mark.slow
 def test_face_blurred_in_the_photo_is_not_kept_in_the_thumbnail(
     tmp_path: Path, demo_photo: Photo
 ) -> None:
@@ -219,6 +222,7 @@ def test_original_size_of_a_face_too_small_to_cloak(tmp_path: Path, demo_photo: 
     assert (archive.out / "b.jpg").read_bytes() == small
 
 
+@pytest.mark.slow
 def test_somebody_else_beside_a_person_who_is_spared(tmp_path: Path, demo_photo: Photo) -> None:
     him, other = (opened(demo_photo(name)).resize(SIZE) for name in ("obama.jpg", "biden.jpg"))
     block = piexif.dump({"0th": {}, "1st": {259: 6}, "thumbnail": small_jpeg(him)})

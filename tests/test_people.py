@@ -316,6 +316,7 @@ def test_dates_and_counts_come_from_the_photos(archive: Archive) -> None:
     assert len(person.photos) == 1
 
 
+@pytest.mark.slow
 def test_labelled_people_are_told_apart_in_one_run_and_in_two(
     people_data: Path, tmp_path: Path
 ) -> None:

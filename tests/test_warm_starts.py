@@ -86,6 +86,7 @@ def with_comment(data: bytes) -> bytes:
     return data[:2] + b"\xff\xfe\x00\x06more" + data[2:]
 
 
+@pytest.mark.slow
 def test_a_photo_that_is_done_anew_gets_the_cloak_that_it_had(
     archive: Archive, tmp_path: Path
 ) -> None:
