@@ -12,7 +12,7 @@ from photoveil.pipeline.cli import main
 from photoveil.pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 FOLDERS = "benchmarks|configs|docs|pipeline|tests|transforms"
 COMMANDS = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
@@ -28,7 +28,7 @@ def code(page: Path) -> list[str]:
     return [*(" ".join(span.split()) for span in spans), *lines, *"".join(fences).splitlines()]
 
 
-@pytest.fixture(params=PAGES, ids=lambda page: page.name)
+@pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def page(request: pytest.FixtureRequest) -> Path:
     return request.param
 
