@@ -27,8 +27,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.make_archive import make_archive
 from benchmarks.plot import line_plot
+from tests.support.make_archive import make_archive
 
 _QUICK = """
 cloak: {steps: 2, batch_size: 8, surrogates: [mobilefacenet]}

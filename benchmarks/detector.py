@@ -22,14 +22,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.face_scenes import TURNS, Portrait, cut_portrait, found_in, landmark_errors, scene
-from benchmarks.face_scenes import turned as turn
 from photoveil.transforms import codecs
 from photoveil.transforms.faces.detect import Detector, detect_faces
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
 from photoveil.transforms.photo.find_faces import FaceDetectorHandler
 from photoveil.transforms.records import Face
+from tests.support.face_scenes import (
+    TURNS,
+    Portrait,
+    cut_portrait,
+    found_in,
+    landmark_errors,
+    scene,
+)
+from tests.support.face_scenes import turned as turn
 
 _NOBODY = ("rocket.jpg", "coffee.png", "chelsea.png")
 _MAX_PIXELS = 250_000_000

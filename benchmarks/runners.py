@@ -13,22 +13,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.make_archive import make_archive
-from photoveil.pipeline.library import manifest
+from tests.support.make_archive import make_archive
+from tests.support.outputs import photos_of, rows_of
+from tests.support.processes import descendants, processor_seconds, worker_pool
 
 
 def main() -> None:
@@ -62,49 +60,6 @@ def main() -> None:
             ]
             table.add_row(name, *(f"{figure:,.0f}" for figure in figures), *same)
     console.print(table)
-
-
-def photos_of(out: Path) -> dict[str, str]:
-    """sha256 of every photo in a library, by its name there."""
-    return {
-        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in out.rglob("*")
-        if path.is_file() and "_photoveil" not in path.relative_to(out).parts
-    }
-
-
-def rows_of(out: Path) -> dict[str, dict]:
-    """The manifest, by source, without the run's name and its times."""
-    rows = manifest.read(str(out / "_photoveil/manifest")).drop(["run_id", "finished"])
-    return {row["source"]: row for row in rows.to_pylist()}
-
-
-@contextlib.contextmanager
-def worker_pool(**environment: str) -> Iterator[tuple[str, int]]:
-    """Beam's worker pool, which starts a Python process for each job; yields its address and its
-    process.
-
-    Args:
-        environment: variables that its processes have besides this one's.
-    """
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    beside = Path(sys.executable).parent  # the pool starts what `python` is on the PATH
-    pool = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main"),
-            *("--service_port", str(port)),
-        ],
-        env={**os.environ, "PATH": f"{beside}:{os.environ['PATH']}", **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield f"localhost:{port}", pool.pid
-    finally:
-        pool.terminate()
-        pool.wait()
 
 
 def _run(
@@ -146,24 +101,6 @@ def _megabytes(process: int) -> float:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) / 1024
     return 0.0
-
-
-def processor_seconds(process: int) -> float:
-    """Seconds of a processor that a process has used; 0 once it is gone."""
-    with contextlib.suppress(OSError):
-        after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
-
-
-def descendants(process: int) -> list[int]:
-    """The processes that a process has started, and those that they have (Linux)."""
-    found = []
-    with contextlib.suppress(OSError):
-        for thread in Path(f"/proc/{process}/task").iterdir():
-            for child in (thread / "children").read_text().split():
-                found += [int(child), *descendants(int(child))]
-    return found
 
 
 if __name__ == "__main__":

@@ -35,9 +35,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.make_archive import make_archive
-from benchmarks.runners import descendants, processor_seconds
 from photoveil.transforms.beam.stage_metrics import STAGES
+from tests.support.make_archive import make_archive
+from tests.support.processes import descendants, processor_seconds
 
 _ON_GPU = ("detect", "embed", "cloak", "measure")
 _NIGHT = 8 * 3600  # seconds

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.make_archive import make_archive
 from photoveil.pipeline.library import manifest, sequence
 from photoveil.pipeline.library.library import Library, open_library
 from photoveil.pipeline.run import planning, waves
@@ -19,6 +18,7 @@ from photoveil.pipeline.settings import RunSettings, Settings
 from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.faces.parameters import DetectorParameters
 from tests.commands import hashes
+from tests.support.make_archive import make_archive
 
 QUICK = Settings(
     cloak=CloakParameters(steps=2, known_steps=1, batch_size=4, surrogates=("mobilefacenet",)),

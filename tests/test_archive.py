@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from benchmarks.make_archive import make_archive
 from photoveil.pipeline.cli.plan import point_in_time
 from photoveil.pipeline.cli.run import Ending, next_time, run_job
 from photoveil.pipeline.cli.summaries import plan_summary, summary
@@ -31,6 +30,7 @@ from photoveil.transforms.photo import write
 from photoveil.transforms.records import Placed
 from tests.archives import QUICK, Archive, Base, opened_files, photos_of
 from tests.commands import hashes
+from tests.support.make_archive import make_archive
 
 
 def cloaked(archive: Archive, count: int) -> list[str]:

@@ -20,7 +20,6 @@ import piexif
 import pytest
 from PIL import Image
 
-from benchmarks.make_archive import make_archive
 from photoveil.pipeline.fingerprints import settings_hash
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import Library, locked, open_library
@@ -34,6 +33,7 @@ from photoveil.transforms.io import object_store, storage
 from tests import clouds
 from tests.archives import QUICK, Archive
 from tests.commands import invoked, photoveil
+from tests.support.make_archive import make_archive
 
 pytestmark = pytest.mark.skipif(
     not clouds.CLOUDS, reason="takes minutes and servers that are built with Go: make test-cloud"

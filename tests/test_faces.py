@@ -16,14 +16,6 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 from PIL import Image
 
-from benchmarks.face_scenes import (
-    Portrait,
-    cut_portrait,
-    found_in,
-    landmark_errors,
-    scene,
-    turned,
-)
 from photoveil.transforms.faces.align import (
     TEMPLATE,
     crop_face,
@@ -47,6 +39,14 @@ from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.find_faces import FaceDetectorHandler
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.records import Face, PhotoRef
+from tests.support.face_scenes import (
+    Portrait,
+    cut_portrait,
+    found_in,
+    landmark_errors,
+    scene,
+    turned,
+)
 
 PARAMETERS = DetectorParameters()
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.make_archive import make_archive
 from photoveil.pipeline import fingerprints
 from photoveil.pipeline.library.manifest import RunStamp
 from photoveil.pipeline.run.planning import new_stamp
@@ -22,6 +21,7 @@ from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.parameters import MetadataParameters
 from photoveil.transforms.records import ContentGroup, PhotoRef
 from tests.archives import Archive
+from tests.support.make_archive import make_archive
 
 GROUP = ContentGroup(PhotoRef("in", "a.jpg", 100, 1_000.25))
 

@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks.make_archive import make_archive
 from photoveil.pipeline.cli.ctrl_c import stopped_by_ctrl_c
 from photoveil.pipeline.graph import pipelines
 from photoveil.pipeline.graph.paths import WavePaths
@@ -35,6 +34,7 @@ from photoveil.transforms.photo.discover import discover
 from photoveil.transforms.records import ContentGroup, Face, PhotoRef, ScannedPhoto
 from tests.archives import QUICK, Archive, photos_of
 from tests.commands import hashes
+from tests.support.make_archive import make_archive
 
 KILLS = int(os.environ.get("PHOTOVEIL_KILLS", "1"))
 SETTINGS = QUICK.model_copy(update={"run": RunSettings(wave_photos=4)})

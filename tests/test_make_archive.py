@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.make_archive import SHARES, make_archive
 from tests.commands import hashes
+from tests.support.make_archive import SHARES, make_archive
 
 
 def test_the_same_seed_gives_the_same_archive_with_every_kind_of_file(tmp_path: Path) -> None:

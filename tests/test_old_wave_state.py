@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.make_archive import make_archive
 from photoveil.pipeline.run.wave import WaveRun
 from tests.archives import Archive, opened_files, photos_of
 from tests.commands import hashes
+from tests.support.make_archive import make_archive
 
 MODULE = "transforms.cloak.faces"  # where the class was before modules moved
 

@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.runners import descendants, photos_of, rows_of, worker_pool
 from photoveil.pipeline.cli.demo_folder import build_archive
 from photoveil.pipeline.runners import select
 from photoveil.pipeline.settings import RunSettings, SettingsError, load_settings
 from photoveil.transforms.io import assets
 from tests.commands import photoveil
 from tests.flink import session_cluster
+from tests.support.outputs import photos_of, rows_of
+from tests.support.processes import descendants, worker_pool
 
 ENGINES = os.environ.get("PHOTOVEIL_RUNNERS", "").split()
 QUICK = "cloak: {steps: 8, batch_size: 3, surrogates: [mobilefacenet]}\nrun:\n  wave_photos: 6\n"

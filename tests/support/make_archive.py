@@ -1,6 +1,6 @@
 """Generate a photo archive of any size from the pinned demo photos, the same from the same seed.
 
-    python -m benchmarks.make_archive FOLDER --photos 1000 [--seed 0] [--side 640]
+    python -m tests.support.make_archive FOLDER --photos 1000 [--seed 0] [--side 640]
 
 The photos differ in crop, tilt, light, size and EXIF, so that no two are duplicates unless meant
 to be. `FOLDER.csv`, beside the folder, says what each file is: file, kind, of.
