@@ -23,7 +23,7 @@ from photoveil.transforms.leaks.clean_faces import inside
 from photoveil.transforms.leaks.embedded_images import hidden
 from photoveil.transforms.photo import codec_process
 from photoveil.transforms.reasons import Reason
-from photoveil.transforms.records import EmbeddedPicture, Face
+from photoveil.transforms.records import EmbeddedKind, EmbeddedPicture, Face
 from tests.archives import QUICK, Archive
 from tests.commands import hashes, invoked
 from tests.test_leaks import BUILDERS, UNSEEN, jpeg, saved, small_jpeg
@@ -320,6 +320,7 @@ def test_undecodable_picture_cannot_be_looked_at() -> None:
     frame = odd.index(b"\xff\xc0")
     odd[frame + 1] = 0xC5  # hierarchical, which no decoder here knows
     (found,) = hidden(data + bytes(odd))
-    assert (found.what, found.pixels) == ("picture", None)
-    assert [leak.what for leak in inside([found], None, [], lambda _: [], MIN_FACE)] == ["picture"]
+    assert (found.what, found.pixels) == (EmbeddedKind.PICTURE, None)
+    (leak,) = inside([found], None, [], lambda _: [], MIN_FACE)
+    assert leak.what == EmbeddedKind.PICTURE
     assert hidden(codecs.alone(data + bytes(odd)).data) == []

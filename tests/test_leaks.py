@@ -27,7 +27,7 @@ from photoveil.transforms.codecs.segments import APP0, APP1, APP2, APP13, COM, S
 from photoveil.transforms.faces.align import crop_face, face_to_crop
 from photoveil.transforms.leaks.clean_faces import leaks
 from photoveil.transforms.leaks.embedded_images import hidden
-from photoveil.transforms.records import Face, Leak
+from photoveil.transforms.records import EmbeddedKind, Face, Leak
 from tests.commands import invoked
 from tests.test_codecs_mpf import STEREO, VGA, with_pictures
 
@@ -379,7 +379,11 @@ REBUILT = {
 }
 """Those made anew from the cloaked photo, unless that is not wanted; all others are removed."""
 
-UNSEEN = {"video": "video", "video of a HEIC": "video", "Photoshop layers of a TIFF": "layers"}
+UNSEEN = {
+    "video": EmbeddedKind.VIDEO,
+    "video of a HEIC": EmbeddedKind.VIDEO,
+    "Photoshop layers of a TIFF": EmbeddedKind.LAYERS,
+}
 """What the scanner names and cannot look into."""
 
 
@@ -427,7 +431,7 @@ def test_leak_is_found_and_the_codec_leaves_none(
     build = BUILDERS[kind]
     careless = build(cloaked, clean)  # what a program writes that knows of the main picture alone
     found = scan(careless, clean)
-    assert {leak.what for leak in found} == {UNSEEN.get(kind, "clean face")}
+    assert {leak.what for leak in found} == {UNSEEN.get(kind, EmbeddedKind.CLEAN_FACE)}
     change = (np.asarray(cloaked).astype(np.float32) - np.asarray(clean)).mean(axis=2)
     data = build(clean, clean)
     coded = codecs.encode(data, change)
@@ -488,7 +492,7 @@ def test_neither_the_gain_map_nor_the_hdr_rendition_shows_the_clean_face(
     assert light @ light_cloaked < plain @ plain_cloaked + 0.1
     # The clean map itself shows who it is, and lets some of it through.
     assert light @ light_careless > light @ light_cloaked + 0.2
-    assert [leak.what for leak in scan(careless, clean)] == ["clean face"]
+    assert [leak.what for leak in scan(careless, clean)] == [EmbeddedKind.CLEAN_FACE]
 
 
 def test_stranger_in_a_hidden_picture_is_told(
@@ -498,7 +502,7 @@ def test_stranger_in_a_hidden_picture_is_told(
     with Image.open(demo_photo("biden.jpg")) as image:
         other = image.convert("RGB").resize((300, 375))
     (found,) = scan(jpeg(cloaked) + jpeg(other), clean)
-    assert found.what == "other face"
+    assert found.what == EmbeddedKind.OTHER_FACE
 
 
 def test_turned_thumbnail_is_seen(photos: tuple[Image.Image, Image.Image]) -> None:
@@ -508,7 +512,7 @@ def test_turned_thumbnail_is_seen(photos: tuple[Image.Image, Image.Image]) -> No
     small = jpeg(stored[0].resize((150, 120)))
     block = piexif.dump({**tags, "thumbnail": small})
     careless = jpeg(stored[1], exif=block)
-    assert [leak.what for leak in scan(careless, clean, 6)] == ["clean face"]
+    assert [leak.what for leak in scan(careless, clean, 6)] == [EmbeddedKind.CLEAN_FACE]
     change = np.asarray(cloaked).astype(np.float32) - np.asarray(clean)
     written = codecs.encode(jpeg(stored[0], exif=block), change.mean(axis=2)).data
     assert scan(written, clean, 6) == []

@@ -378,18 +378,35 @@ class Naming:
     why: str
 
 
+class EmbeddedKind(StrEnum):
+    """What a file holds beside its own picture, or what that shows.
+
+    The values are text in the table of scans, in notes of the manifest and in reports.
+    """
+
+    PICTURE = "picture"
+    """Any picture; as a `Leak`, one that is too large to be searched or cannot be decoded."""
+    VIDEO = "video"
+    LAYERS = "layers"
+    """Photoshop's; neither they nor a video can be searched for faces."""
+    CLEAN_FACE = "clean face"
+    """A face closer to the original's than to the cloaked one."""
+    OTHER_FACE = "other face"
+    """A face of nobody in the photo."""
+
+
 @dataclass(frozen=True)
 class EmbeddedPicture:
     """A picture inside a file that is not the file's own.
 
     where: in plain words, such as "JPEG at byte 1,234". pixels: uint8 (H, W, 3) RGB as stored;
-        None for what holds pictures that cannot be looked at. what: "picture", "video", "layers".
+        None for what holds pictures that cannot be looked at. what: PICTURE, VIDEO or LAYERS.
     orientation: by its own EXIF, 1..8.
     """
 
     where: str
     pixels: np.ndarray | None
-    what: str = "picture"
+    what: EmbeddedKind = EmbeddedKind.PICTURE
     orientation: int = 1
 
 
@@ -397,14 +414,12 @@ class EmbeddedPicture:
 class Leak:
     """What an output file should not hold.
 
-    what: "clean face", closer to the original's than to the cloaked one; "other face", of nobody in
-        the photo; "video", "layers" or (too large a) "picture", which may hold faces and cannot be
-        searched.
+    what: a face, or what may hold faces and cannot be searched.
     similarity: cosine of a clean face's embedding with that of the original's.
     """
 
     where: str
-    what: str
+    what: EmbeddedKind
     similarity: float | None = None
 
 

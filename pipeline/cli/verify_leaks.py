@@ -31,7 +31,7 @@ from photoveil.transforms.photo import codec_process, sidecars
 from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.discover import discover
 from photoveil.transforms.photo.find_faces import FaceDetectorHandler
-from photoveil.transforms.records import Face, FileKind, Leak
+from photoveil.transforms.records import EmbeddedKind, Face, FileKind, Leak
 
 _SURROGATE = "mobilefacenet"
 _NO_LIMIT = 1 << 62
@@ -174,9 +174,9 @@ def summary(report: LeakReport, originals: str, root: str) -> str:
 
 
 def _words(leak: Leak) -> str:
-    if leak.what == "clean face":
+    if leak.what == EmbeddedKind.CLEAN_FACE:
         return f"an uncloaked face in the {leak.where} (cosine {leak.similarity:.2f})"
-    if leak.what == "other face":
+    if leak.what == EmbeddedKind.OTHER_FACE:
         return f"a face that is not in the photo itself, in the {leak.where}"
     return f"a {leak.what} that cannot be looked into, at {leak.where}"
 

@@ -18,6 +18,7 @@ from photoveil.transforms.io import parquet
 from photoveil.transforms.records import (
     CROP_SIZE,
     ContentGroup,
+    EmbeddedKind,
     Face,
     FileKind,
     Leak,
@@ -99,7 +100,7 @@ def from_row(row: dict[str, Any]) -> ScannedPhoto:
         row["pdq"],
         embeddings=_embeddings(row["embeddings"], len(faces)),
         taken=row["taken"],
-        inside=tuple(Leak(**one) for one in row["inside"]),
+        inside=tuple(Leak(one["where"], EmbeddedKind(one["what"])) for one in row["inside"]),
     )
 
 

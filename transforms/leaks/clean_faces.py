@@ -18,7 +18,7 @@ from photoveil.transforms.codecs.orientation import upright
 from photoveil.transforms.faces.align import crop_face, face_to_crop
 from photoveil.transforms.leaks.embedded_images import SMALLEST_SIDE
 from photoveil.transforms.leaks.framing import Box, Framed, View
-from photoveil.transforms.records import CROP_SIZE, EmbeddedPicture, Face, Leak
+from photoveil.transforms.records import CROP_SIZE, EmbeddedKind, EmbeddedPicture, Face, Leak
 
 _SAME_FRAMING = 0.9  # least correlation of two pictures that show the same
 _SAME_FACE = 0.4  # least cosine of two embeddings of one face, at the size of a thumbnail
@@ -99,7 +99,7 @@ def inside(
             ways = {1, one.orientation} | (set() if photo is None else {photo.orientation})
             is_leak = _shows_somebody(one.pixels, ways, detect, min_face)
         if is_leak:
-            found.append(Leak(one.where, "other face"))
+            found.append(Leak(one.where, EmbeddedKind.OTHER_FACE))
     return found
 
 
@@ -152,12 +152,14 @@ class _Reference:
         matrices = [face_to_crop(face.landmarks) for face in faces]
         self._crops = [[crop_face(p, m) for m in matrices] for p in self._photos]
 
-    def uncloaked(self, picture: np.ndarray, detect: Detect) -> list[tuple[str, float | None]]:
+    def uncloaked(
+        self, picture: np.ndarray, detect: Detect
+    ) -> list[tuple[EmbeddedKind, float | None]]:
         """(what, similarity) of each face in `picture` that is no cloaked one; see `Leak`."""
         framed = self._framed(picture)
         if framed is not None:
             return self._clean_in_frame(*framed)
-        found: list[tuple[str, float | None]] = []
+        found: list[tuple[EmbeddedKind, float | None]] = []
         for face in detect(picture):
             if face.size < SMALLEST_SIDE:
                 continue
@@ -169,9 +171,9 @@ class _Reference:
             nearest = max(pairs, key=max, default=(0.0, 0.0))
             if max(nearest) < _SAME_FACE:
                 if face.size >= _KNOWABLE_SIDE:
-                    found.append(("other face", None))
+                    found.append((EmbeddedKind.OTHER_FACE, None))
             elif nearest[0] > nearest[1] + _NOISE:
-                found.append(("clean face", nearest[0]))
+                found.append((EmbeddedKind.CLEAN_FACE, nearest[0]))
         return found
 
     def _framed(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -197,7 +199,7 @@ class _Reference:
 
     def _clean_in_frame(
         self, picture: np.ndarray, original: np.ndarray, written: np.ndarray
-    ) -> list[tuple[str, float | None]]:
+    ) -> list[tuple[EmbeddedKind, float | None]]:
         """As `uncloaked`, with the faces where they are in the photo.
 
         Whether the change is there is measured on the pixels, see `_share`. At 20 pixels no
@@ -205,7 +207,7 @@ class _Reference:
         """
         height, width = self._photos[0].shape[:2]
         scale = np.array([picture.shape[1] / width, picture.shape[0] / height])
-        found: list[tuple[str, float | None]] = []
+        found: list[tuple[EmbeddedKind, float | None]] = []
         for index, face in enumerate(self._faces):
             corners = np.asarray(face.box).reshape(2, 2) * scale
             (left, top), (right, bottom) = corners.clip(0).round().astype(int)
@@ -223,7 +225,7 @@ class _Reference:
             if shows is not None or (
                 size >= _KNOWABLE_SIDE and near >= _SAME_FACE and near > cloaked + _NOISE
             ):
-                found.append(("clean face", near))
+                found.append((EmbeddedKind.CLEAN_FACE, near))
         return found
 
     def _cosines(self, crop: np.ndarray, index: int, scale: float) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from photoveil.transforms.codecs import tiff as tiff_codec
 from photoveil.transforms.codecs.errors import DAMAGE
 from photoveil.transforms.codecs.orientation import in_exif
 from photoveil.transforms.codecs.photo import opened
-from photoveil.transforms.records import EmbeddedPicture
+from photoveil.transforms.records import EmbeddedKind, EmbeddedPicture
 
 SMALLEST_SIDE = 16  # pixels of a picture, and of a face in it, below which nobody is to be seen
 _DEPTH = 4  # a picture in a picture in a picture
@@ -96,7 +96,7 @@ def _without_own(data: bytes) -> bytes:
 def _in_bytes(data: bytes, start: int, inside: str, depth: int) -> Iterator[EmbeddedPicture]:
     """Pictures at any offset from `start` on, in the clear and as base64."""
     for match in carve.VIDEO.finditer(data, start):
-        yield EmbeddedPicture(f"byte {match.start():,}{inside}", None, "video")
+        yield EmbeddedPicture(f"byte {match.start():,}{inside}", None, EmbeddedKind.VIDEO)
     for way, pictures in (
         ("", carve.pictures(data[start:])),
         ("base64 of a ", carve.base64_pictures(data)),
@@ -122,7 +122,7 @@ def _in_directories(data: bytes, inside: str, is_tiff: bool) -> Iterator[Embedde
                     if not own or page.subfiletype & _REDUCED_OR_MASK:
                         yield from _in_page(page, where, own)
                     if _PHOTOSHOP_LAYERS in page.tags:
-                        yield EmbeddedPicture(where, None, "layers")
+                        yield EmbeddedPicture(where, None, EmbeddedKind.LAYERS)
                     for sub in page.pages if page.subifds else ():
                         yield from _in_page(sub, f"sub-image of {where}", own)
         except (*DAMAGE, RuntimeError):

@@ -12,7 +12,7 @@ from photoveil.transforms.leaks.framing import View, is_flat
 from photoveil.transforms.photo import codec_process
 from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.reasons import Reason
-from photoveil.transforms.records import Leak
+from photoveil.transforms.records import EmbeddedKind, Leak
 
 
 def stripped(
@@ -32,9 +32,11 @@ def stripped(
     """
     if not inside:
         return data, ()
-    if all(one.what == "video" for one in inside):
+    if all(one.what == EmbeddedKind.VIDEO for one in inside):
         still, notes = codec_process.without_video(data, limits)
-        left = notes and any(one.what == "video" for one in codec_process.hidden(still, limits))
+        left = notes and any(
+            one.what == EmbeddedKind.VIDEO for one in codec_process.hidden(still, limits)
+        )
         if notes and not left and _shows_the_same(data, still, limits):
             return still, notes
     coded = codec_process.alone(data, rebuild_thumbnails, limits)
@@ -44,7 +46,7 @@ def stripped(
 
 def _note(one: Leak) -> str:
     """Without the place: the notes of one archive should not be all different."""
-    if one.what == "other face":
+    if one.what == EmbeddedKind.OTHER_FACE:
         return "another picture in the file showed a face"
     return f"{one.what} in the file could not be searched for faces"
 
