@@ -144,6 +144,13 @@ def empty_folders(home: Path) -> Path:
     return home / "documents"
 
 
+def a_contact_sheet_of_its_own(home: Path) -> Path:
+    """One file, of a name that the program gives too."""
+    (home / "documents").mkdir()
+    (home / "documents/contact-sheet.png").write_text("a photographer's")
+    return home / "documents"
+
+
 def people_of_its_own(home: Path) -> Path:
     (home / "documents/people").mkdir(parents=True)
     (home / "documents/people/mum.jpg").write_text("mum")
@@ -194,6 +201,7 @@ def people_are_elsewhere(home: Path) -> Path:
         a_link,
         a_file,
         empty_folders,
+        a_contact_sheet_of_its_own,
         people_of_its_own,
         the_source_of_something,
         a_state_with_a_diary,
@@ -627,7 +635,11 @@ def test_a_file_asked_for_goes_over_nothing_but_its_like(archive: Archive, tmp_p
 def test_the_demo_deletes_nothing_that_no_demo_made(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     demo_folder.empty(folder)
-    for name in ("photos/2013/joe.jpg", "cloaked/2013/joe.jpg", "cloaked/_photoveil/manifest/1"):
+    for name in (
+        "photos/2013/joe.jpg",
+        "cloaked/2013/joe.jpg",
+        "cloaked/_photoveil/manifest/1.parquet",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     (folder / ".DS_Store").write_bytes(b"x")
@@ -635,7 +647,8 @@ def test_the_demo_deletes_nothing_that_no_demo_made(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {".photoveil-demo", ".DS_Store"}
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents/diary.txt").write_text("diary")
-    for name in ("photos/2013/mum.jpg", "cloaked/notes.txt", "state/notes.txt", "mum.jpg"):
+    strange = ("photos/2013/mum.jpg", "cloaked/notes.txt", "state/notes.txt", "mum.jpg")
+    for name in (*strange, "cloaked/_photoveil/notes.txt"):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ _ASSETS = {
 }
 _ROME, _DAMAGED, _NOTES = "2013/rome.jpg", "2013/damaged.jpg", "2013/notes.txt"
 _PLACES = {*_ASSETS, _ROME, _DAMAGED, _NOTES}
+_LIBRARY_FILES = re.compile(
+    rf"{FOLDER}/(lock|library\.json|manifest/[^/]+\.parquet|runs/[^/]+\.json|(unfinished|moving)/.+)"
+)
 PHOTOS, CLOAKED, STATE, PICTURE = "photos", "cloaked", "state", "before-after.png"
 _COMPARE_SIDE = 480  # pixels of a face in the before/after picture
 
@@ -79,7 +83,7 @@ def _is_ours(name: str) -> bool:
         return True
     part, _, rest = name.partition("/")
     if part in (PHOTOS, CLOAKED):
-        return rest in _PLACES or (part == CLOAKED and rest.startswith(f"{FOLDER}/"))
+        return rest in _PLACES or (part == CLOAKED and _LIBRARY_FILES.fullmatch(rest) is not None)
     return name in (_MARK, PICTURE) or (part == STATE and state_folder.is_own(rest))
 
 

@@ -351,8 +351,8 @@ def _entries(place: str) -> Iterator[_Entry]:
 
 
 def _is_bare(name: str) -> bool:
-    """True for what is in a state in which no run has begun."""
-    return name.split("/")[0] in (SHEET, "unfinished") and _is_ours(name)
+    """True for what is in a state in which no run has begun: a name that nobody else gives."""
+    return name.split("/")[0] == "unfinished" and _is_ours(name)
 
 
 def _link(place: str) -> str | None:
