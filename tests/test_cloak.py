@@ -242,13 +242,16 @@ def test_a_cloak_moves_every_surrogate_within_its_limits(
 @pytest.mark.parametrize(
     "parameters",
     [
-        CloakParameters(steps=6),  # a turn of each surrogate
+        pytest.param(CloakParameters(steps=6), id="8", marks=pytest.mark.slow),  # all surrogates
         *(
-            CloakParameters(steps=2, batch_size=size, surrogates=("mobilefacenet",))
+            pytest.param(
+                CloakParameters(steps=2, batch_size=size, surrogates=("mobilefacenet",)),
+                id=str(size),
+                marks=[pytest.mark.slow] if size == 12 else [],
+            )
             for size in (3, 4, 12)
         ),
     ],
-    ids=lambda parameters: str(parameters.batch_size),
 )
 def test_a_face_gets_the_same_cloak_in_any_batch(
     crops: np.ndarray, parameters: CloakParameters

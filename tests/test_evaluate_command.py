@@ -67,6 +67,7 @@ def test_it_says_how_well_people_are_found_and_what_that_does_not_show(library: 
     assert "Radiya-Dixit" in library.done.stdout
 
 
+@pytest.mark.slow
 def test_a_surrogate_that_no_cloak_was_made_against_judges(library: Library) -> None:
     labels = read_labels(str(library.photos))
     study = study_library(str(library.out), str(library.photos), labels)
@@ -102,6 +103,7 @@ def test_nothing_is_written_into_the_library(library: Library) -> None:
     assert hashes(library.out) == library.before
 
 
+@pytest.mark.slow
 def test_leave_one_out_and_a_sheet_in_the_private_state(library: Library) -> None:
     console = Console(file=io.StringIO(), width=200)
     report = library.base / "report.parquet"

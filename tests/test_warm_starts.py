@@ -128,6 +128,7 @@ def test_a_photo_that_is_done_anew_gets_the_cloak_that_it_had(
     assert np.array_equal(pixels_of(cloaked["obama2"]), pixels["obama2"])
 
 
+@pytest.mark.slow
 def test_cloaks_of_people_who_were_scanned_ahead_give_starts(
     tmp_path: Path, demo_photo: Photo
 ) -> None:
