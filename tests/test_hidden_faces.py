@@ -251,6 +251,17 @@ def test_duplicates_hold_no_more_than_what_they_are_copies_of(
     assert all(hidden((archive.out / name).read_bytes()) == [] for name in statuses)
 
 
+def test_rest_of_a_larger_picture_behind_a_cut_png_goes(tmp_path: Path) -> None:
+    """As of programs that cut a screenshot and write it over the start of the old file."""
+    cut, whole = (saved(scene(seed, size), "PNG") for seed, size in ((1, (90, 80)), (2, SIZE)))
+    assert len(whole) > len(cut) + 1000
+    archive = run_on(tmp_path, {"cut.png": cut + whole[len(cut) :]})
+    row = archive.rows()["cut.png"]
+    assert row["status"] == "no_face"
+    assert "data after the end of the image removed" in row["notes"]
+    assert (archive.out / "cut.png").read_bytes() == cut
+
+
 def test_motion_photo_loses_its_video_alone(tmp_path: Path) -> None:
     photo, preview = scene(9), jpeg(scene(10, (120, 90)))
     block = piexif.dump({"0th": {}, "1st": {259: 6}, "thumbnail": preview})

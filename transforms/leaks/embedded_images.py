@@ -71,7 +71,7 @@ def _hidden(data: bytes) -> Iterator[EmbeddedPicture]:
     if kind == "JPEG":
         yield from _in_segments(data)
     elif kind == "PNG":
-        yield from _in_text(data)
+        yield from _in_chunks(data)
     elif kind == "GIF":
         yield from _in_extensions(data)
     elif kind in ("HEIC", "AVIF"):
@@ -192,14 +192,20 @@ def _uncompressed(size: bytes, body: bytes, where: str) -> Iterator[EmbeddedPict
         yield from _large_enough(pixels, where)
 
 
-def _in_text(data: bytes) -> Iterator[EmbeddedPicture]:
-    """Compressed text of a PNG, and metadata blocks that text holds in hex."""
+def _in_chunks(data: bytes) -> Iterator[EmbeddedPicture]:
+    """What a PNG holds compressed (text, colour profile) or in hex, and what a cut left of another.
+
+    Some programs that cut a screenshot overwrite the file from its start and leave the old rest.
+    """
     position = 8
     while position + 8 <= len(data):
         length = int.from_bytes(data[position : position + 4], "big")
         name, body = data[position + 4 : position + 8], data[position + 8 : position + 8 + length]
         position += 12 + length
-        if name not in (b"tEXt", b"zTXt", b"iTXt"):
+        rest = data[position:] if name == b"IEND" else b""
+        if b"IDAT" in rest and b"\x89PNG" not in rest:  # a whole one is found by how it begins
+            yield EmbeddedPicture("rest of another PNG behind the end", None)
+        if name not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
             continue
         where = f" of the {name.decode()} chunk"
         for start in [0, *(match.end() for match in re.finditer(rb"\0", body[:300]))]:
