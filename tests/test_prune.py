@@ -108,6 +108,8 @@ def test_another_disk_with_the_same_names_is_never_pruned(archive: Archive) -> N
     code, said = run(archive)
     assert code == DONE
     assert "WARNING: none of the" in said
+    assert "no longer there: cloaked files kept" in said
+    assert "so it asks" not in said and "--prune deletes" not in said  # it is refused
     assert not any(row["gone"] for row in archive.rows().values())
 
 
@@ -253,8 +255,25 @@ def test_what_the_library_has_newer_is_not_put_back(archive: Archive) -> None:
     archive.run()
     before = photos_of(archive)
     code, said = invoked("restore", archive.out, "--state", archive.state)
-    assert (code, "1 stay in" in " ".join(said.split())) == (0, True)
+    said = " ".join(said.split())
+    assert code == 0
+    assert f"1 file stays in {archive.state}/trash" in said
+    assert said.endswith(f"something newer in its place: {name}")
     assert photos_of(archive) == before
+
+
+def test_files_that_stay_in_the_trash_are_counted_and_three_are_named(archive: Archive) -> None:
+    names = sorted(cloaked(archive))[:4]
+    photos = {name: (archive.photos / name).read_bytes() for name in names}
+    for name in names:
+        (archive.photos / name).unlink()
+    archive.run(prune=True)
+    for name, data in photos.items():
+        (archive.photos / name).write_bytes(data)
+    archive.run()
+    said = " ".join(invoked("restore", archive.out, "--state", archive.state)[1].split())
+    assert f"4 files stay in {archive.state}/trash" in said
+    assert said.endswith(f"in their place: {', '.join(names[:3])} and 1 more")
 
 
 def test_the_output_of_a_photo_that_was_spoilt_goes_to_the_trash(archive: Archive) -> None:
@@ -310,7 +329,7 @@ def test_the_trash_may_lie_on_another_disk(
         archive.run(prune=True)
         (kept,) = trash.listing(archive.library)
         assert hashes(Path(kept.folder, "photos")) == {name: before[name]}
-        assert trash.restore(archive.library, sequence.names(archive.library, "again")) == (1, 0)
+        assert trash.restore(archive.library, sequence.names(archive.library, "again")) == (1, [])
         assert photos_of(archive) == before
     finally:
         shutil.rmtree(state)
@@ -326,7 +345,7 @@ def test_the_trash_keeps_what_lies_in_a_bucket(root: str, tmp_path: Path, archiv
         storage.remove([place])
         assert [kept.files for kept in trash.listing(library)] == [1]
         names = sequence.names(library, "again")
-        assert trash.restore(library, names) == (1, 0)
+        assert trash.restore(library, names) == (1, [])
         assert storage.read_bytes(place) == b"cloaked"
         assert manifest.read(library.manifest).to_pylist() == [row]
         assert trash.listing(library) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -21,9 +22,10 @@ from PIL import Image
 
 from photoveil.transforms import codecs
 from photoveil.transforms.cloak.parameters import CloakParameters
-from photoveil.transforms.codecs import bmff, names, segments
+from photoveil.transforms.codecs import bmff, carve, names, segments
 from photoveil.transforms.codecs.segments import APP1, Segment
 from photoveil.transforms.duplicates.exact import place_copy
+from photoveil.transforms.leaks import embedded_images
 from photoveil.transforms.leaks.clean_faces import inside
 from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.discover import discover
@@ -334,6 +336,54 @@ def test_sidecar_is_left_out_when_told_so(name: str, folders: Folders) -> None:
     row, output = published(folders, name, SIDECARS[name], sidecars="leave")
     assert (row.status, output) == ("unsupported", None)
     assert row.reason == "sidecar: left out (metadata.sidecars)"
+
+
+def picture_in_base64() -> str:
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    return base64.b64encode(saved(Image.fromarray(noise), "JPEG")).decode()
+
+
+PICTURE = picture_in_base64()
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        (f'"{PICTURE}"', '""'),
+        (f'"data:image/jpeg;base64,{PICTURE}"', '""'),
+        (f'["x", {{"deep": "{PICTURE}"}}]', '["x", {"deep": ""}]'),
+        (json.dumps(PICTURE).replace("/", "\\/"), '""'),
+        (json.dumps("\r\n".join(PICTURE[at : at + 76] for at in range(0, 9999, 76))), '""'),
+        (json.dumps(f"Été: 'data:image/jpeg;base64,{PICTURE}'."), json.dumps("Été: ''.")),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_pictures_go_from_json_and_nothing_else(
+    written: str, left: str, encoding: str, folders: Folders
+) -> None:
+    record = (
+        '{"title":  "Zo\u00eb \\"1\\".jpg",\n "photoTakenTime": {"timestamp":"1"}, "thumb" :PLACE,'
+        '"url": "https:\\/\\/photos.google.com\\/photo\\/AF1QipNabcdefghijklmnopqrstuv\\\\",'
+        ' "altitude": 1.50, "more": "\\ud83d"}\n'
+    )
+    data = record.replace("PLACE", written).encode(encoding)
+    row, output = published(folders, "a.jpg.json", data)
+    assert output == record.replace("PLACE", left).encode(encoding)
+    assert (row.status, row.notes) == ("companion", ("picture in the sidecar removed",))
+    before, after = json.loads(data), json.loads(output)
+    assert {**before, "thumb": json.loads(left)} == after
+    assert not carve.holds_pictures(str(after).encode("utf-8", "replace"))
+    assert embedded_images.hidden(output) == []  # what the leak scanner looks at
+
+
+def test_names_and_pictures_go_from_json_together(folders: Folders) -> None:
+    data = json.dumps({**json.loads(TAKEOUT), "thumb": PICTURE}).encode()
+    assert embedded_images.hidden(data)
+    row, output = published(folders, "a.jpg.json", data, strip_names=True)
+    assert row.notes == ("picture in the sidecar removed", "1 people tags removed")
+    assert output is not None
+    assert json.loads(output).keys() == {"title", "photoTakenTime", "thumb"}
+    assert embedded_images.hidden(output) == []
 
 
 def test_names_go_from_sidecars(folders: Folders) -> None:

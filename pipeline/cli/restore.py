@@ -9,10 +9,12 @@ from rich.console import Console
 from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
-from photoveil.pipeline.cli.output import print_text
+from photoveil.pipeline.cli.output import number, print_text
 
 if TYPE_CHECKING:
     from photoveil.pipeline.library.library import Library
+
+_MOST_NAMED = 3  # of the files that stay
 
 
 def restore(
@@ -44,10 +46,7 @@ def restore_job(root: str, state: str | None, console: Console) -> None:
         back, left = trash.restore(library, sequence.names(library, planning.new_run_id()))
     words = [_words(library, back)]
     if left:
-        words.append(
-            f"{left:,} stay in {library.state}/{trash.FOLDER}: the library has something newer in "
-            "their place."
-        )
+        words.append(_left_words(left, f"{library.state}/{trash.FOLDER}"))
     print_text(console, "\n".join(words))
 
 
@@ -57,4 +56,14 @@ def _words(library: Library, back: int) -> str:
     return (
         f"{back:,} pruned {'file is' if back == 1 else 'files are'} back in {library.root}. Run "
         "`photoveil run` without --prune until the originals are back, too."
+    )
+
+
+def _left_words(left: list[str], folder: str) -> str:
+    one = len(left) == 1
+    names = ", ".join(left[:_MOST_NAMED])
+    more = f" and {len(left) - _MOST_NAMED:,} more" if len(left) > _MOST_NAMED else ""
+    return (
+        f"{number(len(left), 'file')} {'stays' if one else 'stay'} in {folder}, as the library has "
+        f"something newer in {'its' if one else 'their'} place: {names}{more}"
     )

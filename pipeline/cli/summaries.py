@@ -61,7 +61,7 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
         (plan.older, "older: left for another run (--since)"),
         (
             len(plan.gone),
-            f"no longer there: cloaked files kept (--prune deletes them{_share(plan)})",
+            f"no longer there: cloaked files kept{_pruning(plan)}",
         ),
     )
     lines += [
@@ -81,11 +81,14 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
     return "\n".join(lines)
 
 
-def _share(plan: Plan) -> str:
-    if plan.gone_photos <= MUCH * plan.photos:
+def _pruning(plan: Plan) -> str:
+    """What `--prune` would do with them; nothing where it is refused."""
+    if plan.is_away:
         return ""
+    if plan.gone_photos <= MUCH * plan.photos:
+        return " (--prune deletes them)"
     share = f"{plan.gone_photos / plan.photos:.0%}".replace("%", " %")
-    return f"; {share} of the photos, so it asks"
+    return f" (--prune deletes them; {share} of the photos, so it asks)"
 
 
 def _faces(forecast: Estimate) -> list[str]:

@@ -118,7 +118,7 @@ def empty_earlier(library: Library, run: str) -> None:
             storage.remove_folder(kept.folder)
 
 
-def restore(library: Library, names: Iterator[str]) -> tuple[int, int]:
+def restore(library: Library, names: Iterator[str]) -> tuple[int, list[str]]:
     """Put the files in the trash back into the library, with their rows. The caller holds its lock.
 
     A file stays in the trash whose source has a row in the manifest by now, or whose place is
@@ -128,12 +128,12 @@ def restore(library: Library, names: Iterator[str]) -> tuple[int, int]:
         names: of manifest parts to write.
 
     Returns:
-        How many files were put back, and how many stay.
+        How many files were put back, and the paths in the library of those that stay.
 
     Raises:
         OSError: one cannot be read or written.
     """
-    back = 0
+    back, left = 0, list[str]()
     for kept in reversed(listing(library)):
         taken = set(manifest.read(library.manifest, ["source"])["source"].to_pylist())
         rows: dict[str, dict[str, Any]] = {}
@@ -153,9 +153,11 @@ def restore(library: Library, names: Iterator[str]) -> tuple[int, int]:
             storage.remove([storage.join(photos, relative) for relative in placed])
             storage.remove_empty_folders(photos, placed)
             back += len(placed)
-        if not any(True for _ in _files(photos)):
+        staying = [printable(entry.relative) for entry in _files(photos)]
+        if not staying:
             storage.remove_folder(kept.folder)
-    return back, sum(kept.files for kept in listing(library))
+        left += staying
+    return back, sorted(left)
 
 
 def _is_same(one: str, other: str) -> bool:

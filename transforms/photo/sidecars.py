@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
-from photoveil.transforms.codecs import names, xmp
+from photoveil.transforms.codecs import carve, names, xmp
 from photoveil.transforms.photo import extensions
 from photoveil.transforms.reasons import Reason
 from photoveil.transforms.records import FileKind
@@ -20,6 +21,8 @@ _VIDEO_BEGINNINGS = (
 _PROPERTY_LISTS = (b"bplist", b"<?xml", b"<!DOCTYPE plist", b"<plist")
 # What Google Takeout says of every photo.
 _TAKEOUT_KEYS = {"photoTakenTime", "creationTime", "imageViews", "googlePhotosOrigin"}
+_JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_DATA_URL = re.compile(rb"data:[\w.+/;=-]*,\Z")  # what stands before the base64
 
 HEAD = 32
 """Bytes of a file that tell its kind."""
@@ -59,16 +62,40 @@ def is_sidecar(name: str, data: bytes) -> bool:
 
 def cleaned(name: str, data: bytes, strip_names: bool) -> tuple[bytes, tuple[str, ...]]:
     """A sidecar without the pictures, and where asked for the names, in it; and what was done."""
-    notes = []
     if name.lower().endswith(".json"):
+        data, found = _without_json_pictures(data)
         without, people = names.without_takeout_names(data)
     else:
         data, found = xmp.without_pictures(data)
-        notes += ["picture in the sidecar removed"] if found else []
         without, people = names.without_names(data)
     if people and strip_names:
         data = without
+    notes = ("picture in the sidecar removed",) if found else ()
     return data, (*notes, *people_notes(people, strip_names))
+
+
+def _without_json_pictures(data: bytes) -> tuple[bytes, bool]:
+    """JSON without the base64 of pictures in its strings, and whether there was one.
+
+    Every other string, and all that stands between them, keeps its bytes.
+    """
+    encoding = json.detect_encoding(data)
+    text = data.decode(encoding, "surrogatepass")
+    emptied = _JSON_STRING.sub(lambda match: _without_picture(match[0]), text)
+    if emptied == text:
+        return data, False
+    return emptied.encode(encoding, "surrogatepass"), True
+
+
+def _without_picture(literal: str) -> str:
+    # Searched as it reads without its escapes: "/" may be written as "\/".
+    value = json.loads(literal).encode("utf-8", "surrogatepass")
+    runs = list(carve.base64_pictures(value))
+    if not runs:
+        return literal
+    for run in reversed(runs):
+        value = _DATA_URL.sub(b"", value[: run.start]) + value[run.end :]
+    return json.dumps(value.decode("utf-8", "surrogatepass"))
 
 
 def people_notes(count: int, strip_names: bool) -> tuple[str, ...]:
