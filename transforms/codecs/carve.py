@@ -10,6 +10,7 @@ import base64
 import binascii
 import io
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,21 +43,32 @@ _BETWEEN_BASE64 = re.compile(rb"\s|&#\w+;")
 # How JPEG, PNG, GIF and RIFF begin in base64: other text may lie right before it.
 _BASE64_BEGINNINGS = re.compile(rb"/9j/|iVBORw0KGgo|R0lGOD|UklGR")
 
+_BMP_ROWS = (0, 3, 6)  # codings that are none: the rows as they are, with masks or without
+_PIXEL_CHUNKS = (b"VP8 ", b"VP8L", b"ANMF")
+_PIXEL_BOXES = (b"mdat", b"jp2c")
+_BOX_NAME = re.compile(rb"mdat|jp2c|meta|moov|idat|free|skip|uuid|jp2h")
+
 
 @dataclass(frozen=True)
 class Found:
-    """A picture in some bytes: where it is, and its own bytes, an altered first one repaired."""
+    """A picture in some bytes: where it is, and its own bytes, an altered first one repaired.
+
+    is_sure: false where its end is doubtful, and other pictures that begin in it are found as well.
+    """
 
     start: int
     end: int
     data: bytes
+    is_sure: bool = True
 
 
 def pictures(data: bytes) -> Iterator[Found]:
     """Find every JPEG, PNG, WebP, GIF, BMP, JPEG 2000, HEIC and AVIF that begins in `data` and has
     a readable header.
 
-    A picture inside a picture (a thumbnail in a preview's EXIF) is part of the outer one.
+    A picture inside a picture (a thumbnail in a preview's EXIF) is part of the outer one, unless
+    the end of the outer one is doubtful: then that one is rather too long than too short, and
+    whatever begins in it is found too.
     """
     position = 0
     while match := _BEGINNINGS.search(data, position):
@@ -68,21 +80,30 @@ def pictures(data: bytes) -> Iterator[Found]:
         picture = data[start:]
         if is_jpeg:
             picture = segments.MAGIC[:1] + picture[1:]
-        length = _length(picture)
-        if length and _opens(picture[:length]):
-            yield Found(start, start + length, picture[:length])
-            position = start + length
+        length = _exact_length(picture)
+        is_sure = length is not None
+        if length is None:
+            length = _doubtful_length(picture)
+        if _opens(picture[:length]):
+            yield Found(start, start + length, picture[:length], is_sure)
+            position = start + length if is_sure else position
 
 
 def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
     """Replace every picture in `data` but `keep` by zeros, and those in base64 by spaces; also
     return how many there were.
     """
-    block, count = bytearray(data), 0
+    block, count, blank_to = bytearray(data), 0, 0
+    kept = []
     for found in pictures(data):
-        if keep is None or found.data != keep:
+        if keep is not None and found.data == keep:
+            kept.append(found)
+        else:
             block[found.start : found.end] = bytes(found.end - found.start)
-            count += 1
+            count += found.start >= blank_to  # one in another of doubtful length counts as a part
+            blank_to = max(blank_to, found.end)
+    for found in kept:
+        block[found.start : found.end] = data[found.start : found.end]
     for found in base64_pictures(bytes(block)):
         block[found.start : found.end] = b" " * (found.end - found.start)
         count += 1
@@ -96,7 +117,7 @@ def holds_pictures(data: bytes) -> bool:
 
 def base64_pictures(data: bytes) -> Iterator[Found]:
     """Every stretch of base64 text that holds a picture, or begins as one and is cut off;
-    `Found.data` is the picture decoded."""
+    `Found.data` is the picture decoded, and whatever follows it there."""
     for match in _BASE64.finditer(data):
         text = _BETWEEN_BASE64.sub(b"", match[0]).rstrip(b"=")
         for start in (0, *(head.start() for head in _BASE64_BEGINNINGS.finditer(text))):
@@ -110,8 +131,9 @@ def _in_base64(text: bytes) -> bytes | None:
         decoded = base64.b64decode(text[: len(text) - (len(text) % 4 == 1)] + b"===")
     except binascii.Error:
         return None
-    picture = next((found.data for found in pictures(decoded)), None)
-    return decoded if picture is None and _BEGINNINGS.match(decoded) else picture
+    if first := next(pictures(decoded), None):
+        return first.data + decoded[first.end :]
+    return decoded if _BEGINNINGS.match(decoded) else None
 
 
 def _goes_on(data: bytes, marker: int) -> bool:
@@ -121,23 +143,94 @@ def _goes_on(data: bytes, marker: int) -> bool:
     return following >= len(data) or data[following] == 0xFF
 
 
-def _length(picture: bytes) -> int:
-    """Of the picture at the start of `picture`; to the end of the bytes where it is cut off."""
+def _exact_length(picture: bytes) -> int | None:
+    """Of the picture at the start of `picture`; None unless its structure leads to its end."""
+    try:
+        if picture.startswith(segments.MAGIC):
+            return segments.strictly(picture)
+        if picture.startswith(b"RIFF"):
+            length = _riff_length(picture)
+        elif picture.startswith(b"BM"):
+            length = _bmp_length(picture)
+        elif picture.startswith(b"\0\0\0"):
+            length = _boxes_length(picture)
+        elif picture.startswith(b"GIF8"):
+            length = _gif_length(picture)
+        else:
+            length = _png_length(picture)
+    except DAMAGE:
+        return None
+    return length if length is not None and length <= len(picture) else None
+
+
+def _doubtful_length(picture: bytes) -> int:
+    """Where the structure breaks off: to where decoders find the end, or to the end of the bytes,
+    since a picture too short would show less than it does to others."""
     if picture.startswith(segments.MAGIC):
         try:
-            return segments.strictly(picture)
+            _, end = segments.split(picture)
         except CodecError:
-            return picture.find(segments.EOI) + 2 if segments.EOI in picture else len(picture)
-    if picture.startswith(b"RIFF"):
-        return min(len(picture), 8 + int.from_bytes(picture[4:8], "little"))
-    if picture.startswith(b"BM"):
-        return min(len(picture), int.from_bytes(picture[2:6], "little"))
-    if picture.startswith(b"\0\0\0"):  # boxes
-        return max((end for _, _, end in bmff.boxes(picture)), default=0)
-    if picture.startswith(b"GIF8"):
-        return picture.find(b"\0;") + 2 if b"\0;" in picture else len(picture)
-    end = picture.find(b"IEND")
-    return len(picture) if end < 0 else min(len(picture), end + 8)
+            return len(picture)
+        if segments.is_ended(picture, end):
+            return end
+    return len(picture)
+
+
+def _riff_length(picture: bytes) -> int | None:
+    length, position, has_pixels = 8 + int.from_bytes(picture[4:8], "little"), 12, False
+    while position < min(length, len(picture)):
+        name, size = struct.unpack_from("<4sI", picture, position)
+        position += 8 + size + size % 2
+        has_pixels = has_pixels or name in _PIXEL_CHUNKS
+    return length if has_pixels and position in (length, length + 1) else None
+
+
+def _bmp_length(picture: bytes) -> int | None:
+    told, start = struct.unpack_from("<I4xI", picture, 2)
+    width, height, _, depth, coding, size = struct.unpack_from("<iiHHII", picture, 18)
+    if coding in _BMP_ROWS:
+        size = (abs(width) * depth + 31) // 32 * 4 * abs(height)
+    return told if size and start + size <= told else None
+
+
+def _boxes_length(picture: bytes) -> int | None:
+    """Without a box of pixels, it is not whole; and where one breaks off, that may be any."""
+    found = list(bmff.boxes(picture))
+    end = max((end for _, _, end in found), default=0)
+    breaks_off = _BOX_NAME.match(picture, end + 4)
+    return end if any(kind in _PIXEL_BOXES for kind, _, _ in found) and not breaks_off else None
+
+
+def _gif_length(picture: bytes) -> int | None:
+    position, has_image = 13 + _table_size(picture[10]), False
+    while picture[position] != 0x3B:  # the trailer
+        if picture[position] == 0x2C:  # an image
+            position += 11 + _table_size(picture[position + 9])
+            has_image = True
+        elif picture[position] == 0x21:  # an extension
+            position += 2
+        else:
+            return None
+        while picture[position]:
+            position += 1 + picture[position]
+        position += 1
+    return position + 1 if has_image else None
+
+
+def _table_size(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _png_length(picture: bytes) -> int | None:
+    position, has_pixels = 8, False
+    while True:
+        size, name = struct.unpack_from(">I4s", picture, position)
+        if not name.isalpha():
+            return None
+        position += 12 + size
+        if name == b"IEND":
+            return position if has_pixels and not size else None
+        has_pixels = has_pixels or name == b"IDAT"
 
 
 def _opens(picture: bytes) -> bool:

@@ -106,7 +106,8 @@ def _in_bytes(data: bytes, start: int, inside: str, depth: int) -> Iterator[Embe
             kind = codecs.sniff(found.data) or "picture"
             where = f"{way}{kind} at byte {at:,}{inside}"
             yield from _opened(found.data, where)
-            if depth < _DEPTH:
+            # What begins in one of doubtful length is found beside it.
+            if depth < _DEPTH and (found.is_sure or way):
                 yield from _in_bytes(found.data, 1, f" of the {where}", depth + 1)
                 yield from _in_directories(found.data, f" of the {where}", False)
 
