@@ -44,10 +44,11 @@ from photoveil.transforms.faces.align import TEMPLATE, crop_face, face_to_crop
 from photoveil.transforms.faces.detect import load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
-from photoveil.transforms.recognisers import JUDGES, Recogniser, SeenPhoto, load_recogniser
+from photoveil.transforms.recognisers import Recogniser, SeenPhoto, load_recogniser
 from photoveil.transforms.records import CROP_SIZE, Face
 from photoveil.transforms.visibility.report import visibility
 
+_HELD_OUT = ("dlib", "facenet")  # Fawkes gets none of them as a surrogate
 _LONG_SIDE = 1400  # pixels of a photo, as in benchmarks.protection
 _PER_PERSON = 5  # gallery photos at most; about as many or more stay clean as probes
 _FACES = 40  # enough gallery photos to choose from, also where fewer are cloaked
@@ -178,7 +179,7 @@ class Tracker:
     """Recognisers that search a gallery of some people's crops for clean probes."""
 
     def __init__(self, probes: Sequence[AlignedCrop], padding: Sequence[AlignedCrop]) -> None:
-        self._recognisers = [load_recogniser(name) for name in (*JUDGES, "mobilefacenet")]
+        self._recognisers = [load_recogniser(name) for name in (*_HELD_OUT, "mobilefacenet")]
         self._probes, self._padding = probes, padding
         self._clean = {
             recogniser.name: (_embed(recogniser, probes), _embed(recogniser, padding))

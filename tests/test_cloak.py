@@ -36,9 +36,17 @@ from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.cloak.precondition import PRECONDITIONERS
 from photoveil.transforms.cloak.project import PROJECTIONS
 from photoveil.transforms.cloak.space import SPACES
+from photoveil.transforms.embedding.from_dlib import load_dlib
+from photoveil.transforms.embedding.from_frozen import load_frozen
 from photoveil.transforms.embedding.from_onnx import load_onnx
 from photoveil.transforms.embedding.from_tfjs import load_tfjs
-from photoveil.transforms.embedding.surrogates import SURROGATES, Surrogate, load_surrogate
+from photoveil.transforms.embedding.normalize import unit_length
+from photoveil.transforms.embedding.surrogates import (
+    FACENET_EMBEDDING,
+    SURROGATES,
+    Surrogate,
+    load_surrogate,
+)
 from photoveil.transforms.faces.align import crop_face, face_to_crop
 from photoveil.transforms.faces.detect import detect_faces, load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
@@ -109,6 +117,30 @@ def test_sface_agrees_with_the_reference_of_onnx(crops: np.ndarray) -> None:
     assert np.abs(embeddings(load_surrogate("sface"), crops[:2]) - expected).max() < 1e-5
 
 
+def test_facenet_agrees_with_the_graph_as_tensorflow_runs_it(crops: np.ndarray) -> None:
+    graph = tf.compat.v1.GraphDef.FromString(assets.fetch("facenet.pb").read_bytes())
+    whole = tf.compat.v1.wrap_function(
+        lambda: tf.compat.v1.import_graph_def(graph, name=""), []
+    ).prune("input:0", "embeddings:0")
+    # The file was frozen for one face at a time.
+    images = [np.asarray(Image.fromarray(crop).resize((160, 160)), np.float32) for crop in crops]
+    levels = [tf.constant((image[np.newaxis] - 127.5) / 128) for image in images]
+    expected = np.concatenate([whole(one).numpy() for one in levels])
+    network = load_frozen(str(assets.fetch("facenet.pb")), FACENET_EMBEDDING)
+    found = unit_length(network(tf.concat(levels, 0))[:, 0, 0]).numpy()
+    assert np.abs(found - expected).max() < 1e-5
+
+
+def test_dlib_agrees_with_dlib(demo_photo: Callable[[str], Path]) -> None:
+    dlib = pytest.importorskip("dlib", reason="the extra evaluate is not installed")
+    weights = str(assets.fetch("dlib_resnet.dat"))
+    images = [Image.open(demo_photo(name)).convert("RGB") for name in PHOTOS]
+    chips = np.stack([np.asarray(image.resize((150, 150))) for image in images])
+    expected = dlib.face_recognition_model_v1(weights).compute_face_descriptor(list(chips))
+    found = load_dlib(weights)(tf.constant(chips, tf.float32)).numpy()
+    assert np.abs(found - np.array(expected)).max() < 1e-5
+
+
 @pytest.mark.parametrize(
     ("nodes", "reason"),
     [
@@ -164,6 +196,32 @@ def test_gradients_agree_with_finite_differences(name: str, crops: np.ndarray) -
     step = 3.0
     numeric = (likeness(clean + step * direction) - likeness(clean - step * direction)) / (2 * step)
     assert abs(float(numeric) / float(tf.norm(gradient)) - 1) < 0.15
+
+
+# What threads halve may be rounded otherwise there: two halve the middle one of three faces. And
+# processors compute eight numbers at once, and otherwise the four that are left of twelve.
+@pytest.mark.parametrize("size", [3, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", SURROGATES)
+def test_a_face_gets_the_same_gradient_anywhere_in_a_batch(
+    name: str, size: int, crops: np.ndarray
+) -> None:
+    surrogate = load_surrogate(name)
+    direction = tf.constant(crops[::-1][:1], tf.float32)
+
+    @tf.function
+    def gradient(images: tf.Tensor) -> tf.Tensor:
+        towards = surrogate.embed(direction)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            likeness = tf.reduce_sum(surrogate.embed(images) * towards, axis=-1)
+        return tape.gradient(likeness, images)
+
+    whole = np.resize(np.arange(3), size)
+    first = gradient(tf.constant(crops[whole], tf.float32)).numpy()
+    assert np.abs(first).max() > 0
+    for turn in range(1, 3):
+        again = gradient(tf.constant(crops[np.roll(whole, turn)], tf.float32)).numpy()
+        assert np.array_equal(np.roll(again, -turn, axis=0), first)
 
 
 def test_dssim_is_that_of_scikit_image(crops: np.ndarray) -> None:

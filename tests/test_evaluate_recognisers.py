@@ -1,8 +1,7 @@
-"""The recognisers on real photos, and the wall between judges and surrogates."""
+"""The recognisers on real photos."""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +9,9 @@ import numpy as np
 import pytest
 
 from photoveil.transforms import codecs
-from photoveil.transforms.embedding.surrogates import SURROGATES
 from photoveil.transforms.faces.detect import load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
-from photoveil.transforms.io import assets
-from photoveil.transforms.recognisers import JUDGES, SeenPhoto, load_recogniser, names
+from photoveil.transforms.recognisers import SeenPhoto, load_recogniser, names
 
 PHOTOS = ("obama.jpg", "obama2.jpg", "biden.jpg", "astronaut.png")
 
@@ -34,7 +31,6 @@ def test_it_tells_people_apart_at_its_own_threshold(name: str, seen: list[SeenPh
     if name == "dlib":
         pytest.importorskip("dlib", reason="the extra evaluate is not installed")
     recogniser = load_recogniser(name)
-    assert recogniser.white_box == (name in SURROGATES)
     *crops, none = (recogniser.align(photo) for photo in seen)
     assert none is None
     assert all(crop is not None for crop in crops)
@@ -45,38 +41,3 @@ def test_it_tells_people_apart_at_its_own_threshold(name: str, seen: list[SeenPh
     assert same < others.min()
     if recogniser.threshold is not None:
         assert same < recogniser.threshold < others.min()
-
-
-def test_no_judge_is_a_surrogate_by_name_or_by_file() -> None:
-    assert not set(JUDGES) & set(SURROGATES)
-    files = {asset for asset_names, _ in SURROGATES.values() for asset in asset_names}
-    judges = {a.name: a.sha256 for a in assets.catalogue().values() if a.kind == "judge"}
-    assert "facenet.pb" in judges
-    assert not {assets.catalogue()[name].sha256 for name in files} & set(judges.values())
-
-
-def test_a_judge_made_a_surrogate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SURROGATES, "facenet", SURROGATES["mobilefacenet"])
-    with pytest.raises(ValueError, match="must not be a surrogate"):
-        load_recogniser("facenet")
-
-
-def test_what_cloaks_imports_nothing_of_what_judges() -> None:
-    root = Path(__file__).resolve().parents[1]
-    judging = {root / "transforms" / part for part in ("recognisers", "evaluate")}
-    for file in (root / "transforms").rglob("*.py"):
-        if file.parent not in judging:
-            imported = {
-                name
-                for node in ast.walk(ast.parse(file.read_text("utf-8")))
-                for name in _imports(node)
-            }
-            assert not [n for n in imported if "recognisers" in n or "evaluate" in n], file
-
-
-def _imports(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        return [f"{node.module}.{alias.name}" for alias in node.names]
-    return []

@@ -33,7 +33,6 @@ BLACK: Colour = (0, 0, 0)  # the colour recogniser takes it for a photo without 
 COLOURS = Recogniser(
     name="colour",
     about="knows people by their colour",
-    white_box=False,
     dimension=3,
     threshold=30.0,
     threshold_source="here",

@@ -28,7 +28,7 @@ def assets(verbose: options.Verbose = False) -> None:
     failures = []
     with errors_as_exit_codes():
         for name, asset in catalogue().items():
-            if asset.kind in ("judge", "reference"):  # what only evaluation and tests need
+            if asset.kind == "reference":  # what only tests need
                 continue
             state = "in the cache"
             try:

@@ -99,7 +99,7 @@ def evaluate_library(
     }
     loaded = map(load_recogniser, recognisers)
     embedder = Embedder(
-        [replace(each, white_box=each.white_box and each.name in used) for each in loaded],
+        [replace(each, white_box=each.name in used) for each in loaded],
         load_retinaface(str(assets.fetch("retinaface.pb"))),
         DetectorParameters(),
         tick,

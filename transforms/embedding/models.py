@@ -8,6 +8,8 @@ ASSETS: dict[str, tuple[str, ...]] = {
     "mobilefacenet": ("mobilefacenet.tflite",),
     "faceres": ("faceres.json", "faceres.bin"),
     "sface": ("sface.onnx",),
+    "facenet": ("facenet.pb",),
+    "dlib": ("dlib_resnet.dat",),
 }
 """By the surrogate's name."""
 

@@ -1,7 +1,6 @@
 """Surrogates: recognisers whose gradients the optimiser may use.
 
-To add one, write a loader and enter its name in `models.ASSETS` and in `SURROGATES`. The held-out
-recognisers that measure protection are never listed here.
+To add one, write a loader and enter its name in `models.ASSETS` and in `SURROGATES`.
 """
 
 from __future__ import annotations
@@ -11,12 +10,18 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from photoveil.transforms.embedding.from_dlib import load_dlib
+from photoveil.transforms.embedding.from_frozen import load_frozen
 from photoveil.transforms.embedding.from_onnx import load_onnx
 from photoveil.transforms.embedding.from_tfjs import load_tfjs
 from photoveil.transforms.embedding.from_tflite import load_tflite
 from photoveil.transforms.embedding.models import ASSETS, Precision
 from photoveil.transforms.embedding.normalize import unit_length
 from photoveil.transforms.io import assets
+from photoveil.transforms.records import CROP_SIZE
+
+FACENET_EMBEDDING = "InceptionResnetV1/Bottleneck/BatchNorm/Reshape_1"
+"""The node of FaceNet's graph with the embeddings, float32 (N, 1, 1, 512) of any length."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,40 @@ def load_sface(path: str, *, precision: Precision) -> Surrogate:
     return Surrogate("sface", embed)
 
 
+def load_facenet(path: str, *, precision: Precision) -> Surrogate:
+    """FaceNet (Schroff et al. 2015, arXiv:1503.03832): Inception-ResNet-v1 of 2018; 512-d."""
+    network = load_frozen(path, FACENET_EMBEDDING, precision)
+
+    def embed(crops: tf.Tensor) -> tf.Tensor:
+        levels = (_framed(crops, _FACENET_FRAME, 160) - 127.5) / 128.0
+        return unit_length(network(levels)[:, 0, 0])
+
+    return Surrogate("facenet", embed)
+
+
+def load_resnet29(path: str, *, precision: Precision) -> Surrogate:
+    """ResNet-29 of dlib (King 2017), trained with a metric loss; 128-d."""
+    network = load_dlib(path, precision)
+
+    def embed(crops: tf.Tensor) -> tf.Tensor:
+        return unit_length(network(_framed(crops, _DLIB_FRAME, 150)))
+
+    return Surrogate("dlib", embed)
+
+
+# What these networks' own alignments show of a face, as (left, top, right, bottom) in the 112 px
+# aligned frame: medians over 111 photos of labelled people. FaceNet's is the detector's box with a
+# margin, stretched to a square; dlib's is that of `get_face_chip` with a quarter of padding.
+_FACENET_FRAME = (8, -4, 105, 133)
+_DLIB_FRAME = (6, 22, 107, 123)
+
 # Name -> the assets a surrogate is made of, and what makes it of their local paths.
 SURROGATES: dict[str, tuple[tuple[str, ...], Callable[..., Surrogate]]] = {
     "mobilefacenet": (ASSETS["mobilefacenet"], load_mobilefacenet),
     "faceres": (ASSETS["faceres"], load_faceres),
     "sface": (ASSETS["sface"], load_sface),
+    "facenet": (ASSETS["facenet"], load_facenet),
+    "dlib": (ASSETS["dlib"], load_resnet29),
 }
 
 
@@ -88,3 +122,19 @@ def _resized(crops: tf.Tensor, size: int) -> tf.Tensor:
     if crops.shape[1] == size:
         return crops
     return tf.image.resize(crops, (size, size), tf.image.ResizeMethod.BILINEAR)
+
+
+def _framed(crops: tf.Tensor, frame: tuple[int, int, int, int], size: int) -> tf.Tensor:
+    """Show crops through another frame, float32 (N, size, size, 3); black outside the crop.
+
+    Args:
+        frame: left, top, right, bottom of the shown part, if the side of a crop is 112 pixels.
+    """
+    side = crops.shape[1]
+    left, top, right, bottom = (round(edge * side / CROP_SIZE) for edge in frame)
+    outside = ((max(0, -top), max(0, bottom - side)), (max(0, -left), max(0, right - side)))
+    filled = tf.pad(crops, ((0, 0), *outside, (0, 0)))
+    shown = tf.image.crop_to_bounding_box(
+        filled, max(0, top), max(0, left), bottom - top, right - left
+    )
+    return tf.image.resize(shown, (size, size), tf.image.ResizeMethod.BILINEAR)

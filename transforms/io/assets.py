@@ -55,7 +55,7 @@ class Asset:
     """One pinned file. `sha256` is the hash of the file itself, in hex."""
 
     name: str
-    kind: Literal["model", "photo", "judge", "reference"]
+    kind: Literal["model", "photo", "reference"]
     about: str
     licence: str
     sha256: str

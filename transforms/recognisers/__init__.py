@@ -1,7 +1,7 @@
-"""Recognisers as a tracker uses them: held-out ones, which the optimiser never uses, and
-surrogates.
+"""Recognisers as a tracker uses them, each with its own way of cutting faces out.
 
-To add a held-out recogniser, write a file with `load() -> Recogniser` and enter it in `JUDGES`.
+A recogniser is *held out* of a cloak that was not optimised against it. To add one that has its own
+detection or alignment, write a file with `load() -> Recogniser` and enter it in `OWN_ALIGNMENT`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from photoveil.transforms.embedding.surrogates import SURROGATES
 from photoveil.transforms.recognisers import dlib_resnet, facenet, surrogate
 from photoveil.transforms.recognisers.recogniser import MissingPackage, Recogniser, SeenPhoto
 
-__all__ = ["JUDGES", "MissingPackage", "Recogniser", "SeenPhoto", "load_recogniser", "names"]
+__all__ = ["MissingPackage", "Recogniser", "SeenPhoto", "load_recogniser", "names"]
 
-JUDGES: dict[str, Callable[[], Recogniser]] = {
+OWN_ALIGNMENT: dict[str, Callable[[], Recogniser]] = {
     "dlib": dlib_resnet.load,
     "facenet": facenet.load,
 }
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all recognisers, held-out ones first."""
-    return (*JUDGES, *(name for name in SURROGATES if name not in JUDGES))
+    """Return the names of all recognisers, those with their own alignment first."""
+    return (*OWN_ALIGNMENT, *(name for name in SURROGATES if name not in OWN_ALIGNMENT))
 
 
 def load_recogniser(name: str) -> Recogniser:
@@ -30,11 +30,8 @@ def load_recogniser(name: str) -> Recogniser:
 
     Raises:
         KeyError: there is none of that name.
-        ValueError: a held-out recogniser has become a surrogate, so it is not held out any more.
         MissingPackage: it needs a package that is not installed; the message says how to install
             it.
         transforms.io.assets.AssetError: its files cannot be fetched.
     """
-    if name in JUDGES and name in SURROGATES:
-        raise ValueError(f"{name} is a judge and must not be a surrogate too")
-    return JUDGES[name]() if name in JUDGES else surrogate.load(name)
+    return OWN_ALIGNMENT[name]() if name in OWN_ALIGNMENT else surrogate.load(name)

@@ -23,7 +23,7 @@ _DETECTED_SIDE = 1600  # pixels: its time grows with the photo, and it wants 80 
 
 
 def load() -> Recogniser:
-    """Load the held-out recogniser.
+    """Load the recogniser.
 
     Raises:
         MissingPackage: dlib or the weights are not installed.
@@ -63,7 +63,6 @@ def load() -> Recogniser:
     return Recogniser(
         name="dlib",
         about="dlib's ResNet-29, as in the package face_recognition",
-        white_box=False,
         dimension=128,
         threshold=0.6,
         threshold_source="dlib and face_recognition",
@@ -74,4 +73,4 @@ def load() -> Recogniser:
 
 
 def _missing() -> MissingPackage:
-    return MissingPackage("the judge dlib needs an extra: pip install 'photoveil[evaluate]'")
+    return MissingPackage("the recogniser dlib needs an extra: pip install 'photoveil[evaluate]'")

@@ -11,8 +11,15 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from photoveil.transforms.embedding.from_frozen import load_frozen
+from photoveil.transforms.embedding.surrogates import FACENET_EMBEDDING
 from photoveil.transforms.io import assets
-from photoveil.transforms.recognisers.recogniser import Recogniser, SeenPhoto, euclidean_distance
+from photoveil.transforms.recognisers.recogniser import (
+    Recogniser,
+    SeenPhoto,
+    euclidean_distance,
+    unit,
+)
 
 _SIZE = 160
 _MARGIN = 32
@@ -20,12 +27,12 @@ _BATCH = 16  # faces; one compiled shape
 
 
 def load() -> Recogniser:
-    """Load the held-out recogniser.
+    """Load the recogniser.
 
     Raises:
         transforms.io.assets.AssetError: its file cannot be fetched.
     """
-    network = _network(str(assets.fetch("facenet.pb")))
+    network = tf.function(load_frozen(str(assets.fetch("facenet.pb")), FACENET_EMBEDDING))
 
     def embed(crops: np.ndarray) -> np.ndarray:
         parts = []
@@ -33,13 +40,12 @@ def load() -> Recogniser:
             batch = crops[start : start + _BATCH]
             filled = np.pad(batch, [(0, _BATCH - len(batch)), *[(0, 0)] * 3], "edge")
             levels = (tf.constant(filled, tf.float32) - 127.5) / 128.0
-            parts.append(network(levels).numpy()[: len(batch)])
-        return np.concatenate(parts)
+            parts.append(network(levels).numpy()[: len(batch), 0, 0])
+        return unit(np.concatenate(parts))
 
     return Recogniser(
         name="facenet",
         about="FaceNet, Inception-ResNet-v1 of 2018",
-        white_box=False,
         dimension=512,
         threshold=1.1**0.5,  # the paper's distances are squared
         threshold_source="the FaceNet paper, figure 1",
@@ -66,20 +72,3 @@ def _align(photo: SeenPhoto) -> np.ndarray | None:
         return None
     image = Image.fromarray(photo.pixels)
     return np.asarray(image.resize((_SIZE, _SIZE), Image.Resampling.BILINEAR, box))
-
-
-def _network(path: str):
-    graph = tf.compat.v1.GraphDef()
-    with open(path, "rb") as stream:
-        graph.ParseFromString(stream.read())
-    # The file was frozen for one face a call: its input and its reshapes say 1 for the batch.
-    nodes = {node.name: node for node in graph.node}
-    nodes["input"].attr["shape"].shape.dim[0].size = -1
-    for reshape, shape in (
-        ("InceptionResnetV1/Logits/Flatten/flatten/Reshape", (-1, 1792)),
-        ("InceptionResnetV1/Bottleneck/BatchNorm/Reshape_1", (-1, 512)),
-    ):
-        constant = nodes[nodes[reshape].input[1].split(":")[0]]
-        constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(shape, tf.int32))
-    wrapped = tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(graph, name=""), [])
-    return wrapped.prune("input:0", "embeddings:0")

@@ -50,23 +50,24 @@ Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Recogniser:
     """A face recogniser with its own way of cutting faces out.
 
-    white_box: the optimiser may use its gradients, so its figures make the cloak look too good.
     dimension: length of an embedding.
     threshold: distance up to which its publisher calls two faces the same person, and
         threshold_source: where that was published; None where no threshold was.
+    white_box: the cloak was optimised against it, so its figures make the cloak look too good;
+        otherwise it is held out.
     align: the crop of the largest face in a photo, uint8 (S, S, 3) RGB; None where no face is
         found. embed: from (n, S, S, 3) crops to float (n, D) embeddings.
     """
 
     name: str
     about: str
-    white_box: bool
     dimension: int
     threshold: float | None
     threshold_source: str | None
     distance: Distance
     align: Callable[[SeenPhoto], np.ndarray | None]
     embed: Callable[[np.ndarray], np.ndarray]
+    white_box: bool = False
 
 
 def cosine_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:

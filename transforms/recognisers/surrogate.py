@@ -1,4 +1,4 @@
-"""A surrogate as a recogniser: the effect of the cloak on the networks it was optimised against."""
+"""A surrogate as a recogniser that aligns faces as the optimiser does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CROPS = tf.TensorSpec((_BATCH, CROP_SIZE, CROP_SIZE, 3), tf.float32)
 
 
 def load(name: str) -> Recogniser:
-    """Load the surrogate `name`, marked as white box.
+    """Load the surrogate `name`.
 
     Raises:
         KeyError: there is none of that name.
@@ -42,8 +42,7 @@ def load(name: str) -> Recogniser:
     threshold, source = _PUBLISHED.get(name, (None, None))
     return Recogniser(
         name=name,
-        about="surrogate: the optimiser may use its gradients",
-        white_box=True,
+        about="a surrogate, on the crop that the optimiser sees",
         dimension=compiled.get_concrete_function(_CROPS).output_shapes[-1],
         threshold=threshold,
         threshold_source=source,
