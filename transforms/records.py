@@ -140,7 +140,7 @@ CROP_SIZE = 112
 class PersonPrior:
     """What is kept of a person for the next perturbation.
 
-    start: float16 (S, S) warm start: luminance change in levels, the mean of the perturbations of
+    start: float16 (S, S, 3) warm start, as `Perturbation.stacked`: the mean of the perturbations of
         some other photos; None while there are few.
     target: float16 (192,) of unit length, an embedding of `surrogates.WHO` that `poison` moves the
         person's faces towards.
@@ -226,26 +226,42 @@ class AlignedFace:
 class Perturbation:
     """The result for one face.
 
-    change: float32 (S, S) luminance change in levels, 0 at the crop's edge.
-    dssim: of the changed crop against the clean one, 0..1.
+    change: float32 (S, S) luminance change in levels. shift: float32 (S, S, 2) displacement (x, y)
+        in pixels of the crop: from where, relative to itself, a pixel is fetched. Both are 0 at the
+        crop's edge.
+    dssim: of the luminance change on the clean crop, 0..1.
     steps: optimiser steps spent.
     """
 
     change: np.ndarray
+    shift: np.ndarray
     dssim: float
     steps: int
+
+    @property
+    def stacked(self) -> np.ndarray:
+        """The shift and the change as one array, float32 (S, S, 3)."""
+        return np.concatenate([self.shift, self.change[..., np.newaxis]], axis=-1)
 
 
 @dataclass(frozen=True)
 class Visibility:
-    """How visible the change of one face is.
+    """How visible the perturbation of one face is.
 
-    flip, delta_e: means at viewing size. dssim: of the crop.
+    What is drawn on the face is told from what is only moved: flip, delta_e (means at viewing
+    size), dssim (of the crop) and contrast (`metrics.drawn_contrast`, levels) compare the written
+    face with the original as it was bent.
+    shift_peak, shift_rms: of the displacement over the crop, in percent of the interocular distance.
+    stretch: largest singular value of its Jacobian matrix.
     """
 
     flip: float
     delta_e: float
     dssim: float
+    contrast: float
+    shift_peak: float = 0.0
+    shift_rms: float = 0.0
+    stretch: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,10 @@ _FACE = pa.struct(
         ("dssim", pa.float32()),
         ("flip", pa.float32()),
         ("delta_e", pa.float32()),
+        ("drawn_contrast", pa.float32()),
+        ("shift_peak", pa.float32()),
+        ("shift_rms", pa.float32()),
+        ("stretch", pa.float32()),
         ("steps", pa.int32()),
         (
             "cosine_shift",
@@ -108,6 +112,10 @@ def manifest_row(
             "dssim": seen.dssim,
             "flip": seen.flip,
             "delta_e": seen.delta_e,
+            "drawn_contrast": seen.contrast,
+            "shift_peak": seen.shift_peak,
+            "shift_rms": seen.shift_rms,
+            "stretch": seen.stretch,
             "steps": steps,
             "cosine_shift": _pairs(figures.cosine_shift),
         }

@@ -22,16 +22,17 @@ from photoveil.pipeline.state import tables
 from photoveil.transforms.io import parquet, storage
 from photoveil.transforms.records import CROP_SIZE, AlignedFace, PersonPrior, Perturbation
 
-CHANGES = pa.schema([("face", pa.string()), ("change", pa.binary())])  # float16 (S, S)
+# float16 (S, S, 3), or (S, S), levels alone, by the versions before there was a displacement
+CHANGES = pa.schema([("face", pa.string()), ("change", pa.binary())])
 _KEPT = pa.schema([("person", pa.string()), ("value", pa.binary())])  # float16
-# Most people of a large archive are met once or twice, and a start takes 25 kB. Beyond `_MOST`
+# Most people of a large archive are met once or twice, and a start takes 75 kB. Beyond `_MOST`
 # starts only who was cloaked `_ENOUGH` times gets one; as many cloaks are kept to wait for that.
 _MOST, _ENOUGH = 2_000, 3
 
 
 def to_row(face: AlignedFace, cloak: Perturbation) -> dict[str, Any]:
     """The cloak of a face as a dict that fits `CHANGES`."""
-    return {"face": face.origin, "change": cloak.change.astype(np.float16).tobytes()}
+    return {"face": face.origin, "change": cloak.stacked.astype(np.float16).tobytes()}
 
 
 class WarmStarts:
@@ -39,8 +40,11 @@ class WarmStarts:
 
     def __init__(self, state: str) -> None:
         self._folder = storage.join(state, "people")
-        self._starts = self._read("starts.parquet", (CROP_SIZE, CROP_SIZE))
-        self._targets = self._read("targets.parquet", (-1,))
+        self._starts = {one: _unpacked(data) for one, data in self._read("starts.parquet").items()}
+        self._targets = {
+            one: np.frombuffer(data, np.float16)
+            for one, data in self._read("targets.parquet").items()
+        }
 
     def of(self, person: str, with_start: bool = True) -> PersonPrior | None:
         """What is kept of a person; None if nothing is."""
@@ -93,15 +97,14 @@ class WarmStarts:
         self._write(pa.table(rows, CHANGES), "changes/all.parquet")
         storage.remove([part for part in parts if not part.endswith("/all.parquet")])
 
-    def _read(self, name: str, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    def _read(self, name: str) -> dict[str, bytes]:
         file = storage.join(self._folder, name)
         table = (
             tables.read(file, _KEPT, "people get other cloaks than in earlier runs")
             if storage.exists(file)
             else _KEPT.empty_table()
         )
-        pairs = zip(*(column.to_pylist() for column in table), strict=True)
-        return {person: np.frombuffer(v, np.float16).reshape(shape) for person, v in pairs}
+        return dict(zip(*(column.to_pylist() for column in table), strict=True))
 
     def _write(self, table: pa.Table, name: str) -> None:
         parquet.write(
@@ -110,4 +113,8 @@ class WarmStarts:
 
 
 def _unpacked(data: bytes) -> np.ndarray:
-    return np.frombuffer(data, np.float16).reshape(CROP_SIZE, CROP_SIZE)
+    """A perturbation as `Perturbation.stacked`, float16 (S, S, 3)."""
+    values = np.frombuffer(data, np.float16).reshape(CROP_SIZE, CROP_SIZE, -1)
+    if values.shape[2] == 1:
+        values = np.pad(values, [(0, 0), (0, 0), (2, 0)])
+    return values

@@ -1,20 +1,29 @@
-"""Scale a face's perturbation to the visibility budget.
+"""Scale what is drawn on a face to the visibility budget.
 
 The optimiser works on a crop of 112 pixels. What counts is the face in the photo at viewing size,
-so the perturbation is scaled there. Every face is then changed about as visibly as any other,
-whatever its size, light and skin.
+so the luminance change is scaled there. Every face is then drawn on about as visibly as any other,
+whatever its size, light and skin. The displacement is bounded by the optimiser itself: its limits
+are parts of the distance of the eyes, which are the same at any size.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from photoveil.transforms.faces.align import crop_extent, crop_face, face_to_crop, invert, lay_back
+from photoveil.transforms.faces.align import (
+    INTEROCULAR,
+    crop_extent,
+    crop_face,
+    face_to_crop,
+    invert,
+    lay_back,
+)
 from photoveil.transforms.records import Face, Perturbation, Visibility
 from photoveil.transforms.visibility.budget import Budget
 from photoveil.transforms.visibility.metrics import (
     at_viewing_size,
     delta_e,
+    drawn_contrast,
     dssim,
     face_region,
     flip,
@@ -26,35 +35,63 @@ _FAR = 1.25  # where a look moves the scale by more, the power laws of `rescale`
 _LOOKS = 2  # at most, before encoding
 
 
-def visibility_of(clean: np.ndarray, changed: np.ndarray, face: Face) -> Visibility:
-    """Measure the visible difference of a face between two uint8 (H, W, 3) RGB photos of equal
-    size.
-    """
-    regions = [face_region(pixels, face.box) for pixels in (clean, changed)]
-    if regions[0].size == 0:  # the box lies beyond the frame
-        return Visibility(0.0, 0.0, 0.0)
-    pair = [at_viewing_size(region) for region in regions]
-    matrix = face_to_crop(face.landmarks)
-    crops = (crop_face(pixels, matrix) for pixels in (clean, changed))
-    return Visibility(flip(*pair), float(delta_e(*pair).mean()), dssim(*crops))
-
-
-def scale_to_budget(pixels: np.ndarray, cloak: Perturbation, face: Face, budget: Budget) -> float:
-    """Find the scale, 0.02..1.3, at which a perturbation just keeps to the budget in a photo.
+def visibility_of(
+    bent: np.ndarray, changed: np.ndarray, face: Face, cloak: Perturbation
+) -> Visibility:
+    """Measure what a perturbation shows on a face.
 
     Args:
-        pixels: uint8 (H, W, 3) RGB, the clean photo.
+        bent, changed: uint8 (H, W, 3) RGB of equal size: the original photo with its faces bent,
+            and the photo with what is drawn on them, too.
     """
-    pixels, face = _surroundings(pixels, face)
-    height, width = pixels.shape[:2]
+    regions = [face_region(pixels, face.box) for pixels in (bent, changed)]
+    if regions[0].size == 0:  # the box lies beyond the frame
+        return Visibility(0.0, 0.0, 0.0, 0.0, *displacement_of(cloak))
+    pair = [at_viewing_size(region) for region in regions]
+    matrix = face_to_crop(face.landmarks)
+    crops = (crop_face(pixels, matrix) for pixels in (bent, changed))
+    return Visibility(
+        flip(*pair),
+        float(delta_e(*pair).mean()),
+        dssim(*crops),
+        drawn_contrast(*regions),
+        *displacement_of(cloak),
+    )
+
+
+def displacement_of(cloak: Perturbation) -> tuple[float, float, float]:
+    """Measure the displacement of a perturbation.
+
+    Returns:
+        Its peak and its root mean square over the crop, in percent of the interocular distance, and
+        its stretch, the largest singular value of its Jacobian matrix.
+    """
+    shift = cloak.shift.astype(np.float64)
+    percent = 100 / (INTEROCULAR * len(shift) / 112)
+    square = (shift**2).sum(axis=-1)
+    across, down = np.diff(shift, axis=1)[:-1], np.diff(shift, axis=0)[:, :-1]
+    jacobians = np.stack([across, down], axis=-1)
+    stretch = np.linalg.norm(jacobians, ord=2, axis=(-2, -1)).max()
+    peak, rms = percent * np.sqrt(square.max()), percent * np.sqrt(square.mean())
+    return float(peak), float(rms), float(stretch)
+
+
+def scale_to_budget(bent: np.ndarray, cloak: Perturbation, face: Face, budget: Budget) -> float:
+    """Find the scale, 0.02..1.3, at which the luminance change just keeps to the budget in a photo.
+
+    Args:
+        bent: uint8 (H, W, 3) RGB, the original photo with its faces bent.
+    """
+    bent, face = _surroundings(bent, face)
+    height, width = bent.shape[:2]
     top, left, patch = lay_back(cloak.change, face_to_crop(face.landmarks), height, width)
     inside = (slice(top, top + patch.shape[0]), slice(left, left + patch.shape[1]))
     scale = _USUAL
     for _ in range(_LOOKS):
-        changed = pixels.copy()
-        levels = np.rint(pixels[inside] + scale * patch[..., np.newaxis])
+        changed = bent.copy()
+        levels = np.rint(bent[inside] + scale * patch[..., np.newaxis])
         changed[inside] = np.clip(levels, 0, 255).astype(np.uint8)
-        before, scale = scale, budget.rescale(scale, visibility_of(pixels, changed, face))
+        before, scale = scale, budget.rescale(scale, visibility_of(bent, changed, face, cloak))
         if 1 / _FAR < scale / before < _FAR:
             break
     return scale

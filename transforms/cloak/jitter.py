@@ -32,7 +32,7 @@ def jitter_matrices(seed: int, size: int, steps: int, parameters: CloakParameter
 
 
 def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """Resample images bilinearly, with an exact gradient.
+    """Resample images bilinearly through similarities, with an exact gradient.
 
     TensorFlow's own projective transform approximates its gradient by the inverse transform, which
     is far off for the fine patterns of a perturbation.
@@ -42,20 +42,46 @@ def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
         matrices: float32 (N, 2, 3), output to input pixel coordinates. Samples outside the image
             take the nearest pixel.
     """
-    batch, size, channels = images.shape[0], images.shape[1], images.shape[3]
+    return tf.reshape(sample(images, warped_grid(images.shape[1], matrices)), images.shape)
+
+
+def warped_grid(size: int, matrices: tf.Tensor) -> tf.Tensor:
+    """Return where each pixel of a warped image lies in its source.
+
+    Args:
+        matrices: float32 (N, 2, 3), output to input pixel coordinates.
+
+    Returns:
+        float32 (N, size * size, 2) points (x, y), row by row.
+    """
     axis = tf.range(size, dtype=tf.float32)
     grid_x, grid_y = (tf.reshape(part, (-1, 1)) for part in tf.meshgrid(axis, axis))
     # No matrix product: one of a batch may be rounded otherwise where threads share it.
     by_x, by_y, shift = tf.unstack(matrices[:, tf.newaxis], axis=-1)
-    points = tf.clip_by_value(by_x * grid_x + by_y * grid_y + shift, 0.0, size - 1.0)
+    return by_x * grid_x + by_y * grid_y + shift
+
+
+def sample(images: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+    """Interpolate images bilinearly at any points, differentiable in both.
+
+    Args:
+        images: float32 (N, S, S, C).
+        points: float32 (N, K, 2) pixel coordinates (x, y); outside the image the nearest pixel
+            counts.
+
+    Returns:
+        float32 (N, K, C).
+    """
+    batch, size, channels = images.shape[0], images.shape[1], images.shape[3]
+    points = tf.clip_by_value(points, 0.0, size - 1.0)
     corner = tf.minimum(tf.floor(points), size - 2.0)
     weight_x, weight_y = tf.unstack(points - corner, axis=-1)
     x, y = tf.unstack(tf.cast(corner, tf.int32), axis=-1)
     flat = tf.reshape(images, (batch, -1, channels))
     index = y * size + x
-    result = tf.zeros_like(flat)
+    result = tf.zeros((batch, points.shape[1], channels))
     for step_y, step_x in ((0, 0), (0, 1), (1, 0), (1, 1)):
         weight = (weight_y if step_y else 1 - weight_y) * (weight_x if step_x else 1 - weight_x)
         values = tf.gather(flat, index + step_y * size + step_x, batch_dims=1)
         result += weight[..., tf.newaxis] * values
-    return tf.reshape(result, images.shape)
+    return result

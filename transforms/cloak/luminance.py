@@ -23,6 +23,7 @@ class Luminance:
 
     def start(self, change: tf.Tensor) -> tf.Tensor:
         """Scale a mean of perturbations, which is faint, to the DSSIM budget."""
+        change = change[..., 2:]
         budget, cap = self._parameters.dssim_budget, self._parameters.max_change
         gain = tf.sqrt(budget / (dssim_of_change(luminance(self._crops), change) + 1e-6))
         return tf.clip_by_value(change * per_face(gain), -cap, cap)
@@ -36,6 +37,7 @@ class Luminance:
         return tf.clip_by_value(crops + warp(self._mask * variable, matrices), 0.0, 255.0)
 
     def finish(self, variable: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the change to add to the photo, (N, S, S, 1), and its DSSIM, (N,)."""
+        """Return the change as a perturbation without a shift, (N, S, S, 3), and its DSSIM, (N,)."""
         change = self._mask * variable
-        return change, dssim_of_change(self._crops, change)
+        score = dssim_of_change(self._crops, change)
+        return tf.concat([tf.zeros_like(change), tf.zeros_like(change), change], axis=-1), score

@@ -61,8 +61,8 @@ class Optimizer:
         Args:
             crops: uint8 (n, S, S, 3) RGB aligned faces, 1 <= n <= batch_size.
             seeds: one per face, of its jitter.
-            starts: float (n, S, S) warm starts in levels, for known people: `known_steps` are then
-                enough in place of `steps`.
+            starts: float (n, S, S, 3) warm starts, for known people, as `Perturbation.stacked`:
+                `known_steps` are then enough in place of `steps`.
             targets: one per face, float (192,) of unit length, which `poison` moves the face
                 towards; None, or an empty sequence, to evade.
 
@@ -78,7 +78,7 @@ class Optimizer:
             raise ValueError(f"{count} faces for a batch of {self._parameters.batch_size}")
         fill = [*range(count), *[count - 1] * (self._parameters.batch_size - count)]
         steps = self._parameters.steps if starts is None else self._parameters.known_steps
-        starts = np.zeros((count, size, size), np.float32) if starts is None else starts
+        starts = np.zeros((count, size, size, 3), np.float32) if starts is None else starts
         longest = max(self._parameters.steps, self._parameters.known_steps)
         jitter = np.zeros((count, longest, 2, 3), np.float32)
         for face, seed in enumerate(seeds):
@@ -91,14 +91,12 @@ class Optimizer:
             tf.constant(crops[fill], tf.float32),
             tf.constant(jitter[fill]),
             tf.constant(steps),
-            tf.constant(starts[fill][..., np.newaxis], tf.float32),
+            tf.constant(starts[fill], tf.float32),
             tf.constant(target[fill]),
         )
         return [
-            Perturbation(change, float(score), steps)
-            for change, score in zip(
-                changes.numpy()[:count, :, :, 0], scores.numpy()[:count], strict=True
-            )
+            Perturbation(change[..., 2], change[..., :2], float(score), steps)
+            for change, score in zip(changes.numpy()[:count], scores.numpy()[:count], strict=True)
         ]
 
 

@@ -28,7 +28,7 @@ class CloakParameters:
     )
     """Recognisers to move away from, by their names in `transforms.embedding.surrogates`, in the
     order of their turns: one that transfers well gets more of them."""
-    perturbation: Literal["luminance"] = "luminance"
+    perturbation: Literal["displacement", "luminance"] = "displacement"
     """The kind of change, by its name in `transforms.cloak.space`."""
     preconditioner: Literal["texture", "none"] = "texture"
     """How a gradient becomes a step, by its name in `transforms.cloak.precondition`."""
@@ -38,14 +38,33 @@ class CloakParameters:
     """evade: away from what the face is taken for. poison: towards the person's own target, the
     same in all photos; a person met first evades."""
     flip_budget: Annotated[float, Field(gt=0, le=1)] = 0.075
-    """Most mean FLIP a face may show in the written file, at viewing size."""
+    """Most mean FLIP between the bent original and the written face, at viewing size."""
     delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.15
     """Most mean CIEDE2000, likewise."""
     dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.017
     """Most structural dissimilarity of the aligned crop: about so while optimising, and when
     written."""
+    contrast_budget: Annotated[float, Field(gt=0, le=64)] = 1.25
+    """Most levels of contrast added on smooth skin, at the worst spot of the written face."""
     max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
     """Most levels any pixel may change while optimising."""
+    smooth_cap: Annotated[float, Field(ge=0, le=64)] = 1.0
+    """Most levels where the crop is quite smooth."""
+    texture_cap: Annotated[float, Field(ge=0, le=10)] = 0.6
+    """Levels more for each level of local contrast."""
+    shift_peak: Annotated[float, Field(gt=0, le=20)] = 3.0
+    """Most displacement, in percent of the interocular distance."""
+    shift_rms: Annotated[float, Field(gt=0, le=20)] = 1.2
+    """Most root mean square displacement over the crop, likewise."""
+    max_stretch: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """Most local stretch: 0.4 lets a length change by four tenths."""
+    shift_sigma: Annotated[float, Field(gt=0, le=20)] = 2.0
+    """Pixels; of the Gaussian that makes the displacement smooth."""
+    stiff_sigma: Annotated[float, Field(gt=0, le=20)] = 4.0
+    """The same along strong straight edges, which small waves would bend visibly."""
+    shift_rate: Annotated[float, Field(gt=0, le=20)] = 1.3
+    """Percent of the interocular distance, root mean square of the first step; it falls in
+    proportion to the learning rate."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 36
     """Passes, forward and backward, through a surrogate, for a person met first; the surrogates
     take turns."""
@@ -82,4 +101,6 @@ class CloakParameters:
     @property
     def budget(self) -> Budget:
         """The visibility budget of the written file."""
-        return Budget(self.flip_budget, self.delta_e_budget, self.dssim_budget)
+        return Budget(
+            self.flip_budget, self.delta_e_budget, self.dssim_budget, self.contrast_budget
+        )

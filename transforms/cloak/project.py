@@ -10,7 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from photoveil.transforms.cloak.dssim import dssim
-from photoveil.transforms.cloak.filters import low_pass, luminance
+from photoveil.transforms.cloak.filters import low_pass, luminance, texture
 from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.embedding.normalize import divide_by_root
 
@@ -40,8 +40,11 @@ def onto_dssim(crops: tf.Tensor, mask: tf.Tensor, parameters: CloakParameters) -
 
 
 def within_cap(crops: tf.Tensor, mask: tf.Tensor, parameters: CloakParameters) -> Project:
-    """Remove low frequencies, which look like shadows, and clip to the cap. Arguments as above."""
-    cap = parameters.max_change
+    """Remove low frequencies, which look like shadows, and clip to the cap, which is lower the
+    smoother the crop is: on smooth skin a faint line is seen first. Arguments as above.
+    """
+    smooth = parameters.smooth_cap + parameters.texture_cap * texture(crops)
+    cap = tf.minimum(smooth, parameters.max_change)
 
     def project(change: tf.Tensor) -> tf.Tensor:
         change -= parameters.high_pass * low_pass(change, parameters.high_pass_sigma)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from photoveil.transforms.cloak.displacement import Displacement
 from photoveil.transforms.cloak.luminance import Luminance
 from photoveil.transforms.cloak.parameters import CloakParameters
 
@@ -19,12 +20,13 @@ class PerturbationSpace(Protocol):
     """Perturbations of one kind for a batch of crops: how they change a crop and which are
     admissible.
 
-    The variable that the optimiser steps is a float32 tensor (N, S, S, C).
+    The variable that the optimiser steps is a float32 tensor (N, S, S, C). What comes of it is a
+    `Perturbation` as one tensor (N, S, S, 3): shift in x and y, and levels.
     """
 
     def start(self, change: tf.Tensor) -> tf.Tensor:
-        """Return the initial variable, given the mean change of earlier photos; zeros if there is
-        none.
+        """Return the initial variable, given the mean perturbation of earlier photos, (N, S, S, 3);
+        zeros if there is none.
         """
 
     def apply(self, variable: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
@@ -43,9 +45,10 @@ class PerturbationSpace(Protocol):
         """Return the admissible variable for one that a step has made."""
 
     def finish(self, variable: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the change to add to the photo, float32 (N, S, S, C), and its DSSIM, (N,)."""
+        """Return the perturbation, float32 (N, S, S, 3), and the DSSIM of its levels, (N,)."""
 
 
 SPACES: dict[str, Callable[[tf.Tensor, CloakParameters], PerturbationSpace]] = {
+    "displacement": Displacement,
     "luminance": Luminance,
 }

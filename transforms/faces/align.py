@@ -26,6 +26,9 @@ TEMPLATE = np.array(
     ]
 )
 
+INTEROCULAR = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
+"""Distance of the eyes in the crop, pixels."""
+
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Fit the least-squares similarity (rotation, one scale, shift; no mirror) from source to

@@ -1,21 +1,23 @@
-"""Lay the cloaks of all faces over a photo, so that the written file keeps to the budget."""
+"""Apply the perturbations of all faces to a photo, so that the written file keeps to the budget."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from photoveil.transforms.cloak.budget import TOLERANCE, scale_to_budget, visibility_of
+from photoveil.transforms.codecs.change import Patch, PhotoChange, with_change
 from photoveil.transforms.codecs.errors import CodecError
-from photoveil.transforms.faces.align import face_to_crop, lay_back
+from photoveil.transforms.faces.align import crop_extent, face_to_crop, invert, lay_back
 from photoveil.transforms.photo import codec_process
 from photoveil.transforms.photo.parameters import WriteParameters
 from photoveil.transforms.reasons import Reason
-from photoveil.transforms.records import Face, Perturbation, ScannedPhoto, Visibility
+from photoveil.transforms.records import CROP_SIZE, Face, Perturbation, ScannedPhoto, Visibility
 
 _ENCODINGS = 3  # tries to keep the written file within the budget; one does nearly always
+_FADE = 0.5  # half sides of a crop, over which one perturbation gives way to a neighbour's
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def compose(
     cloaks: Sequence[Perturbation],
     parameters: WriteParameters,
 ) -> Composite:
-    """Encode a photo with the cloaks of its faces, each scaled to the budget.
+    """Encode a photo with the cloaks of its faces, what is drawn scaled to the budget.
 
     Args:
         data: the original file.
@@ -54,18 +56,27 @@ def compose(
     rebuild = parameters.metadata.thumbnails == "rebuild"
     faces, pixels = photo.faces, photo.width * photo.height
     original = codec_process.decode(data, pixels, limits).pixels
+    patches = [
+        face_patch(cloak, face, faces, photo.height, photo.width)
+        for cloak, face in zip(cloaks, faces, strict=True)
+    ]
+    moves = photo_change(patches, [0.0] * len(faces), photo.height, photo.width)
+    bent = with_change(original, moves)
     scales = [
-        scale_to_budget(original, cloak, face, budget)
+        scale_to_budget(bent, cloak, face, budget)
         for cloak, face in zip(cloaks, faces, strict=True)
     ]
     for _ in range(_ENCODINGS):
-        change = change_map(cloaks, faces, scales, photo.height, photo.width)
+        change = photo_change(patches, scales, photo.height, photo.width)
         encoded = codec_process.encode(data, change, rebuild, limits)
         # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
         written = codec_process.decode(encoded.data, pixels, limits).pixels
         if written.shape != original.shape:
             raise CodecError(Reason.OTHER_SIZE)
-        seen = [visibility_of(original, written, face) for face in faces]
+        seen = [
+            visibility_of(bent, written, face, cloak)
+            for cloak, face in zip(cloaks, faces, strict=True)
+        ]
         over = sum(budget.spent(figures) > 1 + TOLERANCE for figures in seen)
         if not over:
             break
@@ -76,21 +87,95 @@ def compose(
     return Composite(encoded.data, encoded.notes, original, written, tuple(seen), over)
 
 
-def change_map(
-    cloaks: Sequence[Perturbation],
-    faces: Sequence[Face],
-    scales: Sequence[float],
-    height: int,
-    width: int,
-) -> np.ndarray:
-    """Merge the cloaks of all faces into one float32 (height, width) luminance change in levels."""
-    change = np.zeros((height, width), np.float32)
-    for cloak, face, scale in zip(cloaks, faces, scales, strict=True):
-        matrix = face_to_crop(face.landmarks)
-        top, left, patch = lay_back(cloak.change * np.float32(scale), matrix, height, width)
-        region = change[top : top + patch.shape[0], left : left + patch.shape[1]]
-        # Where crops of neighbours overlap the stronger change counts, not the sum: each face's
-        # own limit holds.
-        stronger = np.abs(patch) > np.abs(region)
-        region[stronger] = patch[stronger]
-    return change
+def face_patch(
+    cloak: Perturbation, face: Face, faces: Sequence[Face], height: int, width: int
+) -> Patch:
+    """Warp the perturbation of a face back onto the photo.
+
+    Where the crops of two faces overlap, a perturbation fades out towards the other face: each face
+    keeps its own, and the displacement stays smooth.
+
+    Args:
+        faces: all of the photo's that have a perturbation.
+        height, width: of the photo, in pixels.
+    """
+    matrix = face_to_crop(face.landmarks)
+    top, left, levels = lay_back(cloak.change, matrix, height, width)
+    if not cloak.shift.any():
+        shift = None
+    else:
+        parts = [
+            lay_back(np.ascontiguousarray(cloak.shift[..., axis]), matrix, height, width)[2]
+            for axis in (0, 1)
+        ]
+        to_photo = np.linalg.inv(matrix[:, :2]).astype(np.float32)
+        shift = np.stack(parts, axis=-1) @ to_photo.T
+    y, x = np.mgrid[: levels.shape[0], : levels.shape[1]]
+    places = np.stack([x + left + 0.5, y + top + 0.5], axis=-1)
+    own = _distance(places, face)
+    for other in faces:
+        if other is not face and _reach(face, other):
+            nearer = (_distance(places, other) - own) / _FADE + 0.5
+            ramp = np.clip(nearer, 0, 1).astype(np.float32)
+            weight = ramp * ramp * (3 - 2 * ramp)
+            levels = levels * weight
+            shift = None if shift is None else shift * weight[..., np.newaxis]
+    return Patch(top, left, levels, shift)
+
+
+def photo_change(
+    patches: Sequence[Patch], scales: Sequence[float], height: int, width: int
+) -> PhotoChange:
+    """Merge the perturbations of all faces, patches that overlap into one.
+
+    Args:
+        patches: of the faces. scales: of the luminance change of each.
+    """
+    merged: list[Patch] = []
+    for patch, scale in zip(patches, scales, strict=True):
+        new = replace(patch, levels=patch.levels * np.float32(scale))
+        while (other := next((one for one in merged if _overlap(one, new)), None)) is not None:
+            merged.remove(other)
+            new = _sum(other, new)
+        merged.append(new)
+    return PhotoChange(height, width, tuple(patch for patch in merged if patch.levels.size))
+
+
+def _distance(places: np.ndarray, face: Face) -> np.ndarray:
+    """How far places (x, y) are from the middle of a face's crop, in half sides of the crop."""
+    matrix = face_to_crop(face.landmarks)
+    half = CROP_SIZE / 2
+    found: np.ndarray = np.hypot(*np.moveaxis(places @ matrix[:, :2].T + matrix[:, 2] - half, -1, 0))
+    return found / half
+
+
+def _reach(one: Face, other: Face) -> bool:
+    """True where the crops of two faces overlap."""
+    first, second = (crop_extent(invert(face_to_crop(face.landmarks))) for face in (one, other))
+    return all(first[n] < second[n + 2] and second[n] < first[n + 2] for n in (0, 1))
+
+
+def _overlap(one: Patch, other: Patch) -> bool:
+    (height, width), (high, wide) = one.levels.shape, other.levels.shape
+    return (
+        one.top < other.top + high
+        and other.top < one.top + height
+        and one.left < other.left + wide
+        and other.left < one.left + width
+    )
+
+
+def _sum(one: Patch, other: Patch) -> Patch:
+    top, left = min(one.top, other.top), min(one.left, other.left)
+    both = (one, other)
+    bottom = max(patch.top + patch.levels.shape[0] for patch in both)
+    right = max(patch.left + patch.levels.shape[1] for patch in both)
+    levels = np.zeros((bottom - top, right - left), np.float32)
+    shift = np.zeros((*levels.shape, 2), np.float32)
+    for patch in both:
+        height, width = patch.levels.shape
+        y, x = patch.top - top, patch.left - left
+        levels[y : y + height, x : x + width] += patch.levels
+        if patch.shift is not None:
+            shift[y : y + height, x : x + width] += patch.shift
+    return Patch(top, left, levels, shift if shift.any() else None)
