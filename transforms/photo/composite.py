@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from photoveil.transforms.cloak.budget import TOLERANCE, scale_to_budget, visibility_of
+from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import CodecError
 from photoveil.transforms.faces.align import face_to_crop, lay_back
 from photoveil.transforms.photo import codec_process
@@ -60,7 +61,7 @@ def compose(
     ]
     for _ in range(_ENCODINGS):
         change = change_map(cloaks, faces, scales, photo.height, photo.width)
-        encoded = codec_process.encode(data, change, rebuild, limits)
+        encoded = codec_process.encode(data, PhotoChange.of_levels(change), rebuild, limits)
         # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
         written = codec_process.decode(encoded.data, pixels, limits).pixels
         if written.shape != original.shape:
