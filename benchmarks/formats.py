@@ -68,7 +68,7 @@ def try_photo(data: bytes, tally: Tally) -> list[str]:
     change = np.zeros((height, width), np.float32)
     box = (slice(height // 3, height // 3 + _SIDE), slice(width // 3, width // 3 + _SIDE))
     change[box] = np.where(before.pixels[box].mean(axis=2) < 128, _LEVELS, -_LEVELS)
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     after = codecs.decode(coded, _MAX_PIXELS)
     difference = as_stored(after.pixels.astype(np.int16) - before.pixels, before.orientation)
     in_box = as_stored(change, before.orientation) != 0

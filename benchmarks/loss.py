@@ -57,7 +57,7 @@ def _figures(data: bytes) -> str:
     place = (slice(top, top + side), slice(left, left + side))
     change[place] = np.asarray(noise)[: height - top, : width - left]
     start = time.process_time()
-    coded = codecs.encode(data, change)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     seconds = time.process_time() - start
     found = codecs.decode(coded.data, _NO_LIMIT).pixels.astype(np.float32) - before
     kept = (found[place].mean(axis=2) * change[place]).sum() / (change[place] ** 2).sum()

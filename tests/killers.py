@@ -46,7 +46,7 @@ def _die(data: bytes) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool) -> EncodedPhoto:
+def encode(data: bytes, change: codecs.PhotoChange, rebuild_thumbnails: bool) -> EncodedPhoto:
     if data.endswith(b"encoding"):
         ctypes.string_at(0)
     return codecs.encode(data, change, rebuild_thumbnails)

@@ -81,7 +81,9 @@ def test_the_same_comes_from_the_child_as_from_the_codecs() -> None:
     assert np.array_equal(decoded.pixels, same.pixels)
     change = np.zeros(same.pixels.shape[:2], np.float32)
     change[100:150, 100:150] = 5
-    assert codec_process.encode(data, change, True, LIMITS) == codecs.encode(data, change)
+    assert codec_process.encode(
+        data, codecs.PhotoChange.of_levels(change), True, LIMITS
+    ) == codecs.encode(data, codecs.PhotoChange.of_levels(change))
     assert codec_process.alone(data, True, LIMITS) == codecs.alone(data)
     assert codec_process.without_video(data, LIMITS) == codecs.without_video(data)
     assert codec_process.without_names(data, LIMITS) == codecs.without_names(data)

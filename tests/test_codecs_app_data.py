@@ -53,7 +53,7 @@ def coded(photo: bytes, *extra: Segment) -> tuple[list[Segment], tuple[str, ...]
     data = segments.join([first, *extra, *rest])
     change = np.zeros((240, 320), np.float32)
     change[40:120, 100:180] = 20
-    done = codecs.encode(data, change)
+    done = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     assert hidden(done.data) == []
     return [s for s in segments.split(done.data)[0] if s.is_metadata][1:], done.notes
 
@@ -167,10 +167,15 @@ def test_content_credentials_of_other_formats_go(kind: str, photo: bytes) -> Non
         data = data[:33] + chunk + struct.pack(">I", zlib.crc32(chunk[4:])) + data[33:]
     else:
         data = riff.join([*riff.split(data)[0], (b"C2PA", store)])
-    assert codecs.encode(data, np.full((240, 320), 4, np.float32)).notes == (
-        "content credentials (C2PA) removed: they vouch for the original",
+    assert codecs.encode(
+        data, codecs.PhotoChange.of_levels(np.full((240, 320), 4, np.float32))
+    ).notes == ("content credentials (C2PA) removed: they vouch for the original",)
+    assert (
+        store
+        not in codecs.encode(
+            data, codecs.PhotoChange.of_levels(np.full((240, 320), 4, np.float32))
+        ).data
     )
-    assert store not in codecs.encode(data, np.full((240, 320), 4, np.float32)).data
 
 
 def test_picture_in_another_box_takes_that_box_alone(photo: bytes, picture: bytes) -> None:

@@ -73,7 +73,7 @@ def alpha_of(data: bytes) -> np.ndarray:
 def changed(data: bytes) -> codecs.EncodedPhoto:
     change = np.zeros(codecs.decode(data, NO_LIMIT).pixels.shape[:2], np.float32)
     change[BOX] = LEVEL
-    return codecs.encode(data, change)
+    return codecs.encode(data, codecs.PhotoChange.of_levels(change))
 
 
 def check_change(data: bytes, coded: bytes) -> None:

@@ -90,7 +90,7 @@ def test_thumbnail_in_a_written_file_shows_the_cloaked_photo(portrait: Image.Ima
     data = saved(portrait, quality=90, exif=exif.HEADER + block(old, MAKER_NOTE))
     change = np.zeros(portrait.size[::-1], np.float32)
     change[:, :160] = 90
-    coded = codecs.encode(data, change)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     new = piexif.load(coded.data)["thumbnail"]
     result = Image.open(io.BytesIO(coded.data)).convert("RGB")
     assert error(new, result) < 6 < 15 < error(new, portrait)
@@ -135,7 +135,7 @@ def test_thumbnail_is_removed_where_none_is_wanted(portrait: Image.Image) -> Non
     old = saved(portrait.resize(SIZE), quality=90)
     data = saved(portrait, quality=90, exif=exif.HEADER + block(old, MAKER_NOTE))
     change = np.zeros(portrait.size[::-1], np.float32)
-    coded = codecs.encode(data, change, rebuild_thumbnails=False)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change), rebuild_thumbnails=False)
     assert coded.notes == ("EXIF thumbnail removed",)
     assert piexif.load(coded.data)["thumbnail"] is None
     assert coded.data.count(b"\xff\xd8\xff") == 1
@@ -234,7 +234,7 @@ def test_real_uncompressed_thumbnails_are_blanked(exif_data: Path) -> None:
     for name in ("kodak-dc210.jpg", "sony-d700.jpg"):
         data = (exif_data / "jpg/exif-org" / name).read_bytes()
         shape = codecs.decode(data, NO_LIMIT).pixels.shape[:2]
-        coded = codecs.encode(data, np.full(shape, 9, np.float32))
+        coded = codecs.encode(data, codecs.PhotoChange.of_levels(np.full(shape, 9, np.float32)))
         assert coded.notes == ("EXIF thumbnail removed",), name
         block_after = next(s.payload for s in segments.split(coded.data)[0] if s.marker == 0xE1)
         block_before = next(s.payload for s in segments.split(data)[0] if s.marker == 0xE1)

@@ -60,7 +60,7 @@ def box_change(data: bytes) -> np.ndarray:
 
 
 def changed(data: bytes) -> codecs.EncodedPhoto:
-    return codecs.encode(data, box_change(data))
+    return codecs.encode(data, codecs.PhotoChange.of_levels(box_change(data)))
 
 
 def expected(pixels: np.ndarray, colours: int = 3, scale: int = 1) -> np.ndarray:
@@ -208,7 +208,7 @@ def test_tiff_uncloaked_bytes_are_gone(compression: str | None) -> None:
     page = tifffile.TiffFile(io.BytesIO(data)).pages.first
     old = data[page.dataoffsets[0] :][: page.databytecounts[0]]
     change = np.random.default_rng(0).normal(0, 20, pixels.shape).astype(np.float32)
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     assert old[10:60] not in coded
     assert (tifffile.imread(io.BytesIO(coded)) != pixels).any()
 
@@ -218,7 +218,7 @@ def test_tiff_strip_at_the_end_grows_where_it_is(portrait: Image.Image) -> None:
     data = tiff_of(pixels, compression="lzw", rowsperstrip=len(pixels), photometric="rgb")
     change = np.zeros(pixels.shape[:2], np.float32)
     change[BOX] = np.random.default_rng(0).normal(0, 20, change[BOX].shape)
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     old, new = (tifffile.TiffFile(io.BytesIO(file)).pages.first for file in (data, coded))
     assert new.dataoffsets == old.dataoffsets
     assert new.databytecounts[0] > old.databytecounts[0]
@@ -246,7 +246,7 @@ def test_every_page_of_a_tiff_is_cloaked(portrait: Image.Image) -> None:
     change = np.zeros(seen.shape[:2], np.float32)
     change[BOX] = LEVEL
     change[first.shape[0] :][BOX] = -LEVEL
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     found = difference(data, coded)
     np.testing.assert_array_equal(found, np.repeat(change[..., None], 3, axis=2))
 
@@ -263,7 +263,9 @@ def test_photoshop_thumbnail_of_a_tiff_is_made_anew_in_its_place(
     tags = [(34377, 1, len(block), block, True), (274, 3, 1, 3, True)]
     pixels = np.asarray(portrait)[::-1, ::-1]
     data = tiff_of(pixels, photometric="rgb", compression=compression, extratags=tags)
-    coded = codecs.encode(data, np.full(pixels.shape[:2], LEVEL, np.float32))
+    coded = codecs.encode(
+        data, codecs.PhotoChange.of_levels(np.full(pixels.shape[:2], LEVEL, np.float32))
+    )
     assert coded.notes == ("Photoshop thumbnail rebuilt",)
     tag = tifffile.TiffFile(io.BytesIO(coded.data)).pages.first.tags[34377]
     at = 12 + len(head)
@@ -272,7 +274,9 @@ def test_photoshop_thumbnail_of_a_tiff_is_made_anew_in_its_place(
     new = opened(tag.value[at : at + int.from_bytes(tag.value[12 + 20 : 12 + 24], "big")])
     small = portrait.rotate(180).resize((64, 45), Image.Resampling.LANCZOS)
     assert np.abs(np.asarray(new, float) - np.asarray(small, float) - LEVEL).mean() < 3
-    removed = codecs.encode(data, box_change(data), rebuild_thumbnails=False)
+    removed = codecs.encode(
+        data, codecs.PhotoChange.of_levels(box_change(data)), rebuild_thumbnails=False
+    )
     assert removed.notes == ("Photoshop thumbnail removed",)
     tag = tifffile.TiffFile(io.BytesIO(removed.data)).pages.first.tags[34377]
     assert tag.value == caption.ljust(len(block), b"\0")
@@ -347,7 +351,7 @@ def test_jpeg_in_tiff_changes_in_its_blocks_alone(
     data = jpeg_tiff(kind, layout, portrait)
     assert len(page_of(data).dataoffsets) > 1
     change = box_change(data)
-    coded = codecs.encode(data, change)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     found, inside = difference(data, coded.data), blocks_of(change)
     assert not found[~inside].any()
     assert found[BOX].mean() == pytest.approx(LEVEL, abs=3)
@@ -399,7 +403,7 @@ def test_shared_huffman_tables_that_lack_a_code(portrait: Image.Image) -> None:
     data = jpeg_strips([rest, rest], flat, segments.join(shared))
     change = np.zeros((128, 64), np.float32)
     change[70:120, 8:50] = np.asarray(portrait.convert("L"))[:50, :42] / 4
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     found, inside = difference(data, coded)[..., 0], blocks_of(change)
     assert not found[~inside].any()
     assert np.abs(found - change)[inside].mean() < 5
@@ -490,7 +494,7 @@ def test_strip_beyond_the_file_is_damage(portrait: Image.Image) -> None:
         broken = data[:at] + struct.pack("<I", offset) + data[at + 4 :]
         change = np.full(portrait.size[::-1], 9, np.float32)
         with pytest.raises(codecs.CodecError, match="damaged or cut off"):
-            codecs.encode(broken, change)
+            codecs.encode(broken, codecs.PhotoChange.of_levels(change))
 
 
 @pytest.mark.parametrize(("code", "value"), [(277, 1), (284, 3)])
@@ -687,7 +691,7 @@ def test_thumbnail_of_a_heic_is_made_anew(kind: str, portrait: Image.Image) -> N
         data = out.getvalue()
     (old,) = thumbnails(data)
     shape = codecs.decode(data, NO_LIMIT).pixels.shape[:2]
-    coded = codecs.encode(data, np.full(shape, 30, np.float32))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(np.full(shape, 30, np.float32)))
     assert "thumbnail rebuilt" in coded.notes
     (new,) = thumbnails(coded.data)
     assert new.shape == old.shape
@@ -696,7 +700,9 @@ def test_thumbnail_of_a_heic_is_made_anew(kind: str, portrait: Image.Image) -> N
     small = np.asarray(shown.resize(new.shape[1::-1], Image.Resampling.LANCZOS), float)
     assert np.abs(new - small).mean() < 4
     assert (new.astype(float) - old).mean() == pytest.approx(30, abs=3)
-    removed = codecs.encode(data, box_change(data), rebuild_thumbnails=False)
+    removed = codecs.encode(
+        data, codecs.PhotoChange.of_levels(box_change(data)), rebuild_thumbnails=False
+    )
     assert "thumbnail removed" in removed.notes
     assert thumbnails(removed.data) == []
 
@@ -788,7 +794,7 @@ def test_gif_pixels_do_not_become_transparent_or_opaque(portrait: Image.Image) -
     data = saved(flat, "GIF", transparency=7)
     change = np.zeros(indices.shape, np.float32)
     change[10:60, 10:90] = -12
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     before, after = (np.asarray(opened(one).convert("RGBA"))[..., 3] for one in (data, coded))
     assert (before == 0).sum() >= 400
     np.testing.assert_array_equal(before, after)

@@ -132,6 +132,6 @@ def test_damage_gives_a_result_or_a_reason(kind: str, choice: st.DataObject) -> 
         change[2:12, 2:20] = 9
         with contextlib.suppress(codecs.CodecError):
             codecs.alone(data)
-        codecs.encode(data, change)
+        codecs.encode(data, codecs.PhotoChange.of_levels(change))
     except codecs.CodecError as error:
         assert str(error)

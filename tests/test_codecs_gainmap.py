@@ -144,7 +144,7 @@ def test_map_is_smooth_under_the_cloak_and_as_it_was_elsewhere(
         light = with_segment(light, Segment(APP1, XMP + packet))
     listing = directory(item(b"Primary"), item(b"GainMap", length=len(light)))
     data = android(portrait, light, listing)
-    coded = codecs.encode(data, change(portrait))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change(portrait)))
     assert coded.notes == ("gain map rebuilt",)
     first, second = listed(coded.data)
     assert first + second == coded.data
@@ -183,7 +183,7 @@ def hdr(image: Image.Image) -> bytes:
 def test_libultrahdr_reads_what_it_wrote_after_it_was_cloaked(portrait: Image.Image) -> None:
     data = hdr(portrait)
     before = imagecodecs.ultrahdr_decode(data)[..., :3].astype(np.float32)
-    coded = codecs.encode(data, change(portrait))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change(portrait)))
     assert coded.notes == ("gain map rebuilt",)
     after = imagecodecs.ultrahdr_decode(coded.data)[..., :3].astype(np.float32)
     assert before.max() > 1.5  # brighter than paper white
@@ -206,7 +206,9 @@ def test_libultrahdr_reads_androids_after_it_was_cloaked(portrait: Image.Image) 
     listing = directory(item(b"Primary"), item(b"GainMap", length=len(light)))
     data = android(portrait, light, listing)
     before = imagecodecs.ultrahdr_decode(data)[..., :3].astype(np.float32)
-    after = imagecodecs.ultrahdr_decode(codecs.encode(data, change(portrait)).data)
+    after = imagecodecs.ultrahdr_decode(
+        codecs.encode(data, codecs.PhotoChange.of_levels(change(portrait))).data
+    )
     assert before.max() > 1.5 and after[..., :3].max() > 1.5
 
 
@@ -223,7 +225,7 @@ def test_map_that_xmp_alone_lists_is_found(portrait: Image.Image) -> None:
     names = NAMES.replace(b"xmlns:Container", b"xmlns:C").replace(b"xmlns:Item", b"xmlns:I")
     packet = HEAD + names + b' hdrgm:Version="1.0">' + own + b"</rdf:Seq></C:Directory>" + TAIL
     data = with_segment(saved(portrait), Segment(APP1, XMP + packet)) + bytes(7) + light + bytes(5)
-    coded = codecs.encode(data, change(portrait))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change(portrait)))
     assert coded.notes == ("gain map rebuilt",)
     new = behind(coded.data)
     assert segments.split(new)[1] == len(new)
@@ -249,7 +251,9 @@ def test_nothing_announces_a_map_that_is_gone(why: str, portrait: Image.Image) -
     data = android(portrait, light, listing, b' dc:format="image/jpeg"')
     first, listed_at, *rest = segments.split(data)[0]
     data = segments.join([first, iso, listed_at, *rest]) + behind(data)
-    coded = codecs.encode(data, change(portrait), rebuild_thumbnails=why != "not wanted")
+    coded = codecs.encode(
+        data, codecs.PhotoChange.of_levels(change(portrait)), rebuild_thumbnails=why != "not wanted"
+    )
     assert behind(coded.data) == b""
     assert "metadata that announced removed parts removed" in coded.notes
     if why not in ("not wanted", "damaged"):
@@ -266,7 +270,7 @@ def test_motion_photo_keeps_its_map_and_loses_its_video(portrait: Image.Image) -
     video = item(b"MotionPhoto", b"video/mp4", len(VIDEO))
     listing = directory(item(b"Primary"), item(b"GainMap", length=len(light)), video)
     data = android(portrait, light, listing, MOTION) + VIDEO
-    coded = codecs.encode(data, change(portrait))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change(portrait)))
     assert coded.notes == (
         "gain map rebuilt",
         "data after the end of the image removed",
@@ -298,7 +302,7 @@ def test_motion_photo_without_a_map_is_no_longer_announced(portrait: Image.Image
     )
     packet = HEAD + NAMES[: NAMES.index(b" xmlns:hdrgm")] + MOTION + b' a:b="c">' + own + TAIL
     data = with_segment(saved(portrait), Segment(APP1, XMP + packet)) + bytes(100) + VIDEO
-    coded = codecs.encode(data, change(portrait))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change(portrait)))
     assert packets(coded.data) == XMP + HEAD + NAMES[: NAMES.index(b" xmlns:hdrgm")] + (
         b' a:b="c">' + TAIL
     )
@@ -308,7 +312,9 @@ def test_directory_that_is_still_true_stays(portrait: Image.Image) -> None:
     packet = HEAD + NAMES + b">" + directory(item(b"Primary")) + TAIL
     data = with_segment(saved(portrait), Segment(APP1, XMP + packet))
     for whole in (data, data + b"something"):
-        assert packets(codecs.encode(whole, change(portrait)).data) == XMP + packet.replace(
+        assert packets(
+            codecs.encode(whole, codecs.PhotoChange.of_levels(change(portrait))).data
+        ) == XMP + packet.replace(
             b' xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"',
             b"" if whole != data else b' xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"',
         )
@@ -324,7 +330,7 @@ def test_turned_photo_has_its_map_smooth_in_the_right_place(portrait: Image.Imag
     turned = Segment(APP1, b"Exif\0\0" + exif.tobytes()[6:])
     data = segments.join([turned, *data_parts]) + rest  # before MPF's: nothing moves that it counts
     seen = np.rot90(change(portrait), -1)
-    coded = codecs.encode(data, np.ascontiguousarray(seen))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(np.ascontiguousarray(seen)))
     assert coded.notes == ("gain map rebuilt",)
     new = levels(listed(coded.data)[1])
     assert detail(new[20:60, 50:90]) < 1.5
@@ -337,7 +343,7 @@ def test_large_thumbnail_beside_a_map(portrait: Image.Image) -> None:
     packet = HEAD + NAMES + b' hdrgm:Version="1.0">' + listing + TAIL
     photo = with_segment(saved(portrait), Segment(APP1, XMP + packet))
     data = with_pictures(photo, [(GAIN_MAP, light), (0x010002, small)])
-    coded = codecs.encode(data, change(portrait))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change(portrait)))
     assert coded.notes == ("gain map rebuilt", "preview pictures rebuilt")
     first, second, third = listed(coded.data)
     assert first + second + third == coded.data
@@ -370,8 +376,12 @@ def test_map_that_is_not_quite_as_it_should_be_is_rebuilt(portrait: Image.Image)
     hidden_there = saved(portrait.reduce(4), quality=50).replace(b"\xff", b"\xfe")
     odd = segments.join([first, Segment(segments.STRAY, hidden_there), *rest])[:-2]
     listing = directory(item(b"Primary"), item(b"GainMap", length=len(odd)))
-    coded = codecs.encode(android(portrait, odd, listing), change(portrait))
+    coded = codecs.encode(
+        android(portrait, odd, listing), codecs.PhotoChange.of_levels(change(portrait))
+    )
     assert coded.notes == ("gain map rebuilt",)
     plain = directory(item(b"Primary"), item(b"GainMap", length=len(light)))
-    clean = codecs.encode(android(portrait, light, plain), change(portrait))
+    clean = codecs.encode(
+        android(portrait, light, plain), codecs.PhotoChange.of_levels(change(portrait))
+    )
     assert behind(coded.data) == behind(clean.data)

@@ -99,7 +99,7 @@ def test_item_that_joins_photo_and_map_stays(kind: str, portrait: Image.Image) -
     data = joined(portrait, portrait.convert("L").resize((160, 120)), kind)
     change = np.zeros((240, 320), np.float32)
     change[60:140, 100:180] = 8
-    coded = codecs.encode(data, change)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     assert coded.notes == ("gain map rebuilt",)
     files = bmff.parse(data), bmff.parse(coded.data)
     maps = []
@@ -122,7 +122,7 @@ def test_item_that_joins_photo_and_map_stays(kind: str, portrait: Image.Image) -
     assert files[0].ftyp == files[1].ftyp
     # libheif and libavif, which looks into the joining item, show the photo.
     assert codecs.decode(coded.data, 10**9).pixels.shape == (240, 320, 3)
-    plain = codecs.encode(data, change, rebuild_thumbnails=False)
+    plain = codecs.encode(data, codecs.PhotoChange.of_levels(change), rebuild_thumbnails=False)
     left = bmff.parse(plain.data)
     assert not left.groups and b"tmap" not in plain.data
     assert set(left.items) == left.derived_from(left.primary)
@@ -160,7 +160,7 @@ def test_map_is_smooth_under_the_cloak(tile_size: int, turned: bool, portrait: I
     change = np.zeros((height, width), np.float32)
     place = (slice(height // 4, height // 2), slice(width // 3, width * 2 // 3))
     change[place] = 8
-    coded = codecs.encode(data, change)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     assert coded.notes == ("gain map rebuilt",)
     before, after = map_of(data), map_of(coded.data)
     assert before.shape == after.shape
@@ -191,7 +191,9 @@ def test_what_announces_a_map_goes_with_it(why: str, portrait: Image.Image) -> N
         data = bmff.build(replace(file, items={**file.items, link.source: broken}))
     change = np.zeros((240, 320), np.float32)
     change[60:120, 100:200] = 8
-    coded = codecs.encode(data, change, rebuild_thumbnails=why != "not wanted")
+    coded = codecs.encode(
+        data, codecs.PhotoChange.of_levels(change), rebuild_thumbnails=why != "not wanted"
+    )
     assert "auxiliary picture removed" in coded.notes
     assert len(coded.notes) == (1 if why == "not wanted" else 2)
     assert TYPE not in coded.data and PACKET not in coded.data
@@ -203,7 +205,7 @@ def test_brand_and_content_credentials_go(portrait: Image.Image) -> None:
     box = struct.pack(">I4s", 8 + len(store), b"uuid") + store
     ftyp = struct.pack(">I", len(main.ftyp) + 4) + main.ftyp[4:] + b"tmap"
     data = bmff.build(replace(main, ftyp=ftyp, others=((b"uuid", box),)))
-    coded = codecs.encode(data, np.full((240, 320), 4, np.float32))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(np.full((240, 320), 4, np.float32)))
     note = "content credentials (C2PA) removed: they vouch for the original"
     assert coded.notes == (note,)
     assert bmff.parse(coded.data).ftyp == main.ftyp and store not in coded.data

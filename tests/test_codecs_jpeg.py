@@ -99,7 +99,7 @@ def test_only_the_changed_blocks_differ(
         data = saved(image, progressive=progressive, subsampling=SAMPLING[subsampling])
     change = local_change(data)
     change[0, 0] = LEVEL  # the smallest sizes have no third of their height
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     inside = in_changed_blocks(change)
     before, after = stored(data), stored(coded)
     np.testing.assert_array_equal(before[~inside], after[~inside])
@@ -112,7 +112,7 @@ def test_chroma_tables_sampling_and_mode_stay(
     subsampling: str, progressive: bool, portrait: Image.Image, tmp_path: Path
 ) -> None:
     data = saved(portrait, quality=83, progressive=progressive, subsampling=subsampling)
-    coded = codecs.encode(data, local_change(data)).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(local_change(data))).data
     before, after = opened(data), opened(coded)
     assert isinstance(before, JpegImagePlugin.JpegImageFile)
     assert isinstance(after, JpegImagePlugin.JpegImageFile)
@@ -130,14 +130,18 @@ def test_chroma_tables_sampling_and_mode_stay(
 def test_change_arrives_at_its_size(mode: str, portrait: Image.Image) -> None:
     data = saved(portrait.convert(mode).point(lambda level: level // 2 + 40), quality=95)
     change = local_change(data)
-    difference = stored(codecs.encode(data, change).data) - stored(data)
+    difference = stored(codecs.encode(data, codecs.PhotoChange.of_levels(change)).data) - stored(
+        data
+    )
     assert difference[change > 0].mean() == pytest.approx(LEVEL, abs=0.5)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_no_change_gives_identical_pixels(mode: str, portrait: Image.Image) -> None:
     data = saved(portrait.convert(mode))
-    coded = codecs.encode(data, np.zeros(portrait.size[::-1], np.float32)).data
+    coded = codecs.encode(
+        data, codecs.PhotoChange.of_levels(np.zeros(portrait.size[::-1], np.float32))
+    ).data
     np.testing.assert_array_equal(stored(coded), stored(data))
 
 
@@ -150,7 +154,7 @@ def test_change_lands_where_it_was_seen(orientation: int, portrait: Image.Image)
     height, width = before.pixels.shape[:2]
     change = np.zeros((height, width), np.float32)
     change[: height // 3, : width // 4] = LEVEL  # the seen top left corner
-    after = codecs.decode(codecs.encode(data, change).data, 10**9)
+    after = codecs.decode(codecs.encode(data, codecs.PhotoChange.of_levels(change)).data, 10**9)
     assert after.orientation == before.orientation == orientation
     difference = (after.pixels.astype(int) - before.pixels).mean(axis=2)
     assert difference[change > 0].mean() == pytest.approx(LEVEL, abs=1)
@@ -181,7 +185,7 @@ def test_restart_markers_stay(
     else:
         data = saved(portrait.convert("L" if kind == "grey" else kind), **options)
     change = local_change(data)
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     assert restarts(data)[0][0] == interval
     assert restarts(coded) == restarts(data)
     assert bool(opened(coded).info.get("progressive")) == progressive
@@ -197,7 +201,7 @@ def test_restart_markers_in_rows_stay_in_every_scan(kind: str, portrait: Image.I
     else:
         data = saved(portrait.convert("L" if kind == "grey" else kind), **options)
     change = local_change(data)
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     assert restarts(coded) == restarts(data)
     inside = in_changed_blocks(change)
     np.testing.assert_array_equal(stored(data)[~inside], stored(coded)[~inside])
@@ -206,7 +210,7 @@ def test_restart_markers_in_rows_stay_in_every_scan(kind: str, portrait: Image.I
 def test_restart_markers_help_a_damaged_file(portrait: Image.Image) -> None:
     """What they are for: only the interval that is damaged is lost."""
     data = saved(portrait, restart_marker_rows=1)
-    coded = codecs.encode(data, local_change(data)).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(local_change(data))).data
     start = coded.index(b"\xff\xd3") + 2
     broken = coded[:start] + bytes(8) + coded[start + 8 :]
     rows = np.flatnonzero((stored(broken) != stored(coded)).any(axis=(1, 2)))
@@ -228,7 +232,7 @@ def test_metadata_stays_byte_for_byte(portrait: Image.Image, picture: bytes) -> 
         Segment(COM, "Grüße".encode()),
     )
     data = with_segments(saved(portrait, dpi=(300, 300)), *extra)
-    coded = codecs.encode(data, local_change(data))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(local_change(data)))
     assert metadata(coded.data) == metadata(data)
     assert coded.notes == ()
 
@@ -263,7 +267,9 @@ def test_hidden_picture_is_removed(
 ) -> None:
     body = resource(0x040C, bytes(28) + picture) if marker == APP13 else picture
     data = with_segments(saved(portrait), Segment(marker, head + body + tail))
-    coded = codecs.encode(data, local_change(data), rebuild_thumbnails=False)
+    coded = codecs.encode(
+        data, codecs.PhotoChange.of_levels(local_change(data)), rebuild_thumbnails=False
+    )
     expected = [] if kept is DROPPED else [Segment(marker, bytes(kept))]  # type: ignore[arg-type]
     assert metadata(coded.data)[1:] == expected
     assert coded.notes == (note,)
@@ -275,7 +281,7 @@ def test_jfif_thumbnail_is_removed_and_the_density_stays(portrait: Image.Image) 
     jfif = original[0].payload
     thumbnail = np.asarray(portrait.resize((10, 9))).tobytes()
     data = segments.join([Segment(APP0, jfif[:12] + bytes((10, 9)) + thumbnail), *original[1:]])
-    coded = codecs.encode(data, local_change(data))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(local_change(data)))
     assert metadata(coded.data)[0].payload == jfif
     assert coded.notes == ("JFIF thumbnail removed",)
 
@@ -285,7 +291,7 @@ def test_picture_over_several_segments_goes_whole(portrait: Image.Image, picture
     parts = (Segment(0xEB, b"1" + picture[:half]), Segment(0xEB, b"2" + picture[half:]))
     other = Segment(0xE4, b"no picture")
     data = with_segments(saved(portrait), *parts, other)
-    coded = codecs.encode(data, local_change(data))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(local_change(data)))
     assert metadata(coded.data)[1:] == [other]
 
 
@@ -295,7 +301,10 @@ def test_photoshop_thumbnail_is_rebuilt(portrait: Image.Image) -> None:
     head = struct.pack(">6IHH", 1, *small.size, 0, 0, len(old), 24, 1)
     block = PHOTOSHOP + resource(0x040C, head + old) + caption
     data = with_segments(saved(portrait), Segment(APP13, block))
-    coded = codecs.encode(data, np.full((portrait.height, portrait.width), 30, np.float32))
+    coded = codecs.encode(
+        data,
+        codecs.PhotoChange.of_levels(np.full((portrait.height, portrait.width), 30, np.float32)),
+    )
     (payload,) = (s.payload for s in metadata(coded.data) if s.marker == APP13)
     start = len(PHOTOSHOP) + 12
     size = struct.unpack_from(">I", payload, start + 20)[0]
@@ -317,7 +326,9 @@ def test_photoshop_thumbnail_over_two_segments_goes_whole(
     parts = [Segment(APP13, PHOTOSHOP + part) for part in (block[:60_000], block[60_000:cut])]
     parts.append(Segment(APP13, PHOTOSHOP + block[cut:]))
     data = with_segments(saved(portrait), *parts)
-    coded = codecs.encode(data, local_change(data), rebuild_thumbnails=False)
+    coded = codecs.encode(
+        data, codecs.PhotoChange.of_levels(local_change(data)), rebuild_thumbnails=False
+    )
     kept = [s.payload[len(PHOTOSHOP) :] for s in metadata(coded.data) if s.marker == APP13]
     assert b"".join(kept) == path + caption
     assert coded.notes == ("Photoshop thumbnail removed",)
@@ -347,7 +358,7 @@ BASE64 = b"/9j/4AAQSkZJRgABAQ&#xA;AAAQABAAD/"
 )
 def test_xmp_pictures_are_emptied(packet: bytes, expected: bytes, portrait: Image.Image) -> None:
     data = with_segments(saved(portrait), Segment(APP1, XMP + packet % BASE64))
-    coded = codecs.encode(data, local_change(data))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(local_change(data)))
     assert metadata(coded.data)[1].payload == XMP + expected
     assert coded.notes == ("XMP thumbnail removed",)
 
@@ -366,7 +377,10 @@ def test_extended_xmp_keeps_all_but_its_pictures(portrait: Image.Image) -> None:
         for start in range(0, len(text), 65_000)  # the name that gives it away may be cut in two
     ]
     main = Segment(APP1, XMP + b'<a GDepth:Near="1" xmpNote:HasExtendedXMP="' + guid + b'"/>')
-    coded = codecs.encode(with_segments(saved(portrait), main, *parts), np.zeros((145, 161), "f4"))
+    coded = codecs.encode(
+        with_segments(saved(portrait), main, *parts),
+        codecs.PhotoChange.of_levels(np.zeros((145, 161), "f4")),
+    )
     after = metadata(coded.data)
     new = [s.payload[len(EXTENDED_XMP) :] for s in after if s.payload.startswith(EXTENDED_XMP)]
     packet = b"".join(part[40:] for part in new)
@@ -383,7 +397,10 @@ def test_extended_xmp_keeps_all_but_its_pictures(portrait: Image.Image) -> None:
 
 def test_data_after_the_end_is_removed(portrait: Image.Image) -> None:
     data = saved(portrait)
-    coded = codecs.encode(data + b"\0\0\0\x18ftypmp42 a motion photo", local_change(data))
+    coded = codecs.encode(
+        data + b"\0\0\0\x18ftypmp42 a motion photo",
+        codecs.PhotoChange.of_levels(local_change(data)),
+    )
     assert coded.notes == ("data after the end of the image removed",)
     assert segments.split(coded.data)[1] == len(coded.data)
     assert b"ftyp" not in coded.data
@@ -391,7 +408,10 @@ def test_data_after_the_end_is_removed(portrait: Image.Image) -> None:
 
 def test_padding_after_the_end_is_not_worth_a_note(portrait: Image.Image) -> None:
     data = saved(portrait)
-    assert codecs.encode(data + bytes(64), local_change(data)).notes == ()
+    assert (
+        codecs.encode(data + bytes(64), codecs.PhotoChange.of_levels(local_change(data))).notes
+        == ()
+    )
 
 
 def test_second_picture_of_an_mpo_is_removed(portrait: Image.Image) -> None:
@@ -399,7 +419,7 @@ def test_second_picture_of_an_mpo_is_removed(portrait: Image.Image) -> None:
     portrait.save(out, "MPO", save_all=True, append_images=[portrait])
     data = out.getvalue()
     assert getattr(opened(data), "n_frames", 1) == 2
-    coded = codecs.encode(data, local_change(data))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(local_change(data)))
     assert opened(coded.data).format == "JPEG"
     assert "preview pictures removed" in coded.notes
     assert coded.data.count(b"\xff\xd8\xff") == 1
@@ -427,7 +447,7 @@ def test_colour_spaces_without_luminance_differ_in_the_changed_blocks_alone(
         kind, portrait.point(lambda level: level // 2 + 40), progressive and kind != "YCCK"
     )
     change = local_change(data)
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     before, after = opened(data), opened(coded)
     assert isinstance(before, JpegImagePlugin.JpegImageFile)
     assert isinstance(after, JpegImagePlugin.JpegImageFile)
@@ -445,7 +465,7 @@ def test_table_that_no_component_uses_is_kept(portrait: Image.Image) -> None:
     spare = Segment(0xDB, b"\3" + bytes(range(1, 65)))
     parts = segments.split(saved(portrait))[0]
     data = segments.join([*parts[:1], spare, *parts[1:]])
-    coded = codecs.encode(data, local_change(data)).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(local_change(data))).data
     tables = [[s for s in segments.split(one)[0] if s.marker == 0xDB] for one in (data, coded)]
     assert tables[0] == tables[1]
 
@@ -456,7 +476,7 @@ def test_jfif_outweighs_adobe(transform: int, portrait: Image.Image) -> None:
     data = with_segments(saved(portrait), adobe)
     change = local_change(data)
     inside = in_changed_blocks(change)
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     np.testing.assert_array_equal(stored(data)[~inside], stored(coded)[~inside])
 
 
@@ -469,7 +489,7 @@ def test_arithmetic_coding_stays(progressive: bool, portrait: Image.Image, tmp_p
     photo.write(path)
     data = path.read_bytes()
     change = local_change(data)
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     frames = [{s.marker for s in segments.split(one)[0]} & {0xC9, 0xCA} for one in (data, coded)]
     assert frames[0] == frames[1] == {0xCA if progressive else 0xC9}
     inside = in_changed_blocks(change)
@@ -480,7 +500,7 @@ def test_arithmetic_coding_stays(progressive: bool, portrait: Image.Image, tmp_p
 def test_lossless_coding_is_unsupported(portrait: Image.Image) -> None:
     data = bytes(imagecodecs.ljpeg_encode(np.asarray(portrait.convert("L"))))
     with pytest.raises(codecs.UnsupportedFormat, match="lossless"):
-        codecs.encode(data, np.ones(portrait.size[::-1], np.float32))
+        codecs.encode(data, codecs.PhotoChange.of_levels(np.ones(portrait.size[::-1], np.float32)))
 
 
 @pytest.mark.parametrize("part", [0.01, 0.1, 0.5, 0.99])
@@ -490,7 +510,7 @@ def test_cut_off_jpeg_is_a_codec_error(part: float, portrait: Image.Image) -> No
     with pytest.raises(codecs.CodecError):
         codecs.decode(cut, 10**9)
     with pytest.raises(codecs.CodecError):
-        codecs.encode(cut, local_change(data))
+        codecs.encode(cut, codecs.PhotoChange.of_levels(local_change(data)))
 
 
 def test_other_formats_are_unsupported() -> None:
@@ -509,7 +529,10 @@ def test_component_ids_sampling_and_tables_are_named_as_in_the_original(
     portrait: Image.Image, progressive: bool
 ) -> None:
     data = saved(portrait, subsampling="4:2:0", progressive=progressive)
-    one, two = opened(data), opened(codecs.encode(data, local_change(data)).data)
+    one, two = (
+        opened(data),
+        opened(codecs.encode(data, codecs.PhotoChange.of_levels(local_change(data))).data),
+    )
     assert isinstance(one, JpegImagePlugin.JpegImageFile)
     assert isinstance(two, JpegImagePlugin.JpegImageFile)
     assert [part[0] for part in one.layer] == [1, 2, 3]  # what JFIF asks for

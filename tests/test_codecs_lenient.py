@@ -43,7 +43,7 @@ def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
 def cloaked(data: bytes) -> codecs.EncodedPhoto:
     change = np.zeros(codecs.decode(data, NO_LIMIT).pixels.shape[:2], np.float32)
     change[BOX] = 12
-    return codecs.encode(data, change)
+    return codecs.encode(data, codecs.PhotoChange.of_levels(change))
 
 
 def check_as_whole(data: bytes, clean: bytes, note: str | None) -> codecs.EncodedPhoto:

@@ -65,7 +65,7 @@ def test_photo_of_few_bytes_keeps_its_looks_and_its_cloak(
     data = WRITERS[name](picture, quality)
     before = codecs.decode(data, NO_LIMIT).pixels
     change = cloak(before.shape)
-    coded = codecs.encode(data, change)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     after = codecs.decode(coded.data, NO_LIMIT).pixels
     outside = np.abs(after.astype(int) - before)[change == 0]
     assert np.sqrt((outside.astype(float) ** 2).mean()) <= 2.05
@@ -83,7 +83,9 @@ def test_photo_of_few_bytes_keeps_its_looks_and_its_cloak(
 @pytest.mark.parametrize("name", WRITERS)
 def test_photo_of_many_bytes_takes_no_more(name: str, picture: Image.Image) -> None:
     data = WRITERS[name](picture, 90)
-    coded = codecs.encode(data, np.zeros((picture.height, picture.width), np.float32))
+    coded = codecs.encode(
+        data, codecs.PhotoChange.of_levels(np.zeros((picture.height, picture.width), np.float32))
+    )
     assert coded.notes == ()
     assert 0.95 * len(data) < len(coded.data) < 1.25 * len(data)
 

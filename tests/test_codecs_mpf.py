@@ -89,7 +89,7 @@ def test_large_thumbnails_are_made_anew_and_found_by_the_list(
     other = saved(portrait.rotate(180), quality=80)
     data = with_pictures(saved(portrait), [(VGA, small), (STEREO, other), (FULL_HD, large)], order)
     assert [one.size for one in opened(data)] == [(320, 240), (160, 120), (320, 240), (288, 216)]
-    coded = codecs.encode(data, lighter(portrait))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(lighter(portrait)))
     assert coded.notes == (
         "preview pictures rebuilt",
         "data after the end of the image removed",
@@ -112,8 +112,12 @@ def test_large_thumbnails_are_made_anew_and_found_by_the_list(
 def test_they_go_where_none_is_wanted(portrait: Image.Image) -> None:
     small = saved(portrait.resize((160, 120)))
     data = with_pictures(saved(portrait), [(VGA, small)])
-    assert codecs.encode(data, lighter(portrait)).notes == ("preview pictures rebuilt",)
-    coded = codecs.encode(data, lighter(portrait), rebuild_thumbnails=False)
+    assert codecs.encode(data, codecs.PhotoChange.of_levels(lighter(portrait))).notes == (
+        "preview pictures rebuilt",
+    )
+    coded = codecs.encode(
+        data, codecs.PhotoChange.of_levels(lighter(portrait)), rebuild_thumbnails=False
+    )
     assert coded.notes == ("preview pictures removed", "data after the end of the image removed")
     assert len(opened(coded.data)) == 1
     assert mpf.HEAD not in coded.data
@@ -121,7 +125,7 @@ def test_they_go_where_none_is_wanted(portrait: Image.Image) -> None:
 
 def test_a_gain_map_goes_and_its_list_with_it(portrait: Image.Image) -> None:
     data = with_pictures(saved(portrait), [(GAIN_MAP, saved(portrait.convert("L")))])
-    coded = codecs.encode(data, lighter(portrait))
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(lighter(portrait)))
     assert coded.notes == ("preview pictures removed", "data after the end of the image removed")
     assert segments.split(coded.data)[1] == len(coded.data)
 
@@ -133,8 +137,8 @@ def test_a_damaged_list_leads_to_nothing(portrait: Image.Image) -> None:
     for place, value in damage:
         broken = bytearray(data)
         broken[at + place] = value
-        coded = codecs.encode(bytes(broken), lighter(portrait))
+        coded = codecs.encode(bytes(broken), codecs.PhotoChange.of_levels(lighter(portrait)))
         assert coded.notes[0] == "preview pictures removed", place
         assert coded.data.count(b"\xff\xd8\xff") == 1
-    cut = codecs.encode(data[:-9], lighter(portrait))
+    cut = codecs.encode(data[:-9], codecs.PhotoChange.of_levels(lighter(portrait)))
     assert cut.data.count(b"\xff\xd8\xff") == 1

@@ -60,7 +60,7 @@ def chunks(data: bytes) -> dict[bytes, bytes]:
 def changed(data: bytes) -> codecs.EncodedPhoto:
     change = np.zeros(codecs.decode(data, NO_LIMIT).pixels.shape[:2], np.float32)
     change[BOX] = LEVEL
-    return codecs.encode(data, change)
+    return codecs.encode(data, codecs.PhotoChange.of_levels(change))
 
 
 def opened(data: bytes) -> Image.Image:
@@ -237,7 +237,7 @@ def test_animation_is_unsupported(portrait: Image.Image) -> None:
     with pytest.raises(codecs.UnsupportedFormat, match="animated"):
         codecs.decode(data, NO_LIMIT)
     with pytest.raises(codecs.UnsupportedFormat, match="animated"):
-        codecs.encode(data, np.zeros(portrait.size[::-1], np.float32))
+        codecs.encode(data, codecs.PhotoChange.of_levels(np.zeros(portrait.size[::-1], np.float32)))
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
@@ -269,7 +269,7 @@ def test_cut_off_png_is_a_codec_error(part: float, portrait: Image.Image) -> Non
     with pytest.raises(codecs.CodecError):
         codecs.decode(cut, NO_LIMIT)
     with pytest.raises(codecs.CodecError):
-        codecs.encode(cut, np.zeros(portrait.size[::-1], np.float32))
+        codecs.encode(cut, codecs.PhotoChange.of_levels(np.zeros(portrait.size[::-1], np.float32)))
 
 
 def test_damaged_png_is_a_codec_error(portrait: Image.Image) -> None:
@@ -306,7 +306,7 @@ def test_no_pixel_becomes_transparent_or_opaque(
     data = with_chunks(saved(Image.fromarray(pixels)), (b"tRNS", key))
     change = np.zeros(pixels.shape[:2], np.float32)
     change[BOX] = level
-    coded = codecs.encode(data, change)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     assert coded.notes == ()
     assert chunks(coded.data)[b"tRNS"] == key
     assert (seen_alpha(data) == 0).sum() >= 5 * (columns.stop - columns.start)

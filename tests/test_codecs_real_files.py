@@ -76,7 +76,7 @@ def faults(path: Path, data: bytes) -> tuple[list[str], float]:
     change = np.zeros((height, width), np.float32)
     rows, columns = slice(height // 3, height // 3 + 96), slice(width // 3, width // 3 + 96)
     change[rows, columns] = np.random.default_rng(0).normal(0, 8, change[rows, columns].shape)
-    coded = codecs.encode(data, change)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     after = codecs.decode(coded.data, NO_LIMIT)
     if after.pixels.shape != before.pixels.shape:
         return ["another size"], 1.0
@@ -147,7 +147,9 @@ def test_other_formats(shared_data: Path) -> None:
         top, left = (side // 3 for side in before.shape[:2])
         box = (slice(top, top + 64), slice(left, left + 64))
         change[box] = np.where(before[box].mean(axis=2) < 128, 30, -30)
-        after = codecs.decode(codecs.encode(data, change).data, NO_LIMIT).pixels
+        after = codecs.decode(
+            codecs.encode(data, codecs.PhotoChange.of_levels(change)).data, NO_LIMIT
+        ).pixels
         difference = after - before
         assert np.abs(difference[box]).mean() > 5, path.name
         difference[box] = 0

@@ -129,7 +129,7 @@ def test_strip_that_grew_leaves_no_hole(kind: str, pixels: np.ndarray) -> None:
     seen = codecs.decode(data, NO_LIMIT).pixels
     change = np.zeros(seen.shape[:2], np.float32)
     change[: len(pixels)] = noise(pixels)
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     with tifffile.TiffFile(io.BytesIO(coded)) as file:
         strips = sum(sum(page.databytecounts) for page in file.pages)
         old = sum(sum(page.databytecounts) for page in tifffile.TiffFile(io.BytesIO(data)).pages)
@@ -153,7 +153,7 @@ def test_file_with_what_may_depend_on_its_place_stays(kind: str, pixels: np.ndar
         data = with_entries(by_libtiff(pixels), [(50000, 7, 13, b"a maker's own")])
     else:
         data = by_libtiff(pixels) + b"something of interest"
-    coded = codecs.encode(data, noise(pixels)).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(noise(pixels))).data
     with tifffile.TiffFile(io.BytesIO(data)) as before, tifffile.TiffFile(io.BytesIO(coded)) as now:
         old, new = before.pages.first, now.pages.first
         assert new.dataoffsets[0] >= len(data)
@@ -174,7 +174,7 @@ def test_padding_may_be_what_libtiff_finds_in_memory(pixels: np.ndarray) -> None
     data = data[:end] + b"\x1d" + data[end + 1 :]
     with Image.open(io.BytesIO(data)) as image:
         change = noise(np.asarray(image))
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     (start, end), (new_start, new_end) = strip_of(data), strip_of(coded)
     assert new_end - new_start > end - start + 1000
     assert len(coded) - (new_end - new_start) <= len(data) - (end - start) + 16

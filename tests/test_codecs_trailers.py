@@ -44,7 +44,7 @@ def saved(image: Image.Image) -> bytes:
 def coded(data: bytes) -> codecs.EncodedPhoto:
     change = np.zeros((240, 320), np.float32)
     change[40:120, 100:180] = 20
-    return codecs.encode(data, change)
+    return codecs.encode(data, codecs.PhotoChange.of_levels(change))
 
 
 def behind(data: bytes) -> bytes:

@@ -434,12 +434,12 @@ def test_leak_is_found_and_the_codec_leaves_none(
     assert {leak.what for leak in found} == {UNSEEN.get(kind, EmbeddedKind.CLEAN_FACE)}
     change = (np.asarray(cloaked).astype(np.float32) - np.asarray(clean)).mean(axis=2)
     data = build(clean, clean)
-    coded = codecs.encode(data, change)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     assert any("rebuilt" in note for note in coded.notes) == (kind in REBUILT)
     assert scan(coded.data, clean) == []
     assert bool(hidden(coded.data)) == (kind in REBUILT)
     if kind in REBUILT:
-        coded = codecs.encode(data, change, rebuild_thumbnails=False)
+        coded = codecs.encode(data, codecs.PhotoChange.of_levels(change), rebuild_thumbnails=False)
         assert hidden(coded.data) == []
     assert any("removed" in note for note in coded.notes)
 
@@ -476,7 +476,7 @@ def test_neither_the_gain_map_nor_the_hdr_rendition_shows_the_clean_face(
     detect, embed = load_judges()
     change = (np.asarray(cloaked).astype(np.float32) - np.asarray(clean)).mean(axis=2)
     data = hdr(clean)
-    coded = codecs.encode(data, change)
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change))
     assert coded.notes == ("gain map rebuilt",)
     maps = [max(_pixels(one), key=len) for one in (data, coded.data)]
     assert detect(maps[0]) and not detect(maps[1])
@@ -514,7 +514,9 @@ def test_turned_thumbnail_is_seen(photos: tuple[Image.Image, Image.Image]) -> No
     careless = jpeg(stored[1], exif=block)
     assert [leak.what for leak in scan(careless, clean, 6)] == [EmbeddedKind.CLEAN_FACE]
     change = np.asarray(cloaked).astype(np.float32) - np.asarray(clean)
-    written = codecs.encode(jpeg(stored[0], exif=block), change.mean(axis=2)).data
+    written = codecs.encode(
+        jpeg(stored[0], exif=block), codecs.PhotoChange.of_levels(change.mean(axis=2))
+    ).data
     assert scan(written, clean, 6) == []
 
 

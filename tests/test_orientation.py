@@ -144,7 +144,7 @@ def test_change_lands_where_it_is_seen_and_no_tag_is_touched(name: str) -> None:
     before = codecs.decode(data, NO_LIMIT)
     change = np.zeros(before.pixels.shape[:2], np.float32)
     change[:32, :32] = 24  # of the upper left corner, as it is seen
-    coded = codecs.encode(data, change).data
+    coded = codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
     after = codecs.decode(coded, NO_LIMIT)
     assert (after.orientation, after.others) == (before.orientation, before.others)
     assert after.pixels.shape == before.pixels.shape

@@ -69,7 +69,7 @@ def cloaked(data: bytes) -> None:
     photo = codecs.decode(data, MOST_PIXELS)
     change = np.zeros(photo.pixels.shape[:2], np.float32)
     change[2:12, 2:20] = 9
-    codecs.encode(data, change)
+    codecs.encode(data, codecs.PhotoChange.of_levels(change))
 
 
 def alone(data: bytes) -> None:

@@ -52,7 +52,6 @@ class Reason(StrEnum):
     NEEDS_HEIF = "HEIC needs an optional package: pip install 'photoveil[heif]'"
     ANIMATED = "animated {format}"
     LOSSLESS_JPEG = "lossless or hierarchical JPEG"
-    SUBSAMPLED_COLOURS = "RGB or CMYK JPEG with subsampled colours"
     OTHER_HEIF_CODING = "HEIF in a coding other than HEVC and AV1"
     AVIF_APERTURE = "AVIF with a clean aperture"
     TIFF_CHANNELS = "TIFF of {number} channels"

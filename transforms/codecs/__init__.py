@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
-import numpy as np
-
 from photoveil.transforms import process_wide
 from photoveil.transforms.codecs import bmp, gif, heif, jpeg, names, png, tiff, webp
+from photoveil.transforms.codecs.change import Patch, PhotoChange
 from photoveil.transforms.codecs.errors import (
     CodecError,
     MissingPackage,
@@ -27,6 +26,8 @@ __all__ = [
     "DecodedPhoto",
     "EncodedPhoto",
     "MissingPackage",
+    "Patch",
+    "PhotoChange",
     "TooMuch",
     "UnsupportedFormat",
     "alone",
@@ -69,13 +70,13 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
         return _module(data).decode(data, max_pixels)
 
 
-def encode(data: bytes, change: np.ndarray, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """Change the luminance of a photo and keep everything else as it was.
+def encode(data: bytes, change: PhotoChange, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+    """Move pixels of a photo, change their luminance, and keep everything else as it was.
 
     Args:
         data: the original file.
-        change: float32 (H, W) in 8-bit levels, upright; the same is added to red, green and blue.
-            Where it is 0 the picture stays as it is.
+        change: of the upright photo. All colours move; the same levels are added to red, green and
+            blue. Where both are 0 the picture stays as it is.
         rebuild_thumbnails: rebuild thumbnails from the changed photo; otherwise remove them.
 
     Raises:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from photoveil.transforms.codecs import carve
+from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import DAMAGED, CodecError
 from photoveil.transforms.codecs.orientation import Orientation
 from photoveil.transforms.codecs.photo import (
@@ -86,7 +87,9 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("BMP", _seen(data, layout)[..., :3], Orientation())
 
 
-def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+def encode(
+    data: bytes, change: PhotoChange | None, rebuild_thumbnails: bool = True
+) -> EncodedPhoto:
     """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
     layout = _layout(data)
     notes = list(oddities(data))
@@ -199,7 +202,7 @@ def _rows(data: bytes, layout: _Layout) -> np.ndarray:
     return pixels.view("<u4" if layout.bits == 32 else "<u2")
 
 
-def _in_place(data: bytes, layout: _Layout, change: np.ndarray) -> bytes:
+def _in_place(data: bytes, layout: _Layout, change: PhotoChange) -> bytes:
     """The changed pixels, as they lie in the file."""
     assert layout.masks is not None
     pixels = _rows(data, layout)
@@ -207,9 +210,11 @@ def _in_place(data: bytes, layout: _Layout, change: np.ndarray) -> bytes:
         changed = with_change(pixels, change)
     else:
         changed = pixels
+        alpha = layout.masks[3]
+        hidden = changed & alpha == 0 if alpha else None
         for mask in layout.masks[:3]:
             level = (changed & mask) >> _shift(mask)
-            new = with_change(level, change, 1, mask.bit_count())
+            new = with_change(level, change, 1, mask.bit_count(), hidden=hidden)
             changed = changed & ~np.uint32(mask) | new << _shift(mask)
     block = bytearray(data[layout.start : layout.end].ljust(layout.end - layout.start, b"\0"))
     rows = np.frombuffer(block, np.uint8).reshape(layout.height, layout.stride)
@@ -231,10 +236,12 @@ def _around(data: bytes, layout: _Layout) -> tuple[bytes, bytes, list[str]]:
     return data[:head] + before, between + data[max(at, end) : at + len(profile)], notes
 
 
-def _widened(data: bytes, layout: _Layout, change: np.ndarray) -> bytes:
+def _widened(data: bytes, layout: _Layout, change: PhotoChange) -> bytes:
     """The file with 24 bits a pixel, or 32 where it has alpha, under a header of the same kind."""
-    pixels = with_change(_seen(data, layout), change)
+    pixels = _seen(data, layout)
     has_alpha = pixels.shape[2] == 4
+    hidden = pixels[..., 3] == 0 if has_alpha else None
+    pixels = with_change(pixels, change, hidden=hidden)
     bits = 32 if has_alpha else 24
     order = pixels[..., [2, 1, 0, 3] if has_alpha else [2, 1, 0]]
     rows = order.reshape(layout.height, -1)

@@ -86,17 +86,17 @@ def _is_mark(segment: Segment) -> bool:
     return segment.marker == APP1 and any(mark in segment.payload for mark in _MARKS)
 
 
-def regions(change: np.ndarray) -> list[Region]:
+def regions(touched: np.ndarray) -> list[Region]:
     """Return boxes around the connected cloaked parts of a photo.
 
     Args:
-        change: float32 (H, W), 0 where the photo stays as it is.
+        touched: bool (H, W), False where the photo stays as it is.
     """
-    height, width = change.shape
+    height, width = touched.shape
     side = max(1, math.ceil(max(height, width) / _CELLS))
     rows, columns = math.ceil(height / side), math.ceil(width / side)
-    touched = np.pad(change != 0, ((0, rows * side - height), (0, columns * side - width)))
-    cells = touched.reshape(rows, side, columns, side).any(axis=(1, 3))
+    padded = np.pad(touched, ((0, rows * side - height), (0, columns * side - width)))
+    cells = padded.reshape(rows, side, columns, side).any(axis=(1, 3))
     labels, _ = ndimage.label(cells, np.ones((3, 3)))
     return [
         Region(

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from photoveil.transforms.codecs import carve, xmp
+from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import DAMAGED, CodecError, UnsupportedFormat
 from photoveil.transforms.codecs.orientation import Orientation
 from photoveil.transforms.codecs.palette import dithered
@@ -37,7 +38,9 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("GIF", rgb, Orientation())
 
 
-def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+def encode(
+    data: bytes, change: PhotoChange | None, rebuild_thumbnails: bool = True
+) -> EncodedPhoto:
     """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
     image = _opened(data, NO_LIMIT)
     blocks, end = _blocks(data)
@@ -66,15 +69,18 @@ def _is_stray(block: bytes) -> bool:
     return len(block) == 1 and block[0] != _TRAILER
 
 
-def _cloaked(image: Image.Image, blocks: list[bytes], change: np.ndarray) -> list[bytes]:
+def _cloaked(image: Image.Image, blocks: list[bytes], change: PhotoChange) -> list[bytes]:
     """The parts of the file with the change in its image."""
     palette = bytes(image.palette.palette) if image.mode == "P" and image.palette else _GREYS
     indices = np.asarray(image).copy()
     transparent = image.info.get("transparency")
-    changed = np.abs(change) > 0.5
-    if isinstance(transparent, int):
-        changed &= indices != transparent
-    indices[changed] = _nearest(image, palette, transparent, change)[changed]
+    hidden = indices == transparent if isinstance(transparent, int) else None
+    before = np.asarray(image.convert("RGB"))
+    after = with_change(before, change, hidden=hidden)
+    changed = (after != before).any(axis=2)
+    if hidden is not None:
+        changed &= ~hidden
+    indices[changed] = _nearest(after, palette, transparent)[changed]
     return [
         _image_block(block, indices, palette) if block[0] == _IMAGE else block for block in blocks
     ]
@@ -102,12 +108,9 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _nearest(
-    image: Image.Image, palette: bytes, transparent: object, change: np.ndarray
-) -> np.ndarray:
+def _nearest(wanted: np.ndarray, palette: bytes, transparent: object) -> np.ndarray:
     table = np.frombuffer(palette, np.uint8).reshape(-1, 3)
     usable = np.array([index for index in range(len(table)) if index != transparent])
-    wanted = with_change(np.asarray(image.convert("RGB")), change)
     return usable[dithered(wanted, table[usable])].astype(np.uint8)
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 
 from photoveil.transforms.codecs import bmff, carve, exif, gainmap, loss, orientation, rate, xmp
 from photoveil.transforms.codecs.bmff import Group, HeifFile, Item, Property, Reference
+from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
 from photoveil.transforms.codecs.orientation import Orientation, as_stored
 from photoveil.transforms.codecs.photo import (
@@ -77,7 +78,9 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded(name, rgb, _orientation(file))
 
 
-def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+def encode(
+    data: bytes, change: PhotoChange | None, rebuild_thumbnails: bool = True
+) -> EncodedPhoto:
     """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Encoded with its depth and chroma sampling, in about as many bytes as it had, or in more where
@@ -90,10 +93,12 @@ def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = Tr
     notes: list[str] = []
     light: _GainMap | None = None
     if change is not None:
-        stored_change = as_stored(change, _orientation(file).shown)
-        colours = 3 if pixels.ndim == 3 and pixels.shape[2] >= 3 else 1
-        pixels = with_change(pixels, stored_change, colours, depth)
-        new = _encoded(pixels, depth, file, stored_change != 0, notes)
+        stored_change = change.stored(_orientation(file).shown)
+        channels = np.atleast_3d(pixels).shape[2]
+        colours = 3 if channels >= 3 else 1
+        hidden = pixels[..., colours] == 0 if channels > colours else None
+        pixels = with_change(pixels, stored_change, colours, depth, hidden=hidden)
+        new = _encoded(pixels, depth, file, stored_change.touched, notes)
         light = _gain_map(file, change, notes) if rebuild_thumbnails else None
     shown = _shown(pixels, depth)
     result = _spliced(file, new, shown if rebuild_thumbnails else None, light, notes)
@@ -332,11 +337,11 @@ class _GainMap:
     file: HeifFile
 
 
-def _gain_map(file: HeifFile, change: np.ndarray, notes: list[str]) -> _GainMap | None:
+def _gain_map(file: HeifFile, change: PhotoChange, notes: list[str]) -> _GainMap | None:
     """The gain map, smooth where the photo changes.
 
     Args:
-        change: float32 (H, W), upright.
+        change: of the upright photo.
     """
     number, tone_map = _gain_map_numbers(file)
     if number is None:
@@ -344,11 +349,11 @@ def _gain_map(file: HeifFile, change: np.ndarray, notes: list[str]) -> _GainMap 
     try:
         alone = bmff.alone(file, number)
         pixels, depth = _decoded(bmff.build(alone), alone)
-        stored = as_stored(change, _orientation(alone).shown)
+        stored = change.stored(_orientation(alone).shown)
         if not gainmap.fits((pixels.shape[0], pixels.shape[1]), stored.shape):
             notes.append("gain map removed: it has other proportions than the photo")
             return None
-        where = gainmap.regions(stored)
+        where = gainmap.regions(stored.touched)
         layers = pixels.reshape(*pixels.shape[:2], -1).astype(np.float32)
         smooth = [gainmap.smoothed(layers[..., n], where) for n in range(layers.shape[2])]
         most = (1 << depth) - 1

@@ -1,8 +1,9 @@
-"""JPEG: only the luminance coefficients under the cloak change, the rest of the file is kept.
+"""JPEG: only the coefficients under the cloak change, the rest of the file is kept.
 
-The change is added to the luminance blocks themselves, with the file's own quantisation table:
-decoded pixels outside those blocks equal the original's bit for bit, and chroma is untouched. Where
-there is no luminance (RGB, CMYK) each colour is changed.
+The blocks under a patch and around it are decoded from their own coefficients, moved and coded
+with the file's own quantisation tables: decoded pixels outside of the blocks that a patch touches
+equal the original's bit for bit. All components move, each at its own sampling. The levels are
+added to the luminance, or to each colour where there is none (RGB, CMYK).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import math
 import struct
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,8 +37,9 @@ from photoveil.transforms.codecs import (
     whole,
     xmp,
 )
+from photoveil.transforms.codecs.change import Patch, PhotoChange, moved
 from photoveil.transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat, explained
-from photoveil.transforms.codecs.orientation import Orientation, as_stored
+from photoveil.transforms.codecs.orientation import Orientation
 from photoveil.transforms.codecs.photo import (
     NO_LIMIT,
     DecodedPhoto,
@@ -78,7 +80,9 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("JPEG", np.asarray(image.convert("RGB")), _orientation(image))
 
 
-def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+def encode(
+    data: bytes, change: PhotoChange | None, rebuild_thumbnails: bool = True
+) -> EncodedPhoto:
     """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
     found, end = segments.split(data)
     if any(segment.marker in _LOSSLESS_OR_LAYERED for segment in found):
@@ -93,7 +97,7 @@ def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = Tr
     if change is None:
         behind = replace(behind, gain_map=None)  # it may show what made the others go
     else:
-        stored = as_stored(change, _orientation(image).shown)
+        stored = change.stored(_orientation(image).shown)
         body = _cloaked(image, original, stored)
         gain_map, done = _smooth_map(behind, stored) if behind.gain_map else (b"", [])
         notes += done
@@ -149,7 +153,7 @@ def _orientation(image: Image.Image) -> Orientation:
     return orientation.chosen(found[0][0] if found else None, [*(f[1] for f in found), *packets])
 
 
-def _cloaked(image: Image.Image, original: list[Segment], change: np.ndarray) -> list[Segment]:
+def _cloaked(image: Image.Image, original: list[Segment], change: PhotoChange) -> list[Segment]:
     """The segments that make up the picture, with the change, as stored."""
     changes = _component_changes(image, original, change)
     # libjpeg reads the colour space off these two; all else could only confuse it.
@@ -192,12 +196,12 @@ class _Behind:
         return bytes(rest[self.end :])
 
 
-def _smooth_map(behind: _Behind, change: np.ndarray) -> tuple[bytes, list[str]]:
+def _smooth_map(behind: _Behind, change: PhotoChange) -> tuple[bytes, list[str]]:
     """The gain map without detail under a change (as stored), in the coding that it has; nothing
     where that cannot be. And what was done."""
     found = behind.gain_map
     assert found is not None
-    where = gainmap.regions(change)
+    where = gainmap.regions(change.touched)
     try:
         light = whole.readable(behind.data[found.start : found.end])
         parts = [one for one in segments.split(light)[0] if one.marker != STRAY]
@@ -205,7 +209,8 @@ def _smooth_map(behind: _Behind, change: np.ndarray) -> tuple[bytes, list[str]]:
         def smooth(planes: list[np.ndarray], steps: list[np.ndarray]) -> None:
             for plane, (height, width), table in zip(planes, _sizes(parts), steps, strict=True):
                 levels = _levels(plane, table)[:height, :width]
-                _add_to_plane(plane, table, gainmap.smoothed(levels, where) - levels)
+                added = Patch(0, 0, gainmap.smoothed(levels, where) - levels)
+                _add_to_plane(plane, table, added, (height, width))
 
         with opened(light, _FORMATS) as picture:
             if not gainmap.fits((picture.height, picture.width), change.shape):
@@ -300,24 +305,26 @@ def without_names(data: bytes) -> tuple[bytes, int]:
 
 
 def _component_changes(
-    image: Image.Image, original: list[Segment], change: np.ndarray
-) -> list[np.ndarray]:
-    """What to add to the first components, in levels of each.
+    image: Image.Image, original: list[Segment], change: PhotoChange
+) -> list[PhotoChange]:
+    """What happens to each component, with levels of its own.
 
-    A luminance component takes all of the change; red, green and blue take it each; so do the
-    inks of CMYK, of which less is lighter, the more so the less black lies over it.
+    A luminance component takes all levels; red, green and blue take them each; so do the inks of
+    CMYK, of which less is lighter, the more so the less black lies over it. All of them move.
     """
+    count = len(image.getbands())
     adobe = next((s.payload for s in original if _is_adobe(s)), b"")
+    lit = 1 if count == 1 or _has_luminance_plane(original, adobe) else 3
     if image.mode == "CMYK":
         # Red is (255 - C)(255 - K) / 255, and so on.
-        black = np.asarray(image.getchannel("K"), np.float32)
-        ink = -change * 255 / np.maximum(255 - black, 32)
-        if adobe[11:12] == _YCCK:  # whose luminance is that of the inks
-            return [ink]
-        return [-ink] * 3  # the inks themselves are stored the other way round
-    if image.mode == "L" or _has_luminance_plane(original, adobe):
-        return [change]
-    return [change] * 3
+        black = np.asarray(image.getchannel("K"))
+        is_ycck = adobe[11:12] == _YCCK  # whose luminance is that of the inks
+        lit = 1 if is_ycck else 3
+        sign = -255 if is_ycck else 255  # the inks themselves are stored the other way round
+        change = change.with_levels(
+            lambda patch: patch.levels * sign / np.maximum(255 - moved(black, patch), 32)
+        )
+    return [change] * lit + [change.without_levels()] * (count - lit)
 
 
 def _has_luminance_plane(original: list[Segment], adobe: bytes) -> bool:
@@ -338,27 +345,33 @@ class NoCode(CodecError):
     """The given Huffman tables lack a code for a new coefficient."""
 
 
-def with_changes(parts: list[Segment], changes: list[np.ndarray], own_tables: bool = True) -> bytes:
-    """A JPEG with changes added to the coefficients of its first components.
+def with_changes(
+    parts: list[Segment], changes: Sequence[PhotoChange], own_tables: bool = True
+) -> bytes:
+    """A JPEG with changes of its first components.
 
     Args:
         parts: the segments of the image, whole.
-        changes: float32 (H, W) each, in stored orientation.
+        changes: of each component, in stored orientation and in pixels of the image, of which
+            blocks beyond the change's height and width are not seen.
         own_tables: with Huffman tables made for it; else with those that it has.
 
     Raises:
-        UnsupportedFormat: a component that takes a change is smaller than the first one.
         NoCode: see there.
         CodecError: damaged.
     """
+    samplings = _samplings(parts)
 
-    def add(planes: list[np.ndarray], steps: list[np.ndarray]) -> None:
-        for plane, table, change in zip(planes, steps, changes, strict=False):
-            if plane.shape != planes[0].shape:
-                raise UnsupportedFormat(Reason.SUBSAMPLED_COLOURS)
-            _add_to_plane(plane, table, change)
+    def alter(planes: list[np.ndarray], steps: list[np.ndarray]) -> None:
+        for plane, table, sampling, change in zip(planes, steps, samplings, changes, strict=False):
+            small = change.resized(*sampling)
+            size = small.shape
+            # All of them first: a patch fetches from where another one may lie.
+            added = [_difference(plane, table, patch, size) for patch in small.patches]
+            for patch in added:
+                _add_to_plane(plane, table, patch, size)
 
-    return _rewritten(parts, add, own_tables)
+    return _rewritten(parts, alter, own_tables)
 
 
 def _rewritten(
@@ -426,23 +439,59 @@ def _with_tables(coded: list[Segment], original: list[Segment]) -> list[Segment]
     return tables + [s for s in coded if s.marker != _DQT]
 
 
-def _add_to_plane(plane: np.ndarray, steps: np.ndarray, change: np.ndarray) -> None:
-    """Add `change` in place to the quantised DCT blocks of a component.
+def _difference(plane: np.ndarray, steps: np.ndarray, patch: Patch, size: tuple[int, int]) -> Patch:
+    """What a patch comes to in a component: levels to add, without a shift.
+
+    Args:
+        plane, steps: see `_add_to_plane`. size: height and width of the component.
+    """
+    if patch.shift is None:
+        return patch
+    rows, columns = patch.around(*size)
+    top, left = (one.start // _BLOCK * _BLOCK for one in (rows, columns))
+    bottom, right = (-(-one.stop // _BLOCK) * _BLOCK for one in (rows, columns))
+    levels = _levels(plane[top:bottom, left:right], steps)[: size[0] - top, : size[1] - left]
+    near = patch.placed(-top, -left)
+    before = levels[near.rows, near.columns]
+    after = np.where(near.moving, np.clip(moved(levels, near), 0, 255), before)
+    return Patch(patch.top, patch.left, after - before + patch.levels)
+
+
+def _add_to_plane(
+    plane: np.ndarray, steps: np.ndarray, patch: Patch, size: tuple[int, int]
+) -> None:
+    """Add the levels of a patch in place to the quantised DCT blocks of a component.
 
     Args:
         plane: int32 (8 * rows, 8 * columns).
         steps: float32 (8, 8) quantisation steps.
-        change: float32 (H, W), H <= 8 * rows, W <= 8 * columns.
+        size: height and width of the component, at most those of the plane. Blocks that reach
+            beyond take the levels at its border there.
 
     Raises:
         CodecError: a step is zero.
     """
     if not steps.all():
         raise CodecError(Reason.NOT_REWRITTEN, "a quantisation step of zero")
-    blocks = _blocks(plane)
-    missing = [(0, most - side) for most, side in zip(plane.shape, change.shape, strict=True)]
-    added = _blocks(np.pad(change, missing, "edge"))
-    touched = np.abs(added).max(axis=(2, 3)) > 0
+    if not patch.levels.any():
+        return
+    missing, sides = [], []
+    for start, length, whole_side in zip(
+        (patch.top, patch.left), patch.levels.shape, size, strict=True
+    ):
+        stop = start + length
+        sides.append(slice(start // _BLOCK, -(-stop // _BLOCK)))
+        missing.append((start % _BLOCK, -stop % _BLOCK, stop == whole_side))
+    added = patch.levels
+    for axis, (before, after, is_last) in enumerate(missing):
+        widths = [(0, 0), (0, 0)]
+        widths[axis] = (before, 0)
+        added = np.pad(added, widths)
+        widths[axis] = (0, after)
+        added = np.pad(added, widths, "edge" if is_last else "constant")
+    blocks = _blocks(plane)[sides[0], sides[1]]
+    added = _blocks(added)
+    touched = added.any(axis=(2, 3))
     # T.81 A.3.3: the orthonormal 8 x 8 DCT-II of samples shifted by 128.
     levels = idctn(blocks[touched].astype(np.float32) * steps, axes=(1, 2), norm="ortho") + 128
     changed = np.clip(levels + added[touched], 0, 255) - 128
@@ -458,14 +507,21 @@ def _levels(plane: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 def _sizes(parts: list[Segment]) -> list[tuple[int, int]]:
     """Height and width of each component that count; blocks may reach beyond."""
-    frame = next(s.payload for s in parts if s.marker in _FRAMES)
-    height, width = struct.unpack_from(">HH", frame, 1)
-    factors = [(one & 15, one >> 4) for one in frame[7::3]]
-    most = [max(sides) for sides in zip(*factors, strict=True)]
+    height, width = struct.unpack_from(">HH", _frame(parts), 1)
     return [
-        (math.ceil(height * down / most[0]), math.ceil(width * across / most[1]))
-        for down, across in factors
+        (math.ceil(height / down), math.ceil(width / across)) for down, across in _samplings(parts)
     ]
+
+
+def _samplings(parts: list[Segment]) -> list[tuple[float, float]]:
+    """How many pixels, down and across, a sample of each component stands for."""
+    factors = [(one & 15, one >> 4) for one in _frame(parts)[7::3]]
+    most = [max(sides) for sides in zip(*factors, strict=True)]
+    return [(most[0] / down, most[1] / across) for down, across in factors]
+
+
+def _frame(parts: list[Segment]) -> bytes:
+    return next(s.payload for s in parts if s.marker in _FRAMES)
 
 
 def _blocks(plane: np.ndarray) -> np.ndarray:

@@ -75,15 +75,42 @@ def in_xmp(packet: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
+def is_transposed(orientation: int) -> bool:
+    """Whether rows are stored as columns. It comes before what mirrors."""
+    return orientation >= 5
+
+
+def is_mirrored_across(orientation: int) -> bool:
+    """Whether left is stored on the right."""
+    return orientation in (2, 3, 6, 7)
+
+
+def is_mirrored_down(orientation: int) -> bool:
+    """Whether the top is stored at the bottom."""
+    return orientation in (3, 4, 7, 8)
+
+
 def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
     """A view of a stored (H, W, ...) array as it is meant to be seen."""
-    if orientation >= 5:
+    if is_transposed(orientation):
         stored = stored.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
+    if is_mirrored_across(orientation):
         stored = stored[:, ::-1]
-    if orientation in (3, 4, 7, 8):
+    if is_mirrored_down(orientation):
         stored = stored[::-1]
     return stored
+
+
+def upright_vectors(stored: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored (H, W, 2) vectors as (x, y), turned with the pixels at which they lie."""
+    turned = upright(stored, orientation)
+    if is_transposed(orientation):
+        turned = turned[..., ::-1]
+    signs = (
+        -1 if is_mirrored_across(orientation) else 1,
+        -1 if is_mirrored_down(orientation) else 1,
+    )
+    return turned * np.array(signs, stored.dtype)
 
 
 def as_stored(seen: np.ndarray, orientation: int) -> np.ndarray:

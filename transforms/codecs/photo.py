@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile
 
+from photoveil.transforms.codecs.change import PhotoChange, kept_off, moved
 from photoveil.transforms.codecs.errors import CodecError, explained
 from photoveil.transforms.codecs.orientation import Orientation, upright
 from photoveil.transforms.reasons import Reason
@@ -84,20 +85,42 @@ def decoded(name: str, rgb: np.ndarray, found: Orientation) -> DecodedPhoto:
 
 
 def with_change(
-    pixels: np.ndarray, change: np.ndarray, colours: int = 3, depth: int = 8
+    pixels: np.ndarray,
+    change: PhotoChange,
+    colours: int = 3,
+    depth: int = 8,
+    moving: int | None = None,
+    hidden: np.ndarray | None = None,
 ) -> np.ndarray:
-    """`pixels` with a luminance change added to their colours, of the same type.
+    """`pixels` with a change, of the same type. Where it is 0 they are exactly the same.
 
     Args:
         pixels: unsigned (H, W) or (H, W, channels), 0 to 2**depth - 1.
-        change: float32 (H, W), in levels of 8 bits.
-        colours: how many of the first channels are colours; alpha and the like stay.
+        change: of a photo of this size.
+        colours: how many of the first channels take the change's levels.
+        moving: how many of the first channels move; as many as `colours` unless told. Alpha and
+            the like stay.
+        hidden: bool (H, W), pixels that are fully transparent; None where there are none. See
+            `change.kept_off`.
+
+    Raises:
+        ValueError: the change is of another size.
     """
+    if pixels.shape[:2] != change.shape:
+        raise ValueError(f"a change of {change.shape} for pixels of {pixels.shape}")
     most = (1 << depth) - 1
     layers = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
-    scaled = change[..., np.newaxis] * np.float32(most / 255)
     changed = layers.copy()
-    changed[..., :colours] = np.clip(np.rint(layers[..., :colours] + scaled), 0, most)
+    for patch in change.patches:
+        nearest = None
+        if hidden is not None:
+            patch, nearest = kept_off(patch, hidden)
+        levels = patch.levels * np.float32(most / 255)
+        for channel in range(min(moving or colours, layers.shape[2])):
+            values = moved(layers[..., channel], patch, nearest)
+            if channel < colours:
+                values += levels
+            changed[patch.rows, patch.columns, channel] = np.clip(np.rint(values), 0, most)
     return changed.reshape(pixels.shape)
 
 

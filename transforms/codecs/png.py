@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from photoveil.transforms.codecs import carve, exif, names, orientation, xmp
+from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import (
     DAMAGE,
     DAMAGED,
@@ -21,7 +22,7 @@ from photoveil.transforms.codecs.errors import (
     UnsupportedFormat,
     explained,
 )
-from photoveil.transforms.codecs.orientation import Orientation, as_stored
+from photoveil.transforms.codecs.orientation import Orientation
 from photoveil.transforms.codecs.photo import (
     NO_CREDENTIALS,
     NO_LIMIT,
@@ -68,7 +69,9 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("PNG", rgb, _orientation(image, data))
 
 
-def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+def encode(
+    data: bytes, change: PhotoChange | None, rebuild_thumbnails: bool = True
+) -> EncodedPhoto:
     """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Palette and one-bit pictures become full colour or grey: a smooth change needs more levels.
@@ -80,7 +83,7 @@ def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = Tr
     new, cloaked, widened = chunks, image, False
     if change is not None:
         depth, colour_type = chunks[0][1][8], chunks[0][1][9]
-        stored_change = as_stored(change, _orientation(image, data).shown)
+        stored_change = change.stored(_orientation(image, data).shown)
         widened = image.mode not in _COLOURS or depth < 8
         if widened:
             image = _widened(image, depth)
@@ -90,7 +93,9 @@ def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = Tr
         pixels = np.asarray(image)
         # Where Pillow reads 8 of 16 bits, no more than a thumbnail is made of it.
         shallow = depth == 16 and colour_type != _GREY
-        changed = with_change(pixels, stored_change, _COLOURS[image.mode], _depth(image))
+        colours = _COLOURS[image.mode]
+        hidden = _hidden(pixels, colours, None if shallow else key)
+        changed = with_change(pixels, stored_change, colours, _depth(image), hidden=hidden)
         cloaked = Image.fromarray(with_key(pixels, changed, None if shallow else key))
         if shallow:
             coded = _deep(chunks, stored_change, key)
@@ -244,12 +249,20 @@ def _colour_key(chunks: list[tuple[bytes, bytes]]) -> tuple[int, ...] | None:
     return tuple(int.from_bytes(body[at : at + 2], "big") & most for at in range(0, len(body), 2))
 
 
+def _hidden(pixels: np.ndarray, colours: int, key: tuple[int, ...] | None) -> np.ndarray | None:
+    """The pixels that are fully transparent, bool (H, W), by alpha or by their colour."""
+    if key is not None:
+        return (np.atleast_3d(pixels) == np.array(key, pixels.dtype)).all(axis=2)
+    has_alpha = pixels.ndim == 3 and pixels.shape[2] > colours
+    return pixels[..., colours] == 0 if has_alpha else None
+
+
 def _depth(image: Image.Image) -> int:
     return 16 if image.mode == "I;16" else 8
 
 
 def _deep(
-    chunks: list[tuple[bytes, bytes]], change: np.ndarray, key: tuple[int, ...] | None
+    chunks: list[tuple[bytes, bytes]], change: PhotoChange, key: tuple[int, ...] | None
 ) -> bytes:
     """A PNG of 16 bits a colour with the change added; Pillow would cut it down to 8."""
     with explained(Reason.DAMAGED):
@@ -257,7 +270,7 @@ def _deep(
         opaque = [chunk for chunk in chunks if chunk[0] != b"tRNS"]
         pixels = imagecodecs.png_decode(MAGIC + b"".join(_packed(*chunk) for chunk in opaque))
     colours = pixels.shape[2] - (pixels.shape[2] in (2, 4))
-    changed = with_change(pixels, change, colours, 16)
+    changed = with_change(pixels, change, colours, 16, hidden=_hidden(pixels, colours, key))
     return bytes(imagecodecs.png_encode(with_key(pixels, changed, key)))
 
 

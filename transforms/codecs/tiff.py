@@ -17,6 +17,7 @@ import tifffile
 from PIL import Image
 
 from photoveil.transforms.codecs import carve, orientation, photoshop, tiff_jpeg, tiff_layout, xmp
+from photoveil.transforms.codecs.change import Patch, PhotoChange, moved
 from photoveil.transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from photoveil.transforms.codecs.orientation import as_stored, combined, inverse, upright
 from photoveil.transforms.codecs.palette import dithered
@@ -33,12 +34,16 @@ MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _ORIENTATION, _SUB_IFDS, _XMP, _PHOTOSHOP, _LAYERS = 274, 330, 700, 34377, 37724
 _DNG_VERSION, _MAKE = 50706, 271
+_ALPHA = (1, 2)  # kinds of extra samples: associated and unassociated alpha
 _MOST_MISSING = 1 << 16  # bytes by which a page may count more than there are
 _MOST_SAMPLES = 5  # CMYK and alpha; a guard against bombs of a thousand channels a pixel
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _RAW_PHOTOMETRICS = {32803, 34892}  # a colour filter array, linear raw
 _RAW_MAKES = {"NIKON": "NEF", "SONY": "ARW", "PENTAX": "PEF", "SAMSUNG": "SRW", "EPSON": "ERF"}
+_TO_YCBCR = np.array(  # ITU-T T.871
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
+)
 _NONE, _LZW, JPEG, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZMA, _ZSTD = (
     1, 5, 7, 8, 32946, 32773, 34925, 50000,
 )  # fmt: skip
@@ -63,7 +68,9 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return DecodedPhoto("TIFF", np.ascontiguousarray(np.concatenate(padded)), *turned)
 
 
-def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+def encode(
+    data: bytes, change: PhotoChange | None, rebuild_thumbnails: bool = True
+) -> EncodedPhoto:
     """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Args:
@@ -72,13 +79,13 @@ def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = Tr
     buffer = io.BytesIO(data)
     notes: list[str] = []
     with _opened(data, NO_LIMIT, buffer) as file:
-        photos, top, moved = _photos(file), 0, False
+        photos, top, has_grown = _photos(file), 0, False
         for page in photos:
             if change is None:
                 break
             width, height = _upright_size(page)
-            stored = as_stored(change[top : top + height, :width], _orientation(page))
-            moved |= _rewrite(page, stored)
+            stored = change.part(top, 0, height, width).stored(_orientation(page))
+            has_grown |= _rewrite(page, stored)
             top += height
         _remove_copies(file, buffer, photos, notes)
     buffer.seek(0)
@@ -89,7 +96,7 @@ def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = Tr
             segments += _clean_metadata(page, rebuild_thumbnails, notes)
     cleaned, found = _blanked_between(buffer.getvalue(), segments)
     notes += ["pictures in metadata removed"] if found else []
-    if moved:
+    if has_grown:
         cleaned = tiff_layout.without_holes(cleaned)
     return EncodedPhoto(cleaned, tuple(dict.fromkeys(notes)))
 
@@ -261,13 +268,13 @@ def _table(page: tifffile.TiffPage) -> np.ndarray:
     raise UnsupportedFormat(Reason.TIFF_BITS_AND_COLOURS.of(depth, code=_name(page.photometric)))
 
 
-def _rewrite(page: tifffile.TiffPage, change: np.ndarray) -> bool:
+def _rewrite(page: tifffile.TiffPage, change: PhotoChange) -> bool:
     """Rewrite the strips or tiles that `change`, in stored orientation, touches.
 
     Returns:
         Whether one grew and lies elsewhere now; its old place is blanked.
     """
-    if not change.any():
+    if change.is_empty:
         return False
     stream = page.parent.filehandle
     _refuse_cut(page)
@@ -323,39 +330,67 @@ def _refuse_cut(page: tifffile.TiffPage) -> None:
     raise CodecError(Reason.DAMAGED, "pixels are missing")
 
 
-def _jpegs(page: tifffile.TiffPage, change: np.ndarray) -> dict[int, bytes]:
+def _jpegs(page: tifffile.TiffPage, change: PhotoChange) -> dict[int, bytes]:
     """The touched strips or tiles of a page compressed as JPEG, by their number."""
     kind = int(page.photometric)
     seen = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR, _CMYK)
     if kind not in seen or page.bitspersample != 8:
         raise UnsupportedFormat(Reason.TIFF_JPEG_COLOURS.of(code=_name(page.photometric)))
-    if kind == _CMYK:
-        change = _ink(_samples(page), change)
-    sign = -1 if kind == _WHITE_IS_ZERO else 1
-    planes = 3 if kind in (_RGB, _CMYK) else 1  # that take the change
+    differences = _differences(page, change)
     changes = {}
     for index, (plane, rows, columns) in enumerate(_segments(page)):
-        part = sign * change[rows, columns]
-        if part.any() and (plane.start or 0) < planes:
-            changes[index] = [part] * (planes if plane == slice(None) else 1)
-    stream, parts = page.parent.filehandle, []
+        tall = min(rows.stop, page.imagelength) - rows.start
+        wide = min(columns.stop, page.imagewidth) - columns.start
+        parts = [one.part(rows.start, columns.start, tall, wide) for one in differences[plane]]
+        if not all(part.is_empty for part in parts):
+            changes[index] = parts
+    stream, coded = page.parent.filehandle, []
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         stream.seek(offset)
-        parts.append(stream.read(count))
-    return tiff_jpeg.changed(parts, page.jpegtables or b"", changes)
+        coded.append(stream.read(count))
+    return tiff_jpeg.changed(coded, page.jpegtables or b"", changes)
 
 
-def _packed(page: tifffile.TiffPage, change: np.ndarray) -> dict[int, bytes]:
+def _differences(page: tifffile.TiffPage, change: PhotoChange) -> list[PhotoChange]:
+    """What a change comes to in each component of a page compressed as JPEG: levels alone.
+
+    A strip or tile cannot tell what lies in its neighbours, from where a pixel may be fetched. So
+    the decoded page is moved, and each component gets the difference. That is off by what decoding
+    rounds, at most a level, and chroma of fewer samples gets the mean of its pixels' differences.
+    """
+    kind, pixels = int(page.photometric), _samples(page)
+    lit = 3 if kind in (_RGB, _CMYK) else 1  # components that take the levels
+    moving = {_RGB: 3, _YCBCR: 3, _CMYK: 4}.get(kind, 1)
+    # The decoder makes RGB of it, but cannot where each component lies in planes of its own.
+    is_turned = kind == _YCBCR and page.planarconfig == 1
+    if kind == _CMYK:
+        change = _ink(pixels, change)
+    elif kind == _WHITE_IS_ZERO:
+        change = change.with_levels(lambda patch: -patch.levels)
+    patches: list[list[Patch]] = [[] for _ in range(moving)]
+    for patch in change.patches:
+        before = pixels[patch.rows, patch.columns, :moving].astype(np.float32)
+        after = [moved(pixels[..., n], patch) for n in range(moving)]
+        difference = np.clip(np.stack(after, axis=2), 0, 255) - before
+        if is_turned:
+            difference = difference @ _TO_YCBCR.T
+        difference[..., :lit] += patch.levels[..., np.newaxis]
+        for n in range(moving):
+            patches[n].append(Patch(patch.top, patch.left, difference[..., n]))
+    return [PhotoChange(*change.shape, tuple(one)) for one in patches]
+
+
+def _packed(page: tifffile.TiffPage, change: PhotoChange) -> dict[int, bytes]:
     """The touched strips or tiles of a page compressed without loss, by their number."""
     pack = _PACKERS.get(int(page.compression))
     if pack is None:
         raise UnsupportedFormat(Reason.TIFF_COMPRESSION.of(code=_name(page.compression)))
     if page.predictor not in (1, 2) or page.fillorder != 1:
         raise UnsupportedFormat(Reason.TIFF_PREDICTOR)
-    changed, coded = _changed(page, change), {}
+    changed, touched, coded = _changed(page, change), change.touched, {}
     order = page.parent.byteorder
     for index, (plane, rows, columns) in enumerate(_segments(page)):
-        if not change[rows, columns].any():
+        if not touched[rows, columns].any():
             continue
         part = np.ascontiguousarray(changed[rows, columns, plane])
         if page.is_tiled:
@@ -369,31 +404,49 @@ def _packed(page: tifffile.TiffPage, change: np.ndarray) -> dict[int, bytes]:
     return coded
 
 
-def _changed(page: tifffile.TiffPage, change: np.ndarray) -> np.ndarray:
+def _changed(page: tifffile.TiffPage, change: PhotoChange) -> np.ndarray:
     """The samples as stored, (H, W, samples), with the change."""
     kind, depth, pixels = int(page.photometric), page.bitspersample, _samples(page)
     if depth == 1:
         raise UnsupportedFormat(Reason.TIFF_BLACK_AND_WHITE)
     if kind == _PALETTE or depth < 8:
         table, places = _table(page), pixels[..., 0].astype(np.uint8)
-        found = dithered(with_change(table[places], change), table)
-        return np.where(np.abs(change) > 0.5, found, places)[..., np.newaxis]
+        before = table[places]
+        after = with_change(before, change)
+        differs = (after != before).any(axis=2)
+        return np.where(differs, dithered(after, table), places)[..., np.newaxis]
     if depth not in (8, 16):
         raise UnsupportedFormat(
             Reason.TIFF_BITS_AND_COLOURS.of(depth, code=_name(page.photometric))
         )
+    hidden = _hidden(page, pixels)
     if kind == _CMYK:
-        return with_change(pixels, _ink(pixels, change), 3, depth)
+        return with_change(pixels, _ink(pixels, change), 3, depth, 4, hidden)
     if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         raise UnsupportedFormat(Reason.TIFF_COLOURS.of(code=_name(page.photometric)))
-    sign = -1 if kind == _WHITE_IS_ZERO else 1
-    return with_change(pixels, sign * change, 3 if kind == _RGB else 1, depth)
+    if kind == _WHITE_IS_ZERO:
+        change = change.with_levels(lambda patch: -patch.levels)
+    return with_change(pixels, change, 3 if kind == _RGB else 1, depth, hidden=hidden)
 
 
-def _ink(pixels: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """What to add to cyan, magenta and yellow: the more, the less black lies over them."""
+def _ink(pixels: np.ndarray, change: PhotoChange) -> PhotoChange:
+    """The change with levels of cyan, magenta and yellow: the more, the less black lies over
+    them."""
     most = np.iinfo(pixels.dtype).max
-    return -change * most / np.maximum(most - pixels[..., 3], most // 8)
+
+    def levels(patch: Patch) -> np.ndarray:
+        black = np.clip(moved(pixels[..., 3], patch), 0, most)
+        return -patch.levels * most / np.maximum(most - black, most // 8)
+
+    return change.with_levels(levels)
+
+
+def _hidden(page: tifffile.TiffPage, pixels: np.ndarray) -> np.ndarray | None:
+    """The pixels that alpha makes fully transparent, bool (H, W)."""
+    first = pixels.shape[2] - len(page.extrasamples)
+    found = (n for n, what in enumerate(page.extrasamples, first) if what in _ALPHA)
+    alpha = next(found, None)
+    return None if alpha is None else pixels[..., alpha] == 0
 
 
 def _with_bits(numbers: np.ndarray, depth: int) -> np.ndarray:

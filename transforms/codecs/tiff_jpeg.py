@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from photoveil.transforms.codecs import jpeg, segments
+from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import CodecError, UnsupportedFormat
 from photoveil.transforms.reasons import Reason
 
@@ -18,7 +17,7 @@ _BASELINE, _EXTENDED = 0xC0, 0xC1
 
 
 def changed(
-    parts: Sequence[bytes], tables: bytes, changes: Mapping[int, list[np.ndarray]]
+    parts: Sequence[bytes], tables: bytes, changes: Mapping[int, Sequence[PhotoChange]]
 ) -> dict[int, bytes]:
     """Return the strips or tiles to rewrite, by their number.
 
@@ -29,7 +28,7 @@ def changed(
     Args:
         parts: all strips or tiles of a page.
         tables: the tag JPEGTables, or nothing.
-        changes: by number, what to add to the first components: float32 (H, W) each.
+        changes: by number, of the first components; see `jpeg.with_changes`.
 
     Raises:
         UnsupportedFormat: progressive, lossless or arithmetic.
@@ -55,12 +54,12 @@ def changed(
 def _coded(
     shared: list[segments.Segment],
     body: list[segments.Segment],
-    change: list[np.ndarray],
+    changes: Sequence[PhotoChange],
     own_tables: bool,
 ) -> bytes:
     if not body:
         raise CodecError(Reason.DAMAGED, "a strip or tile is empty")
-    coded = segments.split(jpeg.with_changes(shared + body, change, own_tables))[0]
+    coded = segments.split(jpeg.with_changes(shared + body, changes, own_tables))[0]
     new = {segments.SOS, segments.DHT} if own_tables else {segments.SOS}
     kept = [s for s in body if s.marker not in new and not _may_show(s)]
     return segments.join(kept + [s for s in coded if s.marker in new])

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from photoveil.transforms.codecs import carve, exif, loss, orientation, rate, riff, xmp
+from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
-from photoveil.transforms.codecs.orientation import Orientation, as_stored
+from photoveil.transforms.codecs.orientation import Orientation
 from photoveil.transforms.codecs.photo import (
     NO_CREDENTIALS,
     NO_LIMIT,
@@ -38,7 +39,9 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     return decoded("WebP", np.asarray(image.convert("RGB")), _orientation(image))
 
 
-def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = True) -> EncodedPhoto:
+def encode(
+    data: bytes, change: PhotoChange | None, rebuild_thumbnails: bool = True
+) -> EncodedPhoto:
     """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
     Lossy WebP predicts each block from those before it, so no block can be replaced alone: the
@@ -50,12 +53,14 @@ def encode(data: bytes, change: np.ndarray | None, rebuild_thumbnails: bool = Tr
     cloaked, picture = image, _picture(data)
     notes = list(oddities(data))
     if change is not None:
-        stored_change = as_stored(change, _orientation(image).shown)
-        cloaked = Image.fromarray(with_change(np.asarray(image), stored_change))
+        stored_change = change.stored(_orientation(image).shown)
+        pixels = np.asarray(image)
+        hidden = pixels[..., 3] == 0 if image.mode == "RGBA" else None
+        cloaked = Image.fromarray(with_change(pixels, stored_change, hidden=hidden))
         if lossless:
             picture = _picture(_coded(cloaked, lossless=True, quality=80, exact=True))
         else:
-            picture = _lossy(cloaked, _size(picture), stored_change != 0, notes)
+            picture = _lossy(cloaked, _size(picture), stored_change.touched, notes)
     has_alpha = any(name == b"ALPH" for name, _ in picture)
     kept: list[tuple[bytes, bytes]] = []
     for name, body in chunks:

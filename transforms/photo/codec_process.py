@@ -24,8 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import CodecError, TooMuch
 from photoveil.transforms.codecs.photo import DecodedPhoto, EncodedPhoto
 from photoveil.transforms.photo.limits import ReadLimits
@@ -42,7 +41,7 @@ def decode(data: bytes, max_pixels: int, limits: ReadLimits) -> DecodedPhoto:
 
 
 def encode(
-    data: bytes, change: np.ndarray, rebuild_thumbnails: bool, limits: ReadLimits
+    data: bytes, change: PhotoChange, rebuild_thumbnails: bool, limits: ReadLimits
 ) -> EncodedPhoto:
     """As `transforms.codecs.encode`; likewise."""
     return _call(CODECS, "encode", limits, data, change, rebuild_thumbnails)
