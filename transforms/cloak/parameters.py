@@ -21,8 +21,9 @@ class CloakParameters:
     surrogates: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "mobilefacenet",
         "sface",
+        "dlib",
         "mobilefacenet",
-        "mobilefacenet",
+        "facenet",
         "sface",
         "faceres",
     )
@@ -37,11 +38,11 @@ class CloakParameters:
     objective: Literal["evade", "poison"] = "evade"
     """evade: away from what the face is taken for. poison: towards the person's own target, the
     same in all photos; a person met first evades."""
-    flip_budget: Annotated[float, Field(gt=0, le=1)] = 0.075
+    flip_budget: Annotated[float, Field(gt=0, le=1)] = 0.03
     """Most mean FLIP between the bent original and the written face, at viewing size."""
-    delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.15
+    delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 0.6
     """Most mean CIEDE2000, likewise."""
-    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.017
+    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.004
     """Most structural dissimilarity of the aligned crop: about so while optimising, and when
     written."""
     contrast_budget: Annotated[float, Field(gt=0, le=64)] = 1.25
@@ -62,7 +63,7 @@ class CloakParameters:
     """Pixels; of the Gaussian that makes the displacement smooth."""
     stiff_sigma: Annotated[float, Field(gt=0, le=20)] = 4.0
     """The same along strong straight edges, which small waves would bend visibly."""
-    shift_rate: Annotated[float, Field(gt=0, le=20)] = 1.3
+    shift_rate: Annotated[float, Field(gt=0, le=20)] = 3.6
     """Percent of the interocular distance, root mean square of the first step; it falls in
     proportion to the learning rate."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 36

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from photoveil.transforms.cloak.budget import TOLERANCE, scale_to_budget, visibility_of
-from photoveil.transforms.codecs.change import Patch, PhotoChange, with_change
+from photoveil.transforms.codecs.change import Patch, PhotoChange
 from photoveil.transforms.codecs.errors import CodecError
+from photoveil.transforms.codecs.photo import with_change
 from photoveil.transforms.faces.align import crop_extent, face_to_crop, invert, lay_back
 from photoveil.transforms.photo import codec_process
 from photoveil.transforms.photo.parameters import WriteParameters
