@@ -55,7 +55,7 @@ class Patch:
         """The pixels that are fetched from elsewhere, bool (h, w)."""
         if self.shift is None:
             return np.zeros(self.levels.shape, bool)
-        return self.shift.any(axis=2)
+        return (self.shift != 0).any(axis=2)
 
     @property
     def touched(self) -> np.ndarray:
@@ -147,12 +147,13 @@ class PhotoChange:
     @classmethod
     def of_levels(cls, levels: np.ndarray) -> PhotoChange:
         """The change that adds float32 (H, W) levels and moves nothing."""
+        height, width = levels.shape
         rows, columns = (np.flatnonzero(levels.any(axis=axis)) for axis in (1, 0))
         if not len(rows):
-            return cls(*levels.shape)
+            return cls(height, width)
         top, left = int(rows[0]), int(columns[0])
         box = levels[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.float32)
-        return cls(*levels.shape, (Patch(top, left, box),))
+        return cls(height, width, (Patch(top, left, box),))
 
     @property
     def shape(self) -> tuple[int, int]:
