@@ -257,11 +257,15 @@ def kept_off(patch: Patch, hidden: np.ndarray) -> tuple[Patch, np.ndarray | None
     part = hidden[rows, columns]
     if patch.shift is None or not part.any() or part.all():
         return patch, None
-    distance, nearest = ndimage.distance_transform_edt(~part, return_indices=True)
+    distance = ndimage.distance_transform_edt(~part)
     inner = distance[
         patch.top - rows.start : patch.rows.stop - rows.start,
         patch.left - columns.start : patch.columns.stop - columns.start,
     ]
     way = np.clip((inner - 1) / max(_RAMP * patch.furthest, 1), 0, 1)
     weight = (way * way * (3 - 2 * way)).astype(np.float32)
-    return replace(patch, shift=patch.shift * weight[..., np.newaxis]), nearest
+    faded = replace(patch, shift=patch.shift * weight[..., np.newaxis])
+    if not faded.moving.any():
+        return faded, None
+    part = hidden[faded.around(*hidden.shape)]
+    return faded, ndimage.distance_transform_edt(part, return_distances=False, return_indices=True)
