@@ -519,7 +519,7 @@ def ideal_all(rgb: np.ndarray, faces: tuple[Bump, ...] = BENT) -> np.ndarray:
 
 def test_a_palette_tiff_moves_in_its_own_colours(portrait: Image.Image) -> None:
     image = portrait.quantize(256)
-    palette = np.frombuffer(image.palette.palette, np.uint8).reshape(-1, 3)  # type: ignore[union-attr]
+    palette = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
     table = np.zeros((3, 256), np.uint16)
     table[:, : len(palette)] = palette.T.astype(np.uint16) * 257
     data = tiff_of(np.asarray(image), photometric="palette", colormap=table, rowsperstrip=16)
@@ -566,7 +566,7 @@ class Component:
         y_shift = sum(w * face.shift[1] for w, face in pairs) / self.down
         place = [y + y_shift, x + x_shift]
         found = ndimage.map_coordinates(self.levels, place, order=3, mode="mirror")
-        return np.clip(found, 0, 255), sum(w * face.levels for w, face in pairs)
+        return np.clip(found, 0, 255), np.sum([w * face.levels for w, face in pairs], axis=0)
 
     def coded(self, plane: np.ndarray) -> np.ndarray:
         """float64 coefficients of a plane, as `blocks`; 0 beyond what counts."""
@@ -786,7 +786,7 @@ def test_ten_bits_move_at_their_full_depth(kind: str, deep: np.ndarray) -> None:
     else:
         data = bytes(imagecodecs.avif_encode(ten, 95, bitspersample=10, pixelformat="444"))
     coded = codecs.encode(data, change()).data
-    read = {"HEIC": heic_levels, "AVIF": imagecodecs.avif_decode}[kind]
+    read = heic_levels if kind == "HEIC" else imagecodecs.avif_decode
     before, after = read(data), read(coded)
     scale = 64 if kind == "HEIC" else 1
     wanted = np.stack([ideal(before[..., n], levels=scale * 1023 / 255) for n in range(3)], axis=2)
