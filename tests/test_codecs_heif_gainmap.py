@@ -219,7 +219,7 @@ def test_real_photo_of_a_phone(exif_data: Path) -> None:
     notes: list[str] = []
     change = np.zeros((4032, 3024), np.float32)
     change[1000:2000, 800:1600] = 6
-    made = heif._gain_map(file, change, notes)
+    made = heif._gain_map(file, codecs.PhotoChange.of_levels(change), notes)
     assert made is not None and notes == ["gain map rebuilt"]
     item = made.file.items[made.file.primary]
     plain = tuple(p for p in item.properties if p.kind != b"auxC")  # else no reader shows it alone

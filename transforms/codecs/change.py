@@ -55,7 +55,7 @@ class Patch:
         """The pixels that are fetched from elsewhere, bool (h, w)."""
         if self.shift is None:
             return np.zeros(self.levels.shape, bool)
-        return self.shift.any(axis=2)
+        return (self.shift != 0).any(axis=2)
 
     @property
     def touched(self) -> np.ndarray:
@@ -147,12 +147,13 @@ class PhotoChange:
     @classmethod
     def of_levels(cls, levels: np.ndarray) -> PhotoChange:
         """The change that adds float32 (H, W) levels and moves nothing."""
+        height, width = levels.shape
         rows, columns = (np.flatnonzero(levels.any(axis=axis)) for axis in (1, 0))
         if not len(rows):
-            return cls(*levels.shape)
+            return cls(height, width)
         top, left = int(rows[0]), int(columns[0])
         box = levels[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.float32)
-        return cls(*levels.shape, (Patch(top, left, box),))
+        return cls(height, width, (Patch(top, left, box),))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -256,11 +257,15 @@ def kept_off(patch: Patch, hidden: np.ndarray) -> tuple[Patch, np.ndarray | None
     part = hidden[rows, columns]
     if patch.shift is None or not part.any() or part.all():
         return patch, None
-    distance, nearest = ndimage.distance_transform_edt(~part, return_indices=True)
+    distance = ndimage.distance_transform_edt(~part)
     inner = distance[
         patch.top - rows.start : patch.rows.stop - rows.start,
         patch.left - columns.start : patch.columns.stop - columns.start,
     ]
     way = np.clip((inner - 1) / max(_RAMP * patch.furthest, 1), 0, 1)
     weight = (way * way * (3 - 2 * way)).astype(np.float32)
-    return replace(patch, shift=patch.shift * weight[..., np.newaxis]), nearest
+    faded = replace(patch, shift=patch.shift * weight[..., np.newaxis])
+    if not faded.moving.any():
+        return faded, None
+    part = hidden[faded.around(*hidden.shape)]
+    return faded, ndimage.distance_transform_edt(part, return_distances=False, return_indices=True)
