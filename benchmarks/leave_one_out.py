@@ -35,7 +35,7 @@ from photoveil.transforms.evaluate.tracker import (
 from photoveil.transforms.faces.detect import load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
-from photoveil.transforms.recognisers import load_recogniser, names
+from photoveil.transforms.recognisers import is_known, load_recogniser, names
 
 CONDITIONS = (AS_WRITTEN, "JPEG 75", "half size", "screenshot")
 EACH = "each"
@@ -77,9 +77,10 @@ def leave_one_out(
         SettingsError: there is no such recogniser, or no other surrogate.
     """
     held_out = names() if given.held_out == EACH else (given.held_out,)
-    if unknown := set(held_out) - set(names()):
-        known = ", ".join((EACH, *names()))
-        raise SettingsError(f"--held-out {', '.join(unknown)}: there is only {known}")
+    for name in held_out:
+        if not is_known(name):
+            known = ", ".join((EACH, *names()))
+            raise SettingsError(f"--held-out {name}: there is only {known} and frbench:NAME")
     conditions = [AS_WRITTEN] if given.quick else list(CONDITIONS)
     embedder = Embedder(
         [load_recogniser(name) for name in held_out],
