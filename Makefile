@@ -33,7 +33,7 @@ test-flink: install $(FLINK_JOB_SERVER) $(VENV)/flink/installed  ## The same on 
 test-cloud: install $(VENV)/clouds/versitygw $(VENV)/clouds/fake-gcs-server  ## Archives in gs:// and s3://, against servers on this machine; needs Go
 	PHOTOVEIL_CLOUDS="$(CURDIR)/$(VENV)/clouds" $(BIN)/pytest tests/test_storage.py tests/test_object_lease.py tests/test_cloud.py
 
-bench-protection: install  ## Do held-out recognisers find people in written files? PEOPLE=folder with people.csv or a folder a person; ARGS="--mode low --half b"
+bench-protection: install  ## Do recognisers find people in written files? PEOPLE=folder with people.csv or a folder a person; ARGS="--held-out each --half b"
 	$(BIN)/pip install --quiet --editable '.[evaluate]'
 	$(BIN)/python -m benchmarks.protection $(PEOPLE) $(ARGS)
 

@@ -106,15 +106,50 @@ def test_faceres_agrees_with_tensorflow_js(crops: np.ndarray, tmp_path: Path) ->
     assert np.abs(network(tf.constant(bgr)).numpy()[0] - expected).max() < 1e-4
 
 
-def test_sface_agrees_with_the_reference_of_onnx(crops: np.ndarray) -> None:
-    # In the file's own version 11 ONNX's reference mixes the image's own mean and variance in.
-    model = onnx.version_converter.convert_version(onnx.load(assets.fetch("sface.onnx")), 15)
-    images = crops[:2].astype(np.float32).transpose(0, 3, 1, 2)
+@pytest.mark.parametrize(
+    ("name", "entry", "middle", "scale"),
+    [("sface", "data", 0, 1), ("faceplugin", "input", 127, 128)],
+)
+def test_it_agrees_with_the_reference_of_onnx(
+    name: str, entry: str, middle: float, scale: float, crops: np.ndarray
+) -> None:
+    # In SFace's own version 11 ONNX's reference mixes the image's own mean and variance in.
+    model = onnx.version_converter.convert_version(onnx.load(assets.fetch(f"{name}.onnx")), 15)
+    images = (crops[:2].astype(np.float32).transpose(0, 3, 1, 2) - middle) / scale
     reference = ReferenceEvaluator(model)
-    found = [reference.run(None, {"data": image[np.newaxis]}) for image in images]
+    found = [reference.run(None, {entry: image[np.newaxis]}) for image in images]
     expected = np.concatenate([np.asarray(embedding) for (embedding,) in found])
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    assert np.abs(embeddings(load_surrogate("sface"), crops[:2]) - expected).max() < 1e-5
+    assert np.abs(embeddings(load_surrogate(name), crops[:2]) - expected).max() < 1e-5
+
+
+def test_what_two_layers_of_an_onnx_file_take_is_not_scaled_for_one_of_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    weights = {"kernel": rng.normal(size=(4, 3, 1, 1)), "bias": rng.normal(size=4), "two": [2.0]}
+    whole = {"group": 1, "dilations": [1, 1], "strides": [1, 1], "pads": [0] * 4}
+    nodes = [
+        onnx.helper.make_node("Conv", ["image", "kernel", "bias"], ["a"], **whole),
+        onnx.helper.make_node("Dropout", ["a"], ["b"]),
+        onnx.helper.make_node("Mul", ["b", "two"], ["c"]),
+        onnx.helper.make_node("Add", ["a", "c"], ["out"]),
+    ]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, channels, 5, 5])
+        for name, channels in (("image", 3), ("out", 4))
+    ]
+    held = [
+        onnx.numpy_helper.from_array(np.asarray(values, np.float32), name)
+        for name, values in weights.items()
+    ]
+    graph = onnx.helper.make_graph(nodes, "branches", ends[:1], ends[1:], held)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 15)])
+    onnx.save(model, tmp_path / "made.onnx")
+    image = rng.normal(size=(1, 3, 5, 5)).astype(np.float32)
+    (expected,) = ReferenceEvaluator(model).run(None, {"image": image})
+    found = load_onnx(str(tmp_path / "made.onnx"))(tf.constant(image.transpose(0, 2, 3, 1)))
+    assert found.numpy() == pytest.approx(
+        np.asarray(expected).transpose(0, 2, 3, 1).reshape(1, -1), abs=1e-5
+    )
 
 
 def test_facenet_agrees_with_the_graph_as_tensorflow_runs_it(crops: np.ndarray) -> None:
@@ -145,8 +180,8 @@ def test_dlib_agrees_with_dlib(demo_photo: Callable[[str], Path]) -> None:
     ("nodes", "reason"),
     [
         ([("Sigmoid", "image"), ("Relu", "a")], "operator Sigmoid of node 'a' is not known"),
-        ([("PRelu", "image slope"), ("PRelu", "image slope")], "PRelu 'out' is not next"),
-        ([("PRelu", "image slope"), ("Add", "a image")], "Add 'out' is not next"),
+        ([("PRelu", "image slope"), ("Mul", "a image")], "Mul 'out' with 2 inputs is not known"),
+        ([("PRelu", "image slope"), ("Add", "a slope")], "Add 'out' with 1 inputs is not known"),
         ([("PRelu", "image slope"), ("Conv", "a slope")], "Conv 'out' does not say its 'group'"),
     ],
 )

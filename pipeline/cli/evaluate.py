@@ -157,12 +157,13 @@ def evaluate_job(request: Request, console: Console) -> Evaluation:
 
 def _check(request: Request, root: str) -> None:
     from photoveil.pipeline.evaluation import report
-    from photoveil.transforms.recognisers import names
+    from photoveil.transforms.recognisers import is_known, names
 
-    unknown = sorted(set(request.recognisers) - set(names()))
+    unknown = sorted({name for name in request.recognisers if not is_known(name)})
     if unknown:
         raise LibraryError(
-            f"no recogniser is called {', '.join(unknown)}; there are {', '.join(names())}"
+            f"no recogniser is called {', '.join(unknown)}; there are {', '.join(names())} and "
+            "frbench:NAME"
         )
     if request.report and _suffix(request.report) not in report.SUFFIXES:
         raise LibraryError(f"{request.report}: a report is written as .json or .parquet")

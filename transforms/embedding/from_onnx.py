@@ -1,12 +1,14 @@
 """An ONNX file as a differentiable TensorFlow function.
 
-TensorFlow reads no ONNX, and runtimes that do have no gradients. Convolutional recognisers are one
-chain of layers, most of which scale and shift: these are folded into the convolution before them.
+TensorFlow reads no ONNX, and runtimes that do have no gradients. Convolutional recognisers are
+chains of layers with sums of two branches. Most layers only scale and shift: these are folded into
+the convolution before them.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,11 +20,11 @@ import tensorflow as tf
 from photoveil.transforms.embedding.layers import prelu
 from photoveil.transforms.embedding.models import Precision
 
-Layer = Callable[[tf.Tensor], tf.Tensor]
+Layer = Callable[..., tf.Tensor]
 
 
 def load_onnx(path: str, precision: Precision = "float32") -> Layer:
-    """Load the single chain of layers from a model's input to its output.
+    """Load a model with one input and one output.
 
     Args:
         precision: the type that it computes in.
@@ -32,29 +34,27 @@ def load_onnx(path: str, precision: Precision = "float32") -> Layer:
         which stores them as (N, C, H, W).
 
     Raises:
-        ValueError: the file has branches, or uses an operator or a form of one that is not
-            supported.
+        ValueError: the file uses an operator or a form of one that is not supported.
     """
     graph = onnx.load(path).graph
     constants = {array.name: onnx.numpy_helper.to_array(array) for array in graph.initializer}
-    (value,) = (entry.name for entry in graph.input if entry.name not in constants)
-    layers: list[_Scaling | _Convolution | _Prelu] = []
+    (entry,) = (given.name for given in graph.input if given.name not in constants)
+    read = _Graph(entry, constants, Counter(name for node in graph.node for name in node.input))
     for node in graph.node:
-        if node.input[0] != value or any(name not in constants for name in node.input[1:]):
-            raise ValueError(f"{node.op_type} {node.name!r} is not next in the chain")
         try:
-            _append(layers, node, constants)
+            read.append(node)
         except KeyError as missing:  # what ONNX would fill in
             reason = f"{node.op_type} {node.name!r} does not say its {missing}"
             raise ValueError(reason) from missing
-        value = node.output[0]
-    compiled = [layer.compiled(precision) for layer in layers]
+    steps = [(step.layer.compiled(precision), step.inputs, step.output) for step in read.steps]
+    (exit_,) = (read.names[value.name] for value in graph.output)
 
     def run(images: tf.Tensor) -> tf.Tensor:
-        values = tf.cast(images, precision)
-        for layer in compiled:
-            values = layer(values)
-        return tf.cast(tf.reshape(values, (tf.shape(values)[0], -1)), tf.float32)
+        values = {entry: tf.cast(images, precision)}
+        for apply, inputs, output in steps:
+            values[output] = apply(*(values[name] for name in inputs))
+        embeddings = values[exit_]
+        return tf.cast(tf.reshape(embeddings, (tf.shape(embeddings)[0], -1)), tf.float32)
 
     return run
 
@@ -117,25 +117,78 @@ class _Prelu:
         return lambda values: prelu(values, slope)
 
 
-def _append(layers: list[Any], node: Any, constants: Mapping[str, np.ndarray]) -> None:
-    """Add the effect of a node to the layers before it."""
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    given = [constants[name] for name in node.input[1:]]
-    kind = node.op_type
-    if kind in ("Sub", "Mul", "BatchNormalization"):
-        scaling = _scaling(kind, given, attributes)
-        if layers and not isinstance(layers[-1], _Prelu):
-            layers[-1] = layers[-1].then(scaling)
+class _Sum:
+    """The sum of two branches."""
+
+    def compiled(self, precision: Precision) -> Layer:
+        return tf.add
+
+
+@dataclass
+class _Step:
+    layer: _Scaling | _Convolution | _Prelu | _Sum
+    inputs: tuple[str, ...]
+    output: str
+
+
+class _Graph:
+    """The steps of a file, in its own order.
+
+    names: what a value of the file is called here; layers that change nothing have no step.
+    """
+
+    def __init__(
+        self, entry: str, constants: Mapping[str, np.ndarray], uses: Mapping[str, int]
+    ) -> None:
+        """uses: how many nodes take a value, by the file's name of it."""
+        self.steps: list[_Step] = []
+        self.names = {entry: entry}
+        self._constants, self._uses = constants, uses
+        self._shared: set[str] = set()  # what more than one node takes
+
+    def append(self, node: Any) -> None:
+        """Add the effect of a node to those before it."""
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        given = [self._constants[name] for name in node.input if name in self._constants]
+        inputs = tuple(self.names[name] for name in node.input if name not in self._constants)
+        output, kind = node.output[0], node.op_type
+        self.names[output] = output
+        self._shared |= {self.names[v] for v in node.input if self._uses[v] > 1 and v in self.names}
+        if len(inputs) != (2 if kind == "Add" else 1):
+            raise ValueError(f"{kind} {node.name!r} with {len(inputs)} inputs is not known")
+        if kind == "Add":
+            self.steps.append(_Step(_Sum(), inputs, output))
+        elif kind in ("Sub", "Mul", "BatchNormalization"):
+            self._scale(_scaling(kind, given, attributes), inputs[0], output)
+        elif kind == "Conv":
+            self.steps.append(_Step(_convolution(given, attributes), inputs, output))
+        elif kind == "Gemm":
+            layer = _dense(self._last_convolution(), given, attributes)
+            self.steps.append(_Step(layer, inputs, output))
+        elif kind == "PRelu":
+            self.steps.append(_Step(_Prelu(given[0].reshape(-1)), inputs, output))
+        elif kind in ("Dropout", "Flatten", "Reshape"):  # for training; what `run` does at the end
+            self.names[output] = inputs[0]
         else:
-            layers.append(scaling)
-    elif kind == "Conv":
-        layers.append(_convolution(given, attributes))
-    elif kind == "Gemm":
-        layers.append(_dense(layers, given, attributes))
-    elif kind == "PRelu":
-        layers.append(_Prelu(given[0].reshape(-1)))
-    elif kind not in ("Dropout", "Flatten"):  # the one is for training, the other in `_dense`
-        raise ValueError(f"operator {kind} of node {node.name!r} is not known")
+            raise ValueError(f"operator {kind} of node {node.name!r} is not known")
+
+    def _scale(self, scaling: _Scaling, name: str, output: str) -> None:
+        """Scale a value: in the step that makes it, if nothing else takes it from there."""
+        last = self.steps[-1] if self.steps else None
+        if (
+            last is not None
+            and last.output == name
+            and isinstance(last.layer, _Scaling | _Convolution)
+            and name not in self._shared
+        ):
+            last.layer = last.layer.then(scaling)
+            self.names[output] = name
+        else:
+            self.steps.append(_Step(scaling, (name,), output))
+
+    def _last_convolution(self) -> _Convolution:
+        layers = (step.layer for step in reversed(self.steps))
+        return next(layer for layer in layers if isinstance(layer, _Convolution))
 
 
 def _scaling(kind: str, given: list[np.ndarray], attributes: Mapping[str, Any]) -> _Scaling:
@@ -166,16 +219,18 @@ def _convolution(given: list[np.ndarray], attributes: Mapping[str, Any]) -> _Con
 
 
 def _dense(
-    layers: list[Any], given: list[np.ndarray], attributes: Mapping[str, Any]
+    last: _Convolution, given: list[np.ndarray], attributes: Mapping[str, Any]
 ) -> _Convolution:
     """Express a dense layer on flattened (C, side, side) as a convolution over the whole image.
+
+    Args:
+        last: the convolution that made the C channels.
 
     A matrix product over the batch would round differently at different places of the batch.
     """
     if (attributes["alpha"], attributes["beta"]) != (1, 1) or not attributes["transB"]:
         raise ValueError("scaled and transposed matrix products are not known")
     weights, bias = (array.astype(np.float64) for array in given)
-    last = next(layer for layer in reversed(layers) if isinstance(layer, _Convolution))
     channels = len(last.bias)
     side = math.isqrt(weights.shape[1] // channels)
     kernel = weights.reshape(len(weights), channels, side, side).transpose(2, 3, 1, 0)

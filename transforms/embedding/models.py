@@ -8,6 +8,7 @@ ASSETS: dict[str, tuple[str, ...]] = {
     "mobilefacenet": ("mobilefacenet.tflite",),
     "faceres": ("faceres.json", "faceres.bin"),
     "sface": ("sface.onnx",),
+    "faceplugin": ("faceplugin.onnx",),
     "facenet": ("facenet.pb",),
     "dlib": ("dlib_resnet.dat",),
 }

@@ -67,6 +67,16 @@ def load_sface(path: str, *, precision: Precision) -> Surrogate:
     return Surrogate("sface", embed)
 
 
+def load_faceplugin(path: str, *, precision: Precision) -> Surrogate:
+    """Faceplugin's recogniser, a MobileFaceNet whose training is not published; 512-d."""
+    network = load_onnx(path, precision)
+
+    def embed(crops: tf.Tensor) -> tf.Tensor:
+        return unit_length(network((_resized(crops, 112) - 127.0) / 128.0))
+
+    return Surrogate("faceplugin", embed)
+
+
 def load_facenet(path: str, *, precision: Precision) -> Surrogate:
     """FaceNet (Schroff et al. 2015, arXiv:1503.03832): Inception-ResNet-v1 of 2018; 512-d."""
     network = load_frozen(path, FACENET_EMBEDDING, precision)
@@ -99,6 +109,7 @@ SURROGATES: dict[str, tuple[tuple[str, ...], Callable[..., Surrogate]]] = {
     "mobilefacenet": (ASSETS["mobilefacenet"], load_mobilefacenet),
     "faceres": (ASSETS["faceres"], load_faceres),
     "sface": (ASSETS["sface"], load_sface),
+    "faceplugin": (ASSETS["faceplugin"], load_faceplugin),
     "facenet": (ASSETS["facenet"], load_facenet),
     "dlib": (ASSETS["dlib"], load_resnet29),
 }

@@ -70,6 +70,13 @@ class Embedder:
             for recogniser in self.recognisers
         }
 
+    def only(self, name: str) -> Embedder:
+        """Return an embedder by the recogniser `name` alone, which shares what is known."""
+        chosen = [recogniser for recogniser in self.recognisers if recogniser.name == name]
+        narrow = Embedder(chosen, self._detector, self._parameters, self._tick)
+        narrow.unreadable, narrow._known = self.unreadable, self._known
+        return narrow
+
     def save(self, file: Path) -> None:
         """Save the cache for a later run. It holds biometric data: keep the file private."""
         vectors = {"|".join(key): vector for key, vector in self._known.items()}

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from photoveil.transforms.embedding.surrogates import SURROGATES
-from photoveil.transforms.recognisers import dlib_resnet, facenet, surrogate
+from photoveil.transforms.recognisers import dlib_resnet, facenet, frbench, surrogate
 from photoveil.transforms.recognisers.recogniser import MissingPackage, Recogniser, SeenPhoto
 
-__all__ = ["MissingPackage", "Recogniser", "SeenPhoto", "load_recogniser", "names"]
+__all__ = ["MissingPackage", "Recogniser", "SeenPhoto", "is_known", "load_recogniser", "names"]
 
 OWN_ALIGNMENT: dict[str, Callable[[], Recogniser]] = {
     "dlib": dlib_resnet.load,
@@ -21,8 +21,13 @@ OWN_ALIGNMENT: dict[str, Callable[[], Recogniser]] = {
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all recognisers, those with their own alignment first."""
+    """Return the names of all recognisers but FRBench's, those with their own alignment first."""
     return (*OWN_ALIGNMENT, *(name for name in SURROGATES if name not in OWN_ALIGNMENT))
+
+
+def is_known(name: str) -> bool:
+    """True if `load_recogniser` takes the name; which FRBench has, only FRBench can tell."""
+    return name in names() or name.startswith(frbench.PREFIX)
 
 
 def load_recogniser(name: str) -> Recogniser:
@@ -32,6 +37,8 @@ def load_recogniser(name: str) -> Recogniser:
         KeyError: there is none of that name.
         MissingPackage: it needs a package that is not installed; the message says how to install
             it.
-        transforms.io.assets.AssetError: its files cannot be fetched.
+        transforms.io.assets.AssetError: its files cannot be fetched, or are FRBench's and not here.
     """
+    if name.startswith(frbench.PREFIX):
+        return frbench.load(name.removeprefix(frbench.PREFIX))
     return OWN_ALIGNMENT[name]() if name in OWN_ALIGNMENT else surrogate.load(name)
