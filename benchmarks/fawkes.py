@@ -38,12 +38,14 @@ from photoveil.pipeline.settings import load_settings
 from photoveil.transforms.cloak.budget import scale_to_budget
 from photoveil.transforms.cloak.optimizer import Optimizer
 from photoveil.transforms.cloak.parameters import CloakParameters
+from photoveil.transforms.codecs.photo import with_change
 from photoveil.transforms.embedding.surrogates import Surrogate, load_surrogate
 from photoveil.transforms.evaluate.metrics import ranks
 from photoveil.transforms.faces.align import TEMPLATE, crop_face, face_to_crop
 from photoveil.transforms.faces.detect import load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
+from photoveil.transforms.photo.composite import face_patch, photo_change
 from photoveil.transforms.recognisers import Recogniser, SeenPhoto, load_recogniser
 from photoveil.transforms.records import CROP_SIZE, Face
 from photoveil.transforms.visibility.report import visibility
@@ -165,9 +167,11 @@ def with_ours(
             batch = crops[start : start + parameters.batch_size]
             seeds = range(start, start + len(batch))
             for crop, made in zip(batch, optimizer.cloak(batch, seeds), strict=True):
-                scale = scale_to_budget(crop, made, _WHOLE_CROP, parameters.budget)
-                levels = np.rint(crop + scale * made.change[..., np.newaxis])
-                results.append(np.clip(levels, 0, 255).astype(np.uint8))
+                size = crop.shape[:2]
+                patch = face_patch(made, _WHOLE_CROP, [_WHOLE_CROP], *size)
+                bent = with_change(crop, photo_change([patch], [0.0], *size))
+                scale = scale_to_budget(bent, made, _WHOLE_CROP, parameters.budget)
+                results.append(with_change(crop, photo_change([patch], [scale], *size)))
         return results
 
     optimizer.cloak(crops[:1], [0])  # warm-up: compiles

@@ -23,8 +23,8 @@ with which the same file, settings and models give other bytes, another status o
 
 _FIRST_OUTPUT_VERSION = 1  # of rows that version 0.1.0 of the package wrote, which do not say
 
-# Of the optimiser alone, as its first version was called. Change it with what gives a face another
-# cloak, and raise OUTPUT_VERSION then, too.
+# Of the optimiser alone. Change it with what gives a face another cloak, and raise OUTPUT_VERSION
+# then, too.
 _OPTIMISER = "0.2.0"
 
 # Options that came after the first libraries, as they were before there was a choice: one that is
@@ -82,8 +82,8 @@ def optimiser_hash(settings: Settings, stamp: RunStamp) -> str:
     Returns:
         16 hex digits; `engine` in the table of faces.
     """
-    # Spelt as version 0.1.0 did: with another hash, faces of its libraries would get other cloaks
-    # when their photos change, and who has both cloaks of a face could average them.
+    # With another hash, faces would get other cloaks when their photos change, and who has both
+    # cloaks of a face could average them.
     cloak = replace(settings.cloak, batch_size=1)
     return _short(repr((cloak, stamp.assets_hash, _OPTIMISER)))
 

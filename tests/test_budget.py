@@ -9,22 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from photoveil.transforms.cloak.budget import TOLERANCE, Budget, scale_to_budget, visibility_of
-from photoveil.transforms.faces.align import feather
+from photoveil.transforms.codecs.photo import with_change
+from photoveil.transforms.faces.align import INTEROCULAR, feather
 from photoveil.transforms.faces.detect import detect_faces, load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
 from photoveil.transforms.photo.codec_process import ReadLimits
-from photoveil.transforms.photo.composite import change_map
+from photoveil.transforms.photo.composite import face_patch, photo_change
 from photoveil.transforms.photo.discover import discover
 from photoveil.transforms.photo.parameters import MetadataParameters, WriteParameters
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.photo.scan import scanned
 from photoveil.transforms.photo.write import Destination, publish
 from photoveil.transforms.records import Face, Perturbation, Visibility
+from photoveil.transforms.visibility.metrics import drawn_contrast
 
-BUDGET = Budget(flip=0.05, delta_e=0.8, dssim=0.01)
+BUDGET = Budget(flip=0.05, delta_e=0.8, dssim=0.01, contrast=4.0)
 
 
 @pytest.fixture(scope="module")
@@ -42,30 +45,81 @@ def face(portrait: np.ndarray) -> Face:
 @pytest.fixture(scope="module")
 def cloak() -> Perturbation:
     noise = np.random.default_rng(0).normal(0, 12, (112, 112))
-    return Perturbation((noise * feather()).astype(np.float32), 0.0, 1)
+    still = np.zeros((112, 112, 2), np.float32)
+    return Perturbation((noise * feather()).astype(np.float32), still, 0.0, 1)
+
+
+@pytest.fixture(scope="module")
+def bend() -> Perturbation:
+    """Moves the middle of the crop by three pixels to the side, and draws nothing."""
+    shift = np.zeros((112, 112, 2), np.float32)
+    shift[..., 0] = 3 * ndimage.gaussian_filter(np.pad([[1.0]], ((55, 56), (55, 56))), 16)
+    shift *= 3 / np.abs(shift).max()
+    return Perturbation(np.zeros((112, 112), np.float32), shift * feather()[..., None], 0.0, 1)
 
 
 def changed(pixels: np.ndarray, cloak: Perturbation, face: Face, scale: float) -> np.ndarray:
-    change = change_map([cloak], [face], [scale], *pixels.shape[:2])
-    return np.clip(np.rint(pixels + change[..., np.newaxis]), 0, 255).astype(np.uint8)
+    size = pixels.shape[:2]
+    return with_change(pixels, photo_change([face_patch(cloak, face, [face], *size)], [scale], *size))
 
 
-def test_an_unchanged_face_shows_nothing(portrait: np.ndarray, face: Face) -> None:
-    seen = visibility_of(portrait, portrait, face)
-    assert (seen.flip, seen.delta_e, seen.dssim) == pytest.approx((0, 0, 0), abs=1e-7)
+def drawn(seen: Visibility) -> tuple[float, ...]:
+    return seen.flip, seen.delta_e, seen.dssim, seen.contrast
 
 
-def test_a_box_beyond_the_frame_shows_nothing(portrait: np.ndarray, face: Face) -> None:
+def test_an_unchanged_face_shows_nothing(
+    portrait: np.ndarray, face: Face, cloak: Perturbation
+) -> None:
+    seen = visibility_of(portrait, portrait, face, cloak)
+    assert drawn(seen) == pytest.approx((0, 0, 0, 0), abs=1e-7)
+
+
+def test_a_box_beyond_the_frame_shows_nothing(
+    portrait: np.ndarray, face: Face, cloak: Perturbation
+) -> None:
     outside = replace(face, box=(-90.0, -90.0, -10.0, -10.0))
-    assert visibility_of(portrait, 255 - portrait, outside) == Visibility(0.0, 0.0, 0.0)
+    seen = visibility_of(portrait, 255 - portrait, outside, cloak)
+    assert seen == Visibility(0.0, 0.0, 0.0, 0.0)
+
+
+def test_what_moves_is_not_taken_for_what_is_drawn(
+    portrait: np.ndarray, face: Face, bend: Perturbation
+) -> None:
+    bent = changed(portrait, bend, face, 0.0)
+    moved = visibility_of(portrait, bent, face, bend)
+    assert moved.dssim > 0.01  # DSSIM takes a moved edge for noise
+    seen = visibility_of(bent, changed(portrait, bend, face, 1.0), face, bend)
+    assert drawn(seen) == pytest.approx((0, 0, 0, 0), abs=1e-7)
+    percent = 100 / INTEROCULAR
+    assert seen.shift_peak == pytest.approx(3 * percent, rel=0.02)
+    length = np.hypot(*np.moveaxis(bend.shift.astype(float), -1, 0))
+    assert seen.shift_rms == pytest.approx(percent * np.sqrt((length**2).mean()))
+    assert seen.stretch == pytest.approx(np.abs(np.gradient(bend.shift[..., 0])).max(), rel=0.1)
+
+
+def test_a_line_on_smooth_skin_counts_more_than_the_same_in_hair(portrait: np.ndarray) -> None:
+    """As seen by a viewer: means over a face do not tell the two apart."""
+    left, top, right, bottom = 330, 260, 700, 700
+    box = portrait[top:bottom, left:right]
+    grey = ndimage.gaussian_filter(box.mean(axis=2), 12)
+    busy = ndimage.gaussian_filter((box.mean(axis=2) - grey) ** 2, 12)
+    inner = np.s_[60:-60, 60:-60]
+    found = {}
+    for name, where in (("skin", busy[inner].argmin()), ("hair", busy[inner].argmax())):
+        y, x = np.unravel_index(where, busy[inner].shape)
+        line = box.astype(np.int16)
+        line[y + 58 : y + 62, x + 40 : x + 80] += 12
+        found[name] = drawn_contrast(box, line.clip(0, 255).astype(np.uint8))
+    assert found["skin"] > 2 * found["hair"] > 0
 
 
 @pytest.mark.parametrize(
     "budget",
     [
-        replace(BUDGET, delta_e=9.0, dssim=0.09),
-        replace(BUDGET, flip=0.9, dssim=0.09),
-        replace(BUDGET, flip=0.9, delta_e=9.0),
+        replace(BUDGET, delta_e=9.0, dssim=0.09, contrast=64.0),
+        replace(BUDGET, flip=0.9, dssim=0.09, contrast=64.0),
+        replace(BUDGET, flip=0.9, delta_e=9.0, contrast=64.0),
+        replace(BUDGET, flip=0.9, delta_e=9.0, dssim=0.5, contrast=1.0),
         BUDGET,
     ],
 )
@@ -75,7 +129,7 @@ def test_a_scaled_cloak_spends_its_budget_and_no_more(
 ) -> None:
     made = replace(cloak, change=strength * cloak.change)
     scale = scale_to_budget(portrait, made, face, budget)
-    seen = visibility_of(portrait, changed(portrait, made, face, scale), face)
+    seen = visibility_of(portrait, changed(portrait, made, face, scale), face, made)
     assert 0.97 < budget.spent(seen) <= 1.03
 
 
@@ -86,7 +140,7 @@ def test_a_face_at_the_edge_is_scaled_too(
     middle = int((face.box[0] + face.box[2]) / 2)
     half, moved = np.ascontiguousarray(portrait[:, middle:]), face.moved(-middle, 0)
     scale = scale_to_budget(half, cloak, moved, BUDGET)
-    seen = visibility_of(half, changed(half, cloak, moved, scale), moved)
+    seen = visibility_of(half, changed(half, cloak, moved, scale), moved, cloak)
     assert 0.9 < BUDGET.spent(seen) <= 1 + TOLERANCE
 
 
@@ -109,7 +163,7 @@ def test_a_file_that_cannot_keep_to_the_budget_says_so(
     note = "1 faces show more than the visibility budget"
     for budget, is_over in (
         (replace(BUDGET, dssim=1e-5), True),
-        (Budget(flip=0.2, delta_e=5.0, dssim=0.08), False),
+        (Budget(flip=0.2, delta_e=5.0, dssim=0.08, contrast=64.0), False),
     ):
         parameters = WriteParameters(budget, MetadataParameters(), ReadLimits())
         row = publish(scan, {0: cloak}, place, parameters)

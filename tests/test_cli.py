@@ -114,7 +114,9 @@ def test_faces_change_within_limits_and_the_rest_of_the_picture_stays(run: Run) 
 def test_the_manifest_measures_each_face_on_the_written_file(run: Run) -> None:
     for row in run.rows.values():
         for face in row["faces"]:
-            figures = Visibility(face["flip"], face["delta_e"], face["dssim"])
+            figures = Visibility(
+                face["flip"], face["delta_e"], face["dssim"], face["drawn_contrast"]
+            )
             assert 0.2 < CloakParameters().budget.spent(figures) <= 1 + TOLERANCE
             assert face["steps"] == 8
             (pair,) = face["cosine_shift"]
