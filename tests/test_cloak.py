@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import apache_beam as beam
 import numpy as np
@@ -137,7 +137,7 @@ def test_it_agrees_with_the_reference_of_onnx(
 def test_what_two_layers_of_an_onnx_file_take_is_not_scaled_for_one_of_them(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     weights = {"kernel": rng.normal(size=(4, 3, 1, 1)), "bias": rng.normal(size=4), "two": [2.0]}
-    whole = {"group": 1, "dilations": [1, 1], "strides": [1, 1], "pads": [0] * 4}
+    whole: dict[str, Any] = {"group": 1, "dilations": [1, 1], "strides": [1, 1], "pads": [0] * 4}
     nodes = [
         onnx.helper.make_node("Conv", ["image", "kernel", "bias"], ["a"], **whole),
         onnx.helper.make_node("Dropout", ["a"], ["b"]),

@@ -195,13 +195,15 @@ def test_a_file_is_looked_at_once_and_remembered_over_runs(photo: Photos, tmp_pa
         seen.append(photo)
         return photo.pixels[:1, :1]
 
-    counting = Recogniser(
-        "counting", "", False, 3, None, None, euclidean_distance, align, COLOURS.embed
-    )
-    first = Embedder([counting], no_detector, DetectorParameters())
+    counting = Recogniser("counting", "", 3, None, None, euclidean_distance, align, COLOURS.embed)
+    first = Embedder([counting, COLOURS], no_detector, DetectorParameters())
     paths = [photo((1, 2, 3)), photo((1, 2, 3)), photo((4, 5, 6))]
     expected = first.embed(paths, AS_WRITTEN)["counting"]
     first.embed(paths, AS_WRITTEN)
+    assert len(seen) == 2
+    assert first.only("colour").recognisers == (COLOURS,)
+    alone = first.only("counting").embed(paths, AS_WRITTEN)
+    np.testing.assert_array_equal(alone["counting"], expected)
     assert len(seen) == 2
     first.save(tmp_path / "kept.npz")
     later = Embedder([counting], no_detector, DetectorParameters())

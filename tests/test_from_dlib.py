@@ -65,10 +65,12 @@ def pooled(image: np.ndarray, side: int, how: str) -> np.ndarray:
 
 def added(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     shape = np.maximum(first.shape, second.shape)
-    return sum(
-        np.pad(part, [(0, most - side) for most, side in zip(shape, part.shape, strict=True)])
-        for part in (first, second)
-    )
+
+    def filled(part: np.ndarray) -> np.ndarray:
+        missing = shape - part.shape
+        return np.pad(part, [(0, int(count)) for count in missing])
+
+    return filled(first) + filled(second)
 
 
 def test_a_network_of_a_stem_and_two_blocks(tmp_path: Path) -> None:

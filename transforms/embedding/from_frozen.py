@@ -38,7 +38,8 @@ def load_frozen(
 
 
 def _node(node: Any) -> Node:
-    attributes, options = node.attr, {}
+    attributes = node.attr
+    options: dict[str, Any] = {}
     for name in ("strides", "ksize"):
         if name in attributes:
             options[name] = list(attributes[name].list.i)

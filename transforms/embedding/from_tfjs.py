@@ -50,7 +50,8 @@ def _weights(manifest: list[dict[str, Any]], data: bytes) -> dict[str, np.ndarra
 
 
 def _node(node: dict[str, Any]) -> Node:
-    attributes, options = node.get("attr", {}), {}
+    attributes = node.get("attr", {})
+    options: dict[str, Any] = {}
     if "strides" in attributes:
         options["strides"] = [int(stride) for stride in attributes["strides"]["list"]["i"]]
         options["padding"] = base64.b64decode(attributes["padding"]["s"]).decode("ascii")
