@@ -438,14 +438,28 @@ def test_stretch_is_the_largest_singular_value_of_the_jacobian() -> None:
 def test_straight_edges_are_stiff_and_curved_or_faint_ones_are_not() -> None:
     y, x = np.mgrid[:112, :112]
     bar = np.where(np.abs(x - 40) < 4, 40.0, 200.0)  # a door post
-    dot = np.where(np.hypot(x - 56, y - 56) < 3, 40.0, 200.0)  # a pupil
+    dot = np.where(np.hypot(x - 30, y - 92) < 3, 40.0, 200.0)  # a mole
     faint = np.where(x < 56, 198.0, 200.0)
     crops = np.repeat(np.stack([bar, dot, faint])[..., np.newaxis], 3, axis=-1)
     found = stiffness(tf.constant(crops, tf.float32)).numpy()[..., 0]
     assert found[0, 20:-20, 37:44].min() > 0.9
     assert found[0, :, 80:].max() < 0.05
-    assert found[1, 55:58, 55:58].max() < 0.1
+    assert found[1, 91:94, 29:32].max() < 0.1
     assert found[2].max() < 0.05
+
+
+def test_spectacles_are_stiff_and_bare_faces_are_not(crops: np.ndarray) -> None:
+    """Frames are drawn on real faces: two dark rims and a bridge."""
+    worn = crops.copy()
+    y, x = np.mgrid[:112, :112]
+    rims = np.minimum(*(np.abs(np.hypot(x - eye, 1.3 * (y - 54)) - 14) for eye in (38, 74)))
+    frame = (rims < 1.5) | ((np.abs(y - 50) < 1.5) & (np.abs(x - 56) < 6))
+    worn[:, frame] = 20
+    bare, stiff = (
+        stiffness(tf.constant(images, tf.float32)).numpy()[..., 0] for images in (crops, worn)
+    )
+    assert (stiff[:, frame].min(axis=1) > 0.8).all()
+    assert (bare[:, frame].mean(axis=1) < 0.5).all()
 
 
 def test_a_straight_edge_bends_in_long_waves_only(
