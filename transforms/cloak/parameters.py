@@ -19,11 +19,12 @@ class CloakParameters:
     """
 
     surrogates: Annotated[tuple[str, ...], Field(min_length=1)] = (
-        "mobilefacenet",
-        "sface",
         "dlib",
+        "faceplugin",
+        "sface",
         "mobilefacenet",
         "facenet",
+        "faceplugin",
         "sface",
         "faceres",
     )
@@ -40,9 +41,9 @@ class CloakParameters:
     same in all photos; a person met first evades."""
     flip_budget: Annotated[float, Field(gt=0, le=1)] = 0.03
     """Most mean FLIP between the bent original and the written face, at viewing size."""
-    delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 0.6
+    delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.0
     """Most mean CIEDE2000, likewise."""
-    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.004
+    dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.0025
     """Most structural dissimilarity of the aligned crop: about so while optimising, and when
     written."""
     contrast_budget: Annotated[float, Field(gt=0, le=64)] = 1.25
@@ -57,16 +58,16 @@ class CloakParameters:
     """Most displacement, in percent of the interocular distance."""
     shift_rms: Annotated[float, Field(gt=0, le=20)] = 1.2
     """Most root mean square displacement over the crop, likewise."""
-    max_stretch: Annotated[float, Field(gt=0, le=1)] = 0.4
-    """Most local stretch: 0.4 lets a length change by four tenths."""
-    shift_sigma: Annotated[float, Field(gt=0, le=20)] = 2.0
+    max_stretch: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Most local stretch: 0.5 lets a short length change by half."""
+    shift_sigma: Annotated[float, Field(gt=0, le=20)] = 1.5
     """Pixels; of the Gaussian that makes the displacement smooth."""
     stiff_sigma: Annotated[float, Field(gt=0, le=20)] = 4.0
     """The same along strong straight edges, which small waves would bend visibly."""
     shift_rate: Annotated[float, Field(gt=0, le=20)] = 3.6
     """Percent of the interocular distance, root mean square of the first step; it falls in
     proportion to the learning rate."""
-    steps: Annotated[int, Field(ge=1, le=1000)] = 36
+    steps: Annotated[int, Field(ge=1, le=1000)] = 28
     """Passes, forward and backward, through a surrogate, for a person met first; the surrogates
     take turns."""
     known_steps: Annotated[int, Field(ge=1, le=1000)] = 10
