@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from photoveil.transforms import process_wide
-from photoveil.transforms.codecs import bmp, gif, heif, jpeg, names, png, tiff, webp
+from photoveil.transforms.codecs import bmp, gif, heif, jpeg, names, png, rests, tiff, webp
 from photoveil.transforms.codecs.errors import (
     CodecError,
     MissingPackage,
@@ -34,6 +34,7 @@ __all__ = [
     "encode",
     "oddities",
     "sniff",
+    "unread",
     "without_names",
     "without_video",
 ]
@@ -137,6 +138,19 @@ def oddities(data: bytes) -> tuple[str, ...]:
     module = _sniffed(data)[1]
     with explained(Reason.DAMAGED):
         return module.oddities(data) if module in (jpeg, png, gif, bmp, webp) else ()
+
+
+def unread(data: bytes) -> list[bytes]:
+    """Find the bytes of a photo's file that no reader of its format looks at: what follows its end
+    and is no known metadata, what lies between its parts, and rows beyond its height.
+
+    Raises:
+        CodecError: damaged or cut off.
+    """
+    module = _sniffed(data)[1]
+    with explained(Reason.DAMAGED):
+        found = module.unread(data) if module else []
+    return [one for one in found if rests.may_show(one)]
 
 
 def _sniffed(data: bytes) -> tuple[str | None, ModuleType | None]:

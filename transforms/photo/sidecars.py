@@ -75,13 +75,14 @@ def cleaned(name: str, data: bytes, strip_names: bool) -> tuple[bytes, tuple[str
 
 
 def _without_json_pictures(data: bytes) -> tuple[bytes, bool]:
-    """JSON without the base64 of pictures in its strings, and whether there was one.
+    """JSON without the pictures that are written in its strings, and whether there was one.
 
     Every other string, and all that stands between them, keeps its bytes.
     """
     encoding = json.detect_encoding(data)
     text = data.decode(encoding, "surrogatepass")
     emptied = _JSON_STRING.sub(lambda match: _without_picture(match[0]), text)
+    emptied = _without_split_pictures(emptied)
     if emptied == text:
         return data, False
     return emptied.encode(encoding, "surrogatepass"), True
@@ -90,12 +91,23 @@ def _without_json_pictures(data: bytes) -> tuple[bytes, bool]:
 def _without_picture(literal: str) -> str:
     # Searched as it reads without its escapes: "/" may be written as "\/".
     value = json.loads(literal).encode("utf-8", "surrogatepass")
-    runs = list(carve.base64_pictures(value))
+    runs = list(carve.text_pictures(value))
     if not runs:
         return literal
     for run in reversed(runs):
         value = _DATA_URL.sub(b"", value[: run.start]) + value[run.end :]
     return json.dumps(value.decode("utf-8", "surrogatepass"))
+
+
+def _without_split_pictures(text: str) -> str:
+    """JSON without the pictures that are written in several strings."""
+    data = text.encode("utf-8", "surrogatepass")
+    for run in reversed(list(carve.text_pictures(data))):
+        before = data[: run.start]
+        if (len(before) - len(before.rstrip(b"\\"))) % 2:  # it begins within an escape
+            before = before[:-1]
+        data = before + data[run.end :]
+    return data.decode("utf-8", "surrogatepass")
 
 
 def people_notes(count: int, strip_names: bool) -> tuple[str, ...]:
