@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,12 @@ def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
+
+
+def astronaut(demo_photo: Callable[[str], Path]) -> Image.Image:
+    """A part of a public photo, of 320 x 240 pixels, with a face."""
+    with Image.open(demo_photo("astronaut.png")) as image:
+        return image.convert("RGB").crop((96, 0, 416, 240))
 
 
 def jpeg(image: Image.Image, **options: Any) -> bytes:
