@@ -265,13 +265,8 @@ def _seen() -> dict[str, Builder]:
 
 def _unseen(heif: Callable[[Image.Image, str], bytes]) -> dict[str, Builder]:
     """Where it is only known that nobody knows what is there."""
-    packed: dict[str, Builder] = {
-        f"{what} behind the end of a {kind}": (
-            lambda i, c, kind=kind, pack=pack: (
-                saved(i.quantize(256) if kind == "GIF" else i, kind, **_lossless(kind))
-                + pack(small_jpeg(c))
-            )
-        )
+    packed = {
+        f"{what} behind the end of a {kind}": _packed_behind(kind, pack)
         for what, pack in (("gzip", gzip.compress), ("ZIP", zipped))
         for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
     }
@@ -307,8 +302,20 @@ def _unseen(heif: Callable[[Image.Image, str], bytes]) -> dict[str, Builder]:
     }
 
 
+def _packed_behind(kind: str, pack: Callable[[bytes], bytes]) -> Builder:
+    def build(image: Image.Image, clean: Image.Image) -> bytes:
+        shown = image.quantize(256) if kind == "GIF" else image
+        return saved(shown, kind, **_lossless(kind)) + pack(small_jpeg(clean))
+
+    return build
+
+
 def _lossless(kind: str) -> dict[str, Any]:
-    return {"WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}}.get(kind, {})
+    options: dict[str, dict[str, Any]] = {
+        "WEBP": {"lossless": True},
+        "JPEG": {"quality": 95, "subsampling": 0},
+    }
+    return options.get(kind, {})
 
 
 UNSEEN = frozenset(_unseen(lambda image, kind: b""))

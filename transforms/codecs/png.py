@@ -193,8 +193,10 @@ def _behind_rows(chunks: list[_Chunk]) -> list[bytes]:
             continue
         waiting = body
         while waiting and not inflater.eof and not rests.may_show(found):
-            with explained(Reason.DAMAGED):
+            try:
                 block = inflater.decompress(waiting, _BLOCK)
+            except zlib.error:  # where the picture itself is damaged, it is not decoded
+                return [found, b""]
             found = (found + block[max(room, 0) :])[-_BLOCK:]
             room -= len(block)
             waiting = inflater.unconsumed_tail

@@ -60,7 +60,7 @@ _PACKERS = {
     _LZMA: lambda rows: imagecodecs.lzma_encode(rows.tobytes()),
     _ZSTD: lambda rows: imagecodecs.zstd_encode(rows.tobytes(), 19),
 }
-_UNPACKERS: dict[int, Callable[[bytes], bytes]] = {
+_UNPACKERS: dict[int, Callable[[bytes], bytes | bytearray]] = {
     _NONE: bytes,
     _LZW: imagecodecs.lzw_decode,
     _DEFLATE: imagecodecs.zlib_decode,
@@ -201,9 +201,12 @@ def _bytes_of_rows(page: tifffile.TiffPage) -> Callable[[slice], int]:
 
 
 def _unpacked(page: tifffile.TiffPage, coded: bytes) -> bytes:
-    """The rows of a strip; nothing where its coding is none that is written."""
+    """The rows of a strip; nothing where its coding is none that is written, or it is damaged."""
     unpack = _UNPACKERS.get(int(page.compression))
-    return bytes(unpack(coded)) if unpack else b""
+    try:
+        return bytes(unpack(coded)) if unpack else b""
+    except (*DAMAGE, RuntimeError):
+        return b""
 
 
 def _packed_again(page: tifffile.TiffPage, rows: bytes) -> bytes:

@@ -9,6 +9,7 @@ the last row of a picture whose header tells a lower height.
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -75,18 +76,23 @@ def behind_rows(parts: list[Segment]) -> bytes:
     scans = [index for index, part in enumerate(parts) if part.marker == SOS]
     is_small = len(scans) == 1  # a reduced picture of several scans may hang by the first alone
     last = parts[scans[-1]].scan.rstrip(_FILLER)
-    if len(last) > _BEHIND:
-        seen = _shown(parts, is_small)
-        for tail in _tails():
-            other = [*parts]
-            other[scans[-1]] = replace(parts[scans[-1]], scan=last[:-_BEHIND] + tail)
-            if not np.array_equal(seen, _shown(other, is_small)):
-                break
-        else:
-            return last[-_BEHIND:]
     # Arithmetic decoders find rows in no data at all.
-    is_arithmetic = any(part.marker in _ARITHMETIC for part in parts)
-    return b"" if is_small or is_arithmetic else _lower_rows(parts)
+    is_plain = is_small or any(part.marker in _ARITHMETIC for part in parts)
+    with suppress(CodecError):  # of a file that is damaged once it is changed
+        if len(last) > _BEHIND and _is_idle(parts, scans[-1], last, is_small):
+            return last[-_BEHIND:]
+        return b"" if is_plain else _lower_rows(parts)
+    return b""
+
+
+def _is_idle(parts: list[Segment], at: int, scan: bytes, is_small: bool) -> bool:
+    """True where the last bytes of a scan, the segment `at`, change nothing in the picture."""
+    seen = _shown(parts, is_small)
+    for tail in _tails():
+        other = replace(parts[at], scan=scan[:-_BEHIND] + tail)
+        if not np.array_equal(seen, _shown([*parts[:at], other, *parts[at + 1 :]], is_small)):
+            return False
+    return True
 
 
 def _lower_rows(parts: list[Segment]) -> bytes:
