@@ -145,32 +145,33 @@ def text_pictures(data: bytes, depth: int = _DEPTH) -> Iterator[Found]:
             if start < done:
                 continue
             for decoded, is_all in text.decoded(start):
-                end, is_sure = _picture_end(decoded, depth)
+                first, end, is_sure = _extent(decoded, depth)
                 if end == 0:
                     break
                 if is_sure or is_all:
-                    found = text.of(start, 0, end)
-                    spans |= dict.fromkeys(found, decoded)
+                    spans |= dict.fromkeys(text.of(start, first, end), decoded)
                     done = start + end * 8 // text.per_digit
                     break
-        for (first, last), decoded in sorted(spans.items()):
-            yield Found(first, last, decoded, True, coding)
+        for (begin, last), decoded in sorted(spans.items()):
+            yield Found(begin, last, decoded, True, coding)
 
 
-def _picture_end(data: bytes, depth: int) -> tuple[int, bool]:
-    """Where the last picture in decoded bytes ends, 0 for none, and whether that is sure."""
+def _extent(data: bytes, depth: int) -> tuple[int, int, bool]:
+    """Where the first picture in decoded bytes begins, where the last one ends, 0 for none, and
+    whether that is sure."""
     if _TIFF.match(data) and _opens(data):
-        return len(data), False
+        return 0, len(data), False
     found = list(pictures(data))
     if depth:
         found += coded_pictures(data, depth - 1)
-    if not found and _BEGINNINGS.match(data):
-        return len(data), False
-    return max((one.end for one in found), default=0), all(one.is_sure for one in found)
+    if not found:
+        return 0, len(data) if _BEGINNINGS.match(data) else 0, False
+    ends = max(one.end for one in found)
+    return min(one.start for one in found), ends, all(one.is_sure for one in found)
 
 
 def _holds(data: bytes, depth: int) -> bool:
-    return _picture_end(data, depth - 1 if depth else 0)[0] > 0
+    return _extent(data, max(0, depth - 1))[1] > 0
 
 
 def _goes_on(data: bytes, marker: int) -> bool:

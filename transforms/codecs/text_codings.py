@@ -18,7 +18,7 @@ _BASE64 = re.compile(
     % (_BREAK, _BREAK)
 )
 _LEAST = 22  # digits, of the smallest picture's head
-_HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}(?:%b|[:,;%%-]|0x|\\x){0,4}){32,}" % _BREAK)
+_HEX = re.compile(rb"(?:[0-9A-Fa-f]\0?[0-9A-Fa-f](?:%b|[:,;%%-]|0x|\\x){0,4}){32,}" % _BREAK)
 _NO_HEX_DIGITS = re.compile(rb"0x|\\x|&#\w+;|\\[nrt]|[^0-9A-Fa-f]")
 _ESCAPED = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
 _NO_BASE64_DIGITS = re.compile(rb"&#\w+;|\\[nrt]|[^A-Za-z0-9+/]")

@@ -119,6 +119,7 @@ def _in_codings(data: bytes, inside: str, depth: int) -> Iterator[EmbeddedPictur
         where = f"{found.coding} at byte {found.start:,}{inside}"
         if len(found.data) >= packed.MOST:
             yield EmbeddedPicture(where, None)
+            continue
         yield from _in_all(found.data, f" of the {where}", depth + 1)
 
 
