@@ -266,10 +266,10 @@ def _seen() -> dict[str, Builder]:
 def _unseen(heif: Callable[[Image.Image, str], bytes]) -> dict[str, Builder]:
     """Where it is only known that nobody knows what is there."""
     packed = {
-        f"{what} behind the end of a {kind}": _packed_behind(kind, pack)
-        for what, pack in (("gzip", gzip.compress), ("ZIP", zipped))
+        f"gzip behind the end of a {kind}": _packed_behind(kind, gzip.compress)
         for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
     }
+    packed["ZIP behind the end of a JPEG"] = _packed_behind("JPEG", zipped)
     return {
         **packed,
         "gzip behind the end of a HEIC": lambda i, c: (
