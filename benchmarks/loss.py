@@ -1,6 +1,9 @@
 """What HEIC, AVIF and lossy WebP lose outside of the cloak, by the quality that a file had.
 
-python -m benchmarks.loss PICTURE ...
+    python -m benchmarks.loss PICTURE ...
+
+Prints a table in Markdown with a row a file. Where two figures stand together, the first is what
+the picture would lose in as many bytes as it had, the second is what it loses now.
 """
 
 from __future__ import annotations
@@ -8,13 +11,16 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from PIL import Image
 
 from photoveil.transforms import codecs
+from photoveil.transforms.codecs import rate
 
 _NO_LIMIT = 1 << 62
 _QUALITIES = (20, 40, 60, 80)
@@ -22,10 +28,55 @@ _STRENGTH, _CELL, _MARGIN = 8, 4, 16  # of the noise in levels; pixels
 
 
 def main() -> None:
-    print("file  bits a pixel  size  mean  99th percentile  most  kept of the change  CPU s")
+    print(
+        "| file | bits a pixel | mean error | 99th percentile | most | share of the cloak kept "
+        "| size | CPU s | notes |"
+    )
+    print("|---" * 9 + "|")
     for name in sys.argv[1:]:
         for label, data in _files(Path(name)):
-            print(f"{label}  {_figures(data)}", flush=True)
+            with mock.patch.object(rate, "bounded", _unbounded):
+                equal = _loss(data)
+            now = _loss(data)
+            pairs = zip(equal.figures(), now.figures(), strict=True)
+            cells = [one if one == other else f"{one}, {other}" for one, other in pairs]
+            cells.append("; ".join(now.notes))
+            print(f"| {label} | {_bits(data):.2f} | {' | '.join(cells)} |", flush=True)
+
+
+def _unbounded(
+    encode: Callable[[int], bytes],
+    size: Callable[[bytes], int],
+    bytes_before: int,
+    error: Callable[[bytes], float],
+) -> tuple[bytes, float]:
+    """As `rate.bounded` without a bound."""
+    return rate.matched(encode, size, bytes_before), 0.0
+
+
+def _bits(data: bytes) -> float:
+    return 8 * len(data) / codecs.decode(data, _NO_LIMIT).pixels[..., 0].size
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """Of one file. lost: levels outside of the cloak. kept: share of the cloak."""
+
+    lost: np.ndarray
+    kept: float
+    growth: float
+    seconds: float
+    notes: tuple[str, ...]
+
+    def figures(self) -> list[str]:
+        return [
+            f"{self.lost.mean():.1f}",
+            f"{np.percentile(self.lost, 99):.0f}",
+            f"{self.lost.max():.0f}",
+            f"{self.kept:.2f}",
+            f"{self.growth:.2f}",
+            f"{self.seconds:.1f}",
+        ]
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -47,7 +98,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
             yield f"{path.name} {form} {quality}", out.getvalue()
 
 
-def _figures(data: bytes) -> str:
+def _loss(data: bytes) -> _Loss:
     before = codecs.decode(data, _NO_LIMIT).pixels
     height, width = before.shape[:2]
     top, left, side = height // 4, width // 3, min(max(64, min(height, width) // 4), height // 2)
@@ -66,11 +117,7 @@ def _figures(data: bytes) -> str:
         max(0, top - _MARGIN) : top + side + _MARGIN, max(0, left - _MARGIN) : left + side + _MARGIN
     ] = False
     lost = np.abs(found[outside])
-    return (
-        f"{8 * len(data) / width / height:.2f}  {len(coded.data) / len(data):.2f}  "
-        f"{lost.mean():.2f}  {np.percentile(lost, 99):.0f}  {lost.max():.0f}  "
-        f"{kept:.2f}  {seconds:.1f}  {', '.join(coded.notes)}"
-    )
+    return _Loss(lost, float(kept), len(coded.data) / len(data), seconds, coded.notes)
 
 
 if __name__ == "__main__":

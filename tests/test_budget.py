@@ -60,7 +60,9 @@ def bend() -> Perturbation:
 
 def changed(pixels: np.ndarray, cloak: Perturbation, face: Face, scale: float) -> np.ndarray:
     size = pixels.shape[:2]
-    return with_change(pixels, photo_change([face_patch(cloak, face, [face], *size)], [scale], *size))
+    return with_change(
+        pixels, photo_change([face_patch(cloak, face, [face], *size)], [scale], *size)
+    )
 
 
 def drawn(seen: Visibility) -> tuple[float, ...]:

@@ -462,9 +462,7 @@ def test_spectacles_are_stiff_and_bare_faces_are_not(crops: np.ndarray) -> None:
     assert (bare[:, frame].mean(axis=1) < 0.5).all()
 
 
-def test_a_straight_edge_bends_in_long_waves_only(
-    crops: np.ndarray, optimizer: Optimizer
-) -> None:
+def test_a_straight_edge_bends_in_long_waves_only(crops: np.ndarray, optimizer: Optimizer) -> None:
     """A door post through the face: its edge moves, and stays straight over a few pixels."""
     posts = crops.copy()
     posts[:, :, 30:34] = 20

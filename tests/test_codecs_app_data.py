@@ -18,6 +18,7 @@ from photoveil.transforms import codecs
 from photoveil.transforms.codecs import riff, segments
 from photoveil.transforms.codecs.segments import APP0, APP1, APP2, COM, Segment
 from photoveil.transforms.leaks.embedded_images import hidden
+from tests.support.carriers import astronaut, saved
 
 APP3, APP4, APP5, APP11 = 0xE3, 0xE4, 0xE5, 0xEB
 C2PA = bytes.fromhex("6332706100110010800000aa00389b71")
@@ -26,20 +27,12 @@ JSON = bytes.fromhex("6a736f6e00110010800000aa00389b71")
 
 @pytest.fixture(scope="module")
 def photo(demo_photo: Callable[[str], Path]) -> bytes:
-    with Image.open(demo_photo("astronaut.png")) as image:
-        return saved(image.convert("RGB").crop((96, 0, 416, 240)))
+    return saved(astronaut(demo_photo), "JPEG")
 
 
 @pytest.fixture(scope="module")
-def picture(photo: bytes) -> bytes:
-    with Image.open(io.BytesIO(photo)) as image:
-        return saved(image.reduce(3))
-
-
-def saved(image: Image.Image, kind: str = "JPEG") -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind)
-    return out.getvalue()
+def picture(demo_photo: Callable[[str], Path]) -> bytes:
+    return saved(astronaut(demo_photo).reduce(3), "JPEG")
 
 
 def png(picture: bytes) -> bytes:

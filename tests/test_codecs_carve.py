@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import bz2
+import gzip
 import io
 import struct
 import zlib
@@ -15,7 +17,7 @@ import piexif
 import pytest
 from PIL import Image, ImageFile
 
-from photoveil.transforms.codecs import carve, segments
+from photoveil.transforms.codecs import carve, packed, segments
 from photoveil.transforms.codecs.segments import DQT, SOS, STRAY, Segment
 from photoveil.transforms.leaks.embedded_images import hidden
 
@@ -189,3 +191,73 @@ def test_what_is_kept_stays_in_a_doubtful_picture(portrait: Image.Image) -> None
     kept = saved(portrait.resize((40, 40)), "JPEG")
     clean, _ = carve.blanked(jpeg(portrait)[:-2] + b"\0\0" + kept + BEHIND, kept)
     assert clean.strip(b"\0") == kept
+
+
+def in_json(*strings: bytes) -> bytes:
+    return b"[" + b", ".join(b'"' + one + b'"' for one in strings) + b"]"
+
+
+@pytest.mark.parametrize("size", [40, 77, 400])
+@pytest.mark.parametrize("before", range(4))
+def test_strings_beside_a_picture_in_several_stay(
+    size: int, before: int, portrait: Image.Image
+) -> None:
+    text = base64.b64encode(jpeg(portrait.resize((60, 60))))
+    parts = [text[at : at + size] for at in range(0, len(text), size)]
+    name = b"an-identifier-of-a-photo"[: 20 + before]
+    data = in_json(name, *parts[:-1], parts[-1].ljust(size, b"="), b"Another title of some length")
+    clean, count = carve.blanked(data)
+    assert count >= len(parts) - 1
+    assert not carve.holds_pictures(clean)
+    assert name in clean
+    assert b"Another title of some length" in clean
+    assert len(clean) == len(data)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda data: base64.urlsafe_b64encode(data),
+        lambda data: base64.b64encode(data).decode().encode("utf-16-le"),
+        lambda data: data.hex().encode("utf-16-be"),
+        lambda data: data.hex(",").encode(),
+        lambda data: b"".join(b"0x%02x, " % byte for byte in data),
+        lambda data: b"".join(b"%%%02X" % byte for byte in data),
+        lambda data: base64.encodebytes(data.hex().encode()),
+        lambda data: base64.b64encode(bz2.compress(gzip.compress(data))),
+    ],
+)
+def test_text_in_each_way_is_read(text: Callable[[bytes], bytes], portrait: Image.Image) -> None:
+    picture = saved(portrait.resize((60, 60)), "PNG")
+    data = b"A caption: " + text(picture) + b" and more"
+    expected = pixels(picture)
+    assert any(
+        one.pixels is not None and np.array_equal(one.pixels, expected) for one in hidden(data)
+    )
+    clean, _ = carve.blanked(data)
+    assert clean.startswith(b"A caption: ")
+    assert hidden(clean) == []
+
+
+def test_plain_text_and_numbers_are_no_pictures() -> None:
+    text = b"".join(b"%d P5 12 34 a sentence of words, %x. " % (n, n * 7919) for n in range(3000))
+    numbers = np.random.default_rng(0).integers(0, 256, 1 << 20, np.uint8).tobytes()
+    for data in (text, zlib.compress(text), numbers, zlib.compress(numbers), bytes(1 << 20)):
+        assert carve.blanked(data) == (data, 0)
+        assert hidden(data) == []
+
+
+def test_what_unpacks_to_too_much_counts_as_a_picture() -> None:
+    bomb = gzip.compress(bytes(packed.MOST + 1))
+    clean, count = carve.blanked(b"before" + bomb + b"behind")
+    assert (clean.strip(b"\0"), count) == (b"before" + bytes(len(bomb)) + b"behind", 1)
+    assert [one.pixels for one in hidden(b"before" + bomb)] == [None]
+
+
+@pytest.mark.parametrize("kind", ["P4", "P5", "P6"])
+def test_a_pnm_is_as_long_as_its_rows(kind: str, portrait: Image.Image, outer: bytes) -> None:
+    mode = {"P4": "1", "P5": "L", "P6": "RGB"}[kind]
+    picture = saved(portrait.convert(mode), "PPM")
+    assert picture.startswith(kind.encode())
+    check(outer, picture)
+    assert not list(carve.pictures(picture[:-1]))

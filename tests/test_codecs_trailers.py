@@ -3,7 +3,6 @@ videos in them go, and what is found by its place is found again."""
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import struct
@@ -13,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from photoveil.transforms import codecs
 from photoveil.transforms.codecs import segments
 from photoveil.transforms.leaks.embedded_images import hidden
+from tests.support.carriers import astronaut, saved
 
 VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(2000)
 GONE = "data after the end of the image removed"
@@ -25,20 +24,12 @@ GONE = "data after the end of the image removed"
 
 @pytest.fixture(scope="module")
 def photo(demo_photo: Callable[[str], Path]) -> bytes:
-    with Image.open(demo_photo("astronaut.png")) as image:
-        return saved(image.convert("RGB").crop((96, 0, 416, 240)))
+    return saved(astronaut(demo_photo), "JPEG", quality=95)
 
 
 @pytest.fixture(scope="module")
-def picture(photo: bytes) -> bytes:
-    with Image.open(io.BytesIO(photo)) as image:
-        return saved(image.reduce(4))
-
-
-def saved(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=95)
-    return out.getvalue()
+def picture(demo_photo: Callable[[str], Path]) -> bytes:
+    return saved(astronaut(demo_photo).reduce(4), "JPEG", quality=95)
 
 
 def coded(data: bytes) -> codecs.EncodedPhoto:

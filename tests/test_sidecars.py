@@ -344,6 +344,8 @@ def picture_in_base64() -> str:
 
 
 PICTURE = picture_in_base64()
+PIECES = [PICTURE[at : at + 300] for at in range(0, len(PICTURE) - 300, 300)]
+PIECES.append(PICTURE[300 * len(PIECES) :])
 
 
 @pytest.mark.parametrize(
@@ -355,6 +357,13 @@ PICTURE = picture_in_base64()
         (json.dumps(PICTURE).replace("/", "\\/"), '""'),
         (json.dumps("\r\n".join(PICTURE[at : at + 76] for at in range(0, 9999, 76))), '""'),
         (json.dumps(f"Été: 'data:image/jpeg;base64,{PICTURE}'."), json.dumps("Été: ''.")),
+        (f'"{PICTURE.replace("+", "-").replace("/", "_").rstrip("=")}"', '""'),
+        (f'"{base64.b64decode(PICTURE).hex()}"', '""'),
+        (json.dumps(PIECES), json.dumps([""] * len(PIECES))),
+        (
+            json.dumps({f"part {n}": piece for n, piece in enumerate(PIECES)}),
+            json.dumps({f"part {n}": "" for n in range(len(PIECES))}),
+        ),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -251,7 +251,8 @@ class Visibility:
     What is drawn on the face is told from what is only moved: flip, delta_e (means at viewing
     size), dssim (of the crop) and contrast (`metrics.drawn_contrast`, levels) compare the written
     face with the original as it was bent.
-    shift_peak, shift_rms: of the displacement over the crop, in percent of the interocular distance.
+    shift_peak, shift_rms: of the displacement over the crop, in percent of the interocular
+        distance.
     stretch: largest singular value of its Jacobian matrix.
     """
 
@@ -402,9 +403,11 @@ class EmbeddedKind(StrEnum):
 
     PICTURE = "picture"
     """Any picture; as a `Leak`, one that is too large to be searched or cannot be decoded."""
+    DATA = "data"
+    """Bytes that no reader of the format looks at, in which anything may lie."""
     VIDEO = "video"
     LAYERS = "layers"
-    """Photoshop's; neither they nor a video can be searched for faces."""
+    """Photoshop's; neither they, nor a video, nor such data can be searched for faces."""
     CLEAN_FACE = "clean face"
     """A face closer to the original's than to the cloaked one."""
     OTHER_FACE = "other face"
@@ -416,7 +419,7 @@ class EmbeddedPicture:
     """A picture inside a file that is not the file's own.
 
     where: in plain words, such as "JPEG at byte 1,234". pixels: uint8 (H, W, 3) RGB as stored;
-        None for what holds pictures that cannot be looked at. what: PICTURE, VIDEO or LAYERS.
+        None for what holds pictures that cannot be looked at. what: PICTURE, DATA, VIDEO or LAYERS.
     orientation: by its own EXIF, 1..8.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from photoveil.transforms import process_wide
-from photoveil.transforms.codecs import bmp, gif, heif, jpeg, names, png, tiff, webp
+from photoveil.transforms.codecs import bmp, gif, heif, jpeg, names, png, rests, tiff, webp
 from photoveil.transforms.codecs.change import Patch, PhotoChange
 from photoveil.transforms.codecs.errors import (
     CodecError,
@@ -35,6 +35,7 @@ __all__ = [
     "encode",
     "oddities",
     "sniff",
+    "unread",
     "without_names",
     "without_video",
 ]
@@ -138,6 +139,19 @@ def oddities(data: bytes) -> tuple[str, ...]:
     module = _sniffed(data)[1]
     with explained(Reason.DAMAGED):
         return module.oddities(data) if module in (jpeg, png, gif, bmp, webp) else ()
+
+
+def unread(data: bytes) -> list[bytes]:
+    """Find the bytes of a photo's file that no reader of its format looks at: what follows its end
+    and is no known metadata, what lies between its parts, and rows beyond its height.
+
+    Raises:
+        CodecError: damaged or cut off.
+    """
+    module = _sniffed(data)[1]
+    with explained(Reason.DAMAGED):
+        found = module.unread(data) if module else []
+    return [one for one in found if rests.may_show(one)]
 
 
 def _sniffed(data: bytes) -> tuple[str | None, ModuleType | None]:

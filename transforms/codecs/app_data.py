@@ -204,9 +204,9 @@ def _any_other(taken: _Taken, places: list[int]) -> None:
         segment = taken.kept[at]
         assert segment is not None
         found = list(carve.pictures(segment.payload))
-        text = list(carve.base64_pictures(segment.payload))
+        coded = list(carve.coded_pictures(segment.payload))
         cut = segment.payload.find(segments.MAGIC) >= 0 and not found
-        if cut or any(not _is_complete(one, segment.payload) for one in text):
+        if cut or any(not _is_complete(one, segment.payload) for one in coded):
             beyond.add(segment.marker)
             continue
         if any(not _is_complete(one, segment.payload) for one in found):
@@ -217,7 +217,7 @@ def _any_other(taken: _Taken, places: list[int]) -> None:
             last = max((n for n in range(len(places)) if bounds[n] < start + end), default=index)
             reached = [taken.kept[places[n]] for n in range(index, last + 1)]
             beyond |= {one.marker for one in reached if one is not None}
-        elif found or text:
+        elif found or coded:
             clean, _ = carve.blanked(segment.payload)
             left = clean.translate(None, b"\0 ")
             taken.kept[at] = Segment(segment.marker, clean) if len(left) >= _LEAST else None
@@ -234,6 +234,8 @@ def _is_complete(found: carve.Found, payload: bytes) -> bool:
         except CodecError:
             return False
         return True
+    if found.coding == carve.PACKED:
+        return found.is_sure
     return found.end < len(payload)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 from photoveil.transforms.codecs.errors import DAMAGE, DAMAGED, CodecError
 
+_TOP = {b"ftyp", b"uuid"}  # boxes whose bodies say something
+_META = {b"hdlr", b"pitm", b"iloc", b"iinf", b"iref", b"iprp", b"grpl", b"dinf"}
 _MOST_EXTENTS = 65_536
 _ALPHA = re.compile(rb"aux(?:iliary)?:alpha|auxid:1\0")  # MPEG's name, and HEVC's
 
@@ -107,6 +109,35 @@ def parse(data: bytes) -> HeifFile:
         raise
     except (*DAMAGE, StopIteration) as error:
         raise CodecError(DAMAGED, error) from error
+
+
+def unread(data: bytes) -> list[bytes]:
+    """The bytes of a HEIF or AVIF file that belong to no item and to no box that says something."""
+    found, position = [], 0
+    for start, end in [*sorted(_known(data)), (len(data), len(data))]:
+        if start > position:
+            found.append(data[position:start])
+        position = max(position, end)
+    return found
+
+
+def _known(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where known things start and end: items, boxes that say something, heads of all boxes."""
+    position = 0
+    for kind, body, end in boxes(data):
+        yield position, end if kind in _TOP else body
+        position = end
+        if kind != b"meta":
+            continue
+        at = body + 4
+        inside = {kind: (start, stop) for kind, start, stop in boxes(data, at, end)}
+        for inner, start, stop in boxes(data, at, end):
+            yield at - 4, stop if inner in _META else start
+            at = stop
+        for method, extents in _locations(data, *inside[b"iloc"]).values():
+            base = inside[b"idat"][0] if method == 1 else 0
+            for offset, length in extents:
+                yield base + offset, base + offset + length
 
 
 def build(file: HeifFile) -> bytes:

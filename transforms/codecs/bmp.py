@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from photoveil.transforms.codecs import carve
+from photoveil.transforms.codecs import carve, icc, rests
 from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import DAMAGED, CodecError
 from photoveil.transforms.codecs.orientation import Orientation
@@ -41,6 +41,7 @@ _NO_ALPHA, _ALPHA = 0, 0xFF000000
 _BYTE = 8  # bits a colour that a cloak needs
 _MOST_BITS = 16  # of a colour
 _PROFILE = 112  # where a V5 header says where its profile lies, and how long it is
+_MOST_PALETTE = 1040  # bytes between a header and the pixels that may be masks and a palette
 _NO_PADDING = "original lacks its last bytes of padding"
 
 
@@ -113,6 +114,19 @@ def oddities(data: bytes) -> tuple[str, ...]:
     layout = _layout(data)
     is_short = layout.masks is not None and layout.end > len(data)
     return (_NO_PADDING,) if is_short else ()
+
+
+def unread(data: bytes) -> list[bytes]:
+    """See `transforms.codecs.unread`."""
+    layout = _layout(data)
+    at, profile = _profile(data, layout)
+    end = _end(data, layout)
+    before = data[_head(layout) + _MOST_PALETTE : layout.start]
+    return [before, data[end:at], data[max(end, at + len(profile)) :]]
+
+
+def _head(layout: _Layout) -> int:
+    return _FILE_HEADER + layout.header
 
 
 def _layout(data: bytes) -> _Layout:
@@ -227,13 +241,22 @@ def _in_place(data: bytes, layout: _Layout, change: PhotoChange) -> bytes:
 def _around(data: bytes, layout: _Layout) -> tuple[bytes, bytes, list[str]]:
     """The file before its pixels and behind them up to the end of the profile, pictures blanked;
     and what was done."""
-    head, end = _FILE_HEADER + layout.header, _end(data, layout)
+    head, end = _head(layout), _end(data, layout)
     before, found = carve.blanked(data[head : layout.start])
     notes = ["picture before the pixels removed"] if found else []
+    if rests.may_show(before[_MOST_PALETTE:]):
+        before = before[:_MOST_PALETTE].ljust(len(before), b"\0")
+        notes.append("data before the pixels removed")
     at, profile = _profile(data, layout)
     between, found = carve.blanked(data[end:at])
     notes += ["picture behind the pixels removed"] if found else []
-    return data[:head] + before, between + data[max(at, end) : at + len(profile)], notes
+    if rests.may_show(between):
+        between = bytes(len(between))
+        notes.append("data behind the pixels removed")
+    clean, found = icc.without_pictures(profile)
+    notes += ["picture in the colour profile removed"] if found else []
+    clean = clean.ljust(len(profile), b"\0")
+    return data[:head] + before, between + clean[max(0, end - at) :], notes
 
 
 def _widened(data: bytes, layout: _Layout, change: PhotoChange) -> bytes:

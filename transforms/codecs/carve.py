@@ -1,4 +1,5 @@
-"""Find pictures inside bytes that are not a picture file themselves, by their first bytes.
+"""Find pictures inside bytes that are not a picture file themselves, by their first bytes: as they
+are, compressed, and written as text.
 
 The codecs blank what they find; the leak scanner (`transforms/leaks/embedded_images.py`) searches
 it for faces.
@@ -6,8 +7,6 @@ it for faces.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import re
 import struct
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from photoveil.transforms.codecs import bmff, segments
+from photoveil.transforms.codecs import bmff, packed, segments, text_codings
 from photoveil.transforms.codecs.errors import DAMAGE, CodecError
 
 # A JPEG whatever its first byte: some cameras (Minolta, Konica) alter that of a preview.
@@ -27,25 +26,31 @@ _BEGINNINGS = re.compile(
     rb"|GIF8[79]a"
     rb"|BM[\x00-\xff]{4}\0{4}[\x00-\xff]{4}[\x28\x6c\x7c]\0\0\0"
     rb"|\0\0\0\x0cjP  \r\n\x87\n"
-    rb"|\0\0\0[\x10-\xff]ftyp(?:hei[cxms]|mif1|avif)",
+    rb"|\0\0\0[\x10-\xff]ftyp(?:hei[cxms]|mif1|avif)"
+    rb"|P[1-6][ \t\r\n]{1,8}(?:#[^\n]{0,999}\n\s*)*\d{1,5}[ \t\r\n]",
     re.DOTALL,
 )
+_TIFF = re.compile(rb"II\*\0|MM\0\*")
 VIDEO = re.compile(
     rb"\0\0\0[\x08-\xff]ftyp(?!hei[cxms]|mif1|msf1|avif|avis|crx )[ -~]{4}"
     rb"|RIFF[\x00-\xff]{4}AVI |\x1aE\xdf\xa3[\x00-\xff]{1,12}B\x86",
     re.DOTALL,
 )
-# Long enough for the smallest picture; line breaks may be XML's character references.
-_BASE64 = re.compile(
-    rb"[A-Za-z0-9+/](?:[A-Za-z0-9+/]|[ \t\r\n]|&#(?:x[AaDd9]|10|13|9);){20,}={0,2}\s*"
-)
-_BETWEEN_BASE64 = re.compile(rb"\s|&#\w+;")
-# How JPEG, PNG, GIF and RIFF begin in base64: other text may lie right before it.
-_BASE64_BEGINNINGS = re.compile(rb"/9j/|iVBORw0KGgo|R0lGOD|UklGR")
+PACKED = "compressed data"
+"""`Found.coding` of a compressed stream."""
+
+_DEPTH = 3  # text in a compressed stream in text
 
 _BMP_ROWS = (0, 3, 6)  # codings that are none: the rows as they are, with masks or without
 _PIXEL_CHUNKS = (b"VP8 ", b"VP8L", b"ANMF")
 _PIXEL_BOXES = (b"mdat", b"jp2c")
+_LEAST_PNM = 16  # pixels of a side; text that looks like the head of a smaller one is none
+_PNM_BREAK = rb"(?:\s|#[^\n]{0,999}\n)+"
+_PNM_BITS = re.compile(rb"P([14])%b(\d{1,5})%b(\d{1,5})()\s" % (_PNM_BREAK, _PNM_BREAK))
+_PNM_LEVELS = re.compile(
+    rb"P([2356])%b(\d{1,5})%b(\d{1,5})%b(\d{1,5})\s" % (_PNM_BREAK, _PNM_BREAK, _PNM_BREAK)
+)
+_PNM_NUMBERS = re.compile(rb"[\d\s]+")
 _BOX_NAME = re.compile(rb"mdat|jp2c|meta|moov|idat|free|skip|uuid|jp2h")
 
 
@@ -54,17 +59,20 @@ class Found:
     """A picture in some bytes: where it is, and its own bytes, an altered first one repaired.
 
     is_sure: false where its end is doubtful, and other pictures that begin in it are found as well.
+    coding: in which way `data` was written, "base64", "hex" or "compressed data"; `data` is then
+        all that was decoded.
     """
 
     start: int
     end: int
     data: bytes
     is_sure: bool = True
+    coding: str = ""
 
 
 def pictures(data: bytes) -> Iterator[Found]:
-    """Find every JPEG, PNG, WebP, GIF, BMP, JPEG 2000, HEIC and AVIF that begins in `data` and has
-    a readable header.
+    """Find every JPEG, PNG, WebP, GIF, BMP, PNM, JPEG 2000, HEIC and AVIF that begins in `data` and
+    has a readable header.
 
     A picture inside a picture (a thumbnail in a preview's EXIF) is part of the outer one, unless
     the end of the outer one is doubtful: then that one is rather too long than too short, and
@@ -82,6 +90,8 @@ def pictures(data: bytes) -> Iterator[Found]:
             picture = segments.MAGIC[:1] + picture[1:]
         length = _exact_length(picture)
         is_sure = length is not None
+        if length is None and match[0].startswith(b"P"):
+            continue  # of two letters and two numbers in a text
         if length is None:
             length = _doubtful_length(picture)
         if _opens(picture[:length]):
@@ -90,8 +100,8 @@ def pictures(data: bytes) -> Iterator[Found]:
 
 
 def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
-    """Replace every picture in `data` but `keep` by zeros, and those in base64 by spaces; also
-    return how many there were.
+    """Replace every picture in `data` but `keep` by zeros, also in compressed streams, and those
+    that are written as text by spaces; also return how many there were.
     """
     block, count, blank_to = bytearray(data), 0, 0
     kept = []
@@ -104,36 +114,64 @@ def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
             blank_to = max(blank_to, found.end)
     for found in kept:
         block[found.start : found.end] = data[found.start : found.end]
-    for found in base64_pictures(bytes(block)):
-        block[found.start : found.end] = b" " * (found.end - found.start)
+    for found in coded_pictures(bytes(block)):
+        filler = b"\0" if found.coding == PACKED else b" "
+        block[found.start : found.end] = filler * (found.end - found.start)
         count += 1
     return bytes(block), count
 
 
 def holds_pictures(data: bytes) -> bool:
     """True if `blanked` would find one."""
-    return any(pictures(data)) or any(base64_pictures(data))
+    return any(pictures(data)) or any(coded_pictures(data))
 
 
-def base64_pictures(data: bytes) -> Iterator[Found]:
-    """Every stretch of base64 text that holds a picture, or begins as one and is cut off;
-    `Found.data` is the picture decoded, and whatever follows it there."""
-    for match in _BASE64.finditer(data):
-        text = _BETWEEN_BASE64.sub(b"", match[0]).rstrip(b"=")
-        for start in (0, *(head.start() for head in _BASE64_BEGINNINGS.finditer(text))):
-            if picture := _in_base64(text[start:]):
-                yield Found(match.start(), match.end(), picture)
-                break
+def coded_pictures(data: bytes, depth: int = _DEPTH) -> Iterator[Found]:
+    """Every stretch of text and every compressed stream that holds a picture, or begins as one and
+    breaks off. Of a text in several strings, each string that is part of it."""
+    yield from text_pictures(data, depth)
+    for stream in packed.streams(data):
+        if not stream.is_all or _holds(stream.data, depth):
+            yield Found(stream.start, stream.end, stream.data, stream.is_whole, PACKED)
 
 
-def _in_base64(text: bytes) -> bytes | None:
-    try:
-        decoded = base64.b64decode(text[: len(text) - (len(text) % 4 == 1)] + b"===")
-    except binascii.Error:
-        return None
-    if first := next(pictures(decoded), None):
-        return first.data + decoded[first.end :]
-    return decoded if _BEGINNINGS.match(decoded) else None
+def text_pictures(data: bytes, depth: int = _DEPTH) -> Iterator[Found]:
+    """As `coded_pictures`, those that are written as text."""
+    for text in text_codings.texts(data):
+        coding = "base64" if text.per_digit == 6 else "hex"
+        spans: dict[tuple[int, int], bytes] = {}
+        done = 0
+        for start in text.beginnings():
+            if start < done:
+                continue
+            for decoded, is_all in text.decoded(start):
+                first, end, is_sure = _extent(decoded, depth)
+                if end == 0:
+                    break
+                if is_sure or is_all:
+                    spans |= dict.fromkeys(text.of(start, first, end), decoded)
+                    done = start + end * 8 // text.per_digit
+                    break
+        for (begin, last), decoded in sorted(spans.items()):
+            yield Found(begin, last, decoded, True, coding)
+
+
+def _extent(data: bytes, depth: int) -> tuple[int, int, bool]:
+    """Where the first picture in decoded bytes begins, where the last one ends, 0 for none, and
+    whether that is sure."""
+    if _TIFF.match(data) and _opens(data):
+        return 0, len(data), False
+    found = list(pictures(data))
+    if depth:
+        found += coded_pictures(data, depth - 1)
+    if not found:
+        return 0, len(data) if _BEGINNINGS.match(data) else 0, False
+    ends = max(one.end for one in found)
+    return min(one.start for one in found), ends, all(one.is_sure for one in found)
+
+
+def _holds(data: bytes, depth: int) -> bool:
+    return _extent(data, max(0, depth - 1))[1] > 0
 
 
 def _goes_on(data: bytes, marker: int) -> bool:
@@ -156,6 +194,8 @@ def _exact_length(picture: bytes) -> int | None:
             length = _boxes_length(picture)
         elif picture.startswith(b"GIF8"):
             length = _gif_length(picture)
+        elif picture.startswith(b"P"):
+            length = _pnm_length(picture)
         else:
             length = _png_length(picture)
     except DAMAGE:
@@ -219,6 +259,22 @@ def _gif_length(picture: bytes) -> int | None:
 
 def _table_size(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _pnm_length(picture: bytes) -> int | None:
+    match = _PNM_BITS.match(picture) or _PNM_LEVELS.match(picture)
+    if match is None:
+        return None
+    kind, width, height, most = (int(one or 1) for one in match.groups())
+    if min(width, height) < _LEAST_PNM:
+        return None
+    if kind == 4:
+        return match.end() + (width + 7) // 8 * height
+    samples = width * height * (3 if kind in (3, 6) else 1)
+    if kind > 4:
+        return match.end() + samples * (1 + (most > 255))
+    digits = _PNM_NUMBERS.match(picture, match.end())
+    return digits.end() if digits and digits.end() - match.end() >= samples else None
 
 
 def _png_length(picture: bytes) -> int | None:

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from photoveil.transforms.codecs import carve, xmp
+from photoveil.transforms.codecs import carve, rests, xmp
 from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import DAMAGED, CodecError, UnsupportedFormat
 from photoveil.transforms.codecs.orientation import Orientation
@@ -27,6 +27,7 @@ MAGIC = b"GIF8"
 _FORMATS = ("GIF",)
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _INTERLACED = 0x40
+_MOST_BITS, _MOST_CODES = 12, 4096
 _GREYS = bytes(level for level in range(256) for _ in "RGB")
 _XMP = b"XMP DataXMP"
 
@@ -44,9 +45,12 @@ def encode(
     """See `transforms.codecs.encode` and `transforms.codecs.alone`."""
     image = _opened(data, NO_LIMIT)
     blocks, end = _blocks(data)
+    notes = list(oddities(data))
+    if any(map(rests.may_show, _behind_rows(blocks))):
+        blocks = _with_indices(image, blocks, np.asarray(image))
+        notes.append("data behind the last row removed")
     if change is not None:
         blocks = _cloaked(image, blocks, change)
-    notes = list(oddities(data))
     kept: list[bytes] = []
     for block in blocks:
         found = False
@@ -71,7 +75,7 @@ def _is_stray(block: bytes) -> bool:
 
 def _cloaked(image: Image.Image, blocks: list[bytes], change: PhotoChange) -> list[bytes]:
     """The parts of the file with the change in its image."""
-    palette = bytes(image.palette.palette) if image.mode == "P" and image.palette else _GREYS
+    palette = _palette(image)
     indices = np.asarray(image).copy()
     transparent = image.info.get("transparency")
     hidden = indices == transparent if isinstance(transparent, int) else None
@@ -81,9 +85,78 @@ def _cloaked(image: Image.Image, blocks: list[bytes], change: PhotoChange) -> li
     if hidden is not None:
         changed &= ~hidden
     indices[changed] = _nearest(after, palette, transparent)[changed]
+    return _with_indices(image, blocks, indices)
+
+
+def _palette(image: Image.Image) -> bytes:
+    return bytes(image.palette.palette) if image.mode == "P" and image.palette else _GREYS
+
+
+def _with_indices(image: Image.Image, blocks: list[bytes], indices: np.ndarray) -> list[bytes]:
+    """The parts of the file with these uint8 (H, W) numbers of colours as its image."""
+    palette = _palette(image)
     return [
         _image_block(block, indices, palette) if block[0] == _IMAGE else block for block in blocks
     ]
+
+
+def unread(data: bytes) -> list[bytes]:
+    """See `transforms.codecs.unread`."""
+    blocks, end = _blocks(data)
+    stray = b"".join(block for block in blocks if _is_stray(block))
+    return [data[end:], stray, *_behind_rows(blocks)]
+
+
+def _behind_rows(blocks: list[bytes]) -> list[bytes]:
+    """Of each image the coded data behind its last row."""
+    found = []
+    for block in blocks:
+        if block[0] == _IMAGE:
+            width, height = (int.from_bytes(block[at : at + 2], "little") for at in (5, 7))
+            at = 10 + _table_size(block[9])
+            coded = _joined(block, at + 1)
+            found.append(coded[_coded_length(coded, block[at], width * height) :])
+    return found
+
+
+def _coded_length(coded: bytes, first_bits: int, pixels: int) -> int:
+    """Of so many pixels' LZW codes (GIF89a, appendix F), in bytes.
+
+    A code stands for one pixel more than the one that was coded before it, or for as many as it did
+    when it was added.
+    """
+    clear, end = 1 << first_bits, (1 << first_bits) + 1
+    lengths: list[int] = []
+    bits, room, position, last = first_bits + 1, 0, 0, 0
+    waiting = 0
+    while pixels > 0:
+        while room < bits:
+            if position >= len(coded):
+                return len(coded)
+            waiting |= coded[position] << room
+            room += 8
+            position += 1
+        code = waiting & ((1 << bits) - 1)
+        waiting >>= bits
+        room -= bits
+        if code == end:
+            break
+        if code == clear:
+            lengths, bits, last = [], first_bits + 1, 0
+            continue
+        if code < clear:
+            length = 1
+        elif code - end - 1 < len(lengths):
+            length = lengths[code - end - 1]
+        else:
+            length = last + 1
+        if last and len(lengths) + end + 1 < _MOST_CODES:
+            lengths.append(last + 1)
+            if len(lengths) + end + 1 == 1 << bits and bits < _MOST_BITS:
+                bits += 1
+        last = length
+        pixels -= length
+    return position
 
 
 def oddities(data: bytes) -> tuple[str, ...]:

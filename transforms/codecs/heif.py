@@ -19,7 +19,17 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from photoveil.transforms.codecs import bmff, carve, exif, gainmap, loss, orientation, rate, xmp
+from photoveil.transforms.codecs import (
+    bmff,
+    carve,
+    exif,
+    gainmap,
+    loss,
+    orientation,
+    rate,
+    rests,
+    xmp,
+)
 from photoveil.transforms.codecs.bmff import Group, HeifFile, Item, Property, Reference
 from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import DAMAGE, CodecError, MissingPackage, UnsupportedFormat
@@ -102,11 +112,18 @@ def encode(
         light = _gain_map(file, change, notes) if rebuild_thumbnails else None
     shown = _shown(pixels, depth)
     result = _spliced(file, new, shown if rebuild_thumbnails else None, light, notes)
+    if any(map(rests.may_show, unread(data))):
+        notes.append("data that belong to no picture removed")
     boxes = list(bmff.boxes(data))
     others = {kind for kind, _, _ in boxes} - {b"ftyp", b"meta", b"mdat", b"free", b"uuid"}
     if others or data[boxes[-1][2] :].strip(b"\0"):
         notes.append("data after the image removed")
     return EncodedPhoto(bmff.build(result), tuple(dict.fromkeys(notes)))
+
+
+def unread(data: bytes) -> list[bytes]:
+    """See `transforms.codecs.unread`."""
+    return bmff.unread(data)
 
 
 def _encoded(

@@ -27,6 +27,7 @@ from photoveil.transforms.codecs import (
     carve,
     exif,
     gainmap,
+    icc,
     mpf,
     names,
     orientation,
@@ -66,6 +67,7 @@ _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENDED_XMP_HEAD = len(_EXTENDED_XMP) + 32 + 4 + 4  # GUID, full length, offset
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _ICC = b"ICC_PROFILE\0"  # numbers that may look like a picture and never are one
+_ICC_HEAD = len(_ICC) + 2  # with the number of the segment and how many there are
 _UNDERSTOOD = (
     *(exif.HEADER, b"JFIF\0", b"JFXX\0", mpf.HEAD, _ICC, _XMP, _EXTENDED_XMP, _PHOTOSHOP),
     gainmap.ISO,
@@ -94,8 +96,12 @@ def encode(
     body = [segment for segment in original if not segment.is_metadata]
     behind = _Behind.of(data, end, original, rebuild_thumbnails)
     gain_map = b""
+    has_more = bool(whole.behind_rows(original))
+    notes += ["data behind the last row removed"] if has_more else []
     if change is None:
         behind = replace(behind, gain_map=None)  # it may show what made the others go
+        if has_more:
+            body = _coded_again(original, lambda bare: _rewritten(bare, lambda *_: None))
     else:
         stored = change.stored(_orientation(image).shown)
         body = _cloaked(image, original, stored)
@@ -156,10 +162,14 @@ def _orientation(image: Image.Image) -> Orientation:
 def _cloaked(image: Image.Image, original: list[Segment], change: PhotoChange) -> list[Segment]:
     """The segments that make up the picture, with the change, as stored."""
     changes = _component_changes(image, original, change)
+    return _coded_again(original, lambda bare: with_changes(bare, changes))
+
+
+def _coded_again(original: list[Segment], write: Callable[[list[Segment]], bytes]) -> list[Segment]:
+    """The segments that make up the picture, as `write` makes them of what they need."""
     # libjpeg reads the colour space off these two; all else could only confuse it.
     bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
-    coded = with_changes(bare, changes)
-    body = [segment for segment in segments.split(coded)[0] if not segment.is_metadata]
+    body = [one for one in segments.split(write(bare))[0] if not one.is_metadata]
     return _with_tables(body, original)
 
 
@@ -260,6 +270,15 @@ def oddities(data: bytes) -> tuple[str, ...]:
     """See `transforms.codecs.oddities`."""
     found, end = segments.split(data)
     return tuple(whole.mended(found, segments.is_ended(data, end))[1])
+
+
+def unread(data: bytes) -> list[bytes]:
+    """See `transforms.codecs.unread`."""
+    found, end = segments.split(data)
+    parts, _ = whole.mended(found, segments.is_ended(data, end))
+    stray = [s.payload for s in found if s.marker == STRAY and not _is_harmless(s.payload)]
+    behind = trailers.keep(data[end:], end).rest
+    return [behind, *stray, whole.behind_rows([s for s in parts if s.marker != STRAY])]
 
 
 def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -558,6 +577,8 @@ def _without_pictures(
             notes.append("preview pictures removed")
             continue
         kept.append(Segment(marker, payload))
+    kept, in_profile = _without_profile_pictures(kept)
+    notes += in_profile
     kept, in_xmp = _without_xmp_pictures(kept)
     kept, in_photoshop = _without_photoshop_pictures(kept, cloaked)
     return kept, notes + in_xmp + in_photoshop
@@ -569,6 +590,21 @@ def begins_picture(payload: bytes) -> bool:
 
 def _is_understood(segment: Segment) -> bool:
     return segment.payload.startswith(_UNDERSTOOD)
+
+
+def _without_profile_pictures(metadata: list[Segment]) -> tuple[list[Segment], list[str]]:
+    """The colour profile, which goes on from one segment to the next (ICC.1, B.4)."""
+    parts = [s for s in metadata if s.marker == APP2 and s.payload.startswith(_ICC)]
+    profile = b"".join(part.payload[_ICC_HEAD:] for part in parts)
+    clean, found = icc.without_pictures(profile)
+    if not found:
+        return metadata, []
+    at = metadata.index(parts[0])
+    count = max(1, math.ceil(len(clean) / (_MOST_PAYLOAD - _ICC_HEAD)))
+    room = _MOST_PAYLOAD - _ICC_HEAD
+    new = _segmented(APP2, lambda start: _ICC + bytes((1 + start // room, count)), clean)
+    others = [s for s in metadata[at:] if s not in parts]
+    return metadata[:at] + new + others, ["picture in the colour profile removed"]
 
 
 def _without_photoshop_pictures(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +14,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from photoveil.transforms.codecs import carve, exif, names, orientation, xmp
+from photoveil.transforms.codecs import carve, exif, icc, names, orientation, rests, xmp
 from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import (
     DAMAGE,
@@ -48,10 +49,8 @@ _STANDARD = _BOUND_TO_MODE | {
     b"IEND",
     b"cHRM",
     b"gAMA",
-    b"iCCP",
     b"sRGB",
     b"pHYs",
-    b"sPLT",
     b"tIME",
 }
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
@@ -59,6 +58,13 @@ _MOST_TEXT = 1 << 26  # bytes of a text chunk, decompressed; Pillow's own limit 
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MOST_TEXT
 _LONGEST_HEAD = 300  # bytes of a text chunk's keyword, flags, language and translated keyword
 _RAW_PROFILE = b"raw profile type "
+# Of Adam7: first column and row, and the steps to the next ones.
+_PASSES = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_BLOCK = 1 << 20  # bytes that are inflated at once
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 
 
@@ -80,6 +86,9 @@ def encode(
     found, end = _chunks(data)
     notes = list(oddities(data))
     chunks = [(chunk.name, chunk.body) for chunk in found if chunk.is_read]
+    if any(map(rests.may_show, _behind_rows(found))):
+        chunks = _with_own_rows(chunks)
+        notes.append("data behind the last row removed")
     new, cloaked, widened = chunks, image, False
     if change is not None:
         depth, colour_type = chunks[0][1][8], chunks[0][1][9]
@@ -127,7 +136,7 @@ def encode(
             notes += done
             if without is not None:
                 kept.append((name, without))
-    if end < len(data):
+    if data[end:].strip(b"\0"):
         notes.append("data after the end of the image removed")
     return EncodedPhoto(MAGIC + b"".join(_packed(*chunk) for chunk in kept), tuple(notes))
 
@@ -138,6 +147,23 @@ def oddities(data: bytes) -> tuple[str, ...]:
     notes = [] if chunks[-1].is_sound else ["original has no end chunk"]
     damaged = dict.fromkeys(c.name.decode("ascii") for c in chunks if not c.is_read)
     return (*notes, *(f"original has a damaged chunk ({name})" for name in damaged))
+
+
+def unread(data: bytes) -> list[bytes]:
+    """See `transforms.codecs.unread`."""
+    chunks, end = _chunks(data)
+    return [data[end:], *_behind_rows(chunks)]
+
+
+def without_rows(data: bytes) -> bytes:
+    """The file with zeros in place of the picture; the same file where it is damaged."""
+    block, position = bytearray(data), len(MAGIC)
+    with suppress(CodecError):
+        for chunk in _chunks(data)[0]:
+            if chunk.name == b"IDAT":
+                block[position + 8 : position + 8 + len(chunk.body)] = bytes(len(chunk.body))
+            position += 12 + len(chunk.body)
+    return bytes(block)
 
 
 def without_names(data: bytes) -> tuple[bytes, int]:
@@ -159,6 +185,49 @@ def without_names(data: bytes) -> tuple[bytes, int]:
     if not count:
         return data, 0
     return MAGIC + b"".join(kept) + data[end:], count
+
+
+def _behind_rows(chunks: list[_Chunk]) -> list[bytes]:
+    """What is compressed with the picture behind its last row, up to the first block of it that may
+    show something, and what follows the compressed picture."""
+    room, found, behind = _size_of_rows(chunks[0].body), b"", b""
+    inflater = zlib.decompressobj()
+    for body in (chunk.body for chunk in chunks if chunk.name == b"IDAT"):
+        if inflater.eof:
+            behind += body
+            continue
+        waiting = body
+        while waiting and not inflater.eof and not rests.may_show(found):
+            try:
+                block = inflater.decompress(waiting, _BLOCK)
+            except zlib.error:  # where the picture itself is damaged, it is not decoded
+                return [found, b""]
+            found = (found + block[max(room, 0) :])[-_BLOCK:]
+            room -= len(block)
+            waiting = inflater.unconsumed_tail
+        behind += inflater.unused_data
+    return [found, behind]
+
+
+def _with_own_rows(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The chunks with a picture of no more rows than its header tells."""
+    inflater = zlib.decompressobj()
+    coded = b"".join(body for name, body in chunks if name == b"IDAT")
+    rows = inflater.decompress(coded, _size_of_rows(chunks[0][1]))
+    at = next(index for index, (name, _) in enumerate(chunks) if name == b"IDAT")
+    others = [chunk for chunk in chunks[at:] if chunk[0] != b"IDAT"]
+    return [*chunks[:at], (b"IDAT", zlib.compress(rows, 9)), *others]
+
+
+def _size_of_rows(header: bytes) -> int:
+    """Bytes of the picture before compression, filter types included (ISO/IEC 15948, 7.2)."""
+    width, height, depth, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", header[:13])
+    bits = depth * _CHANNELS.get(colour_type, 4)
+    return sum(
+        (1 + (-(-(width - left) // across) * bits + 7) // 8) * -(-(height - top) // down)
+        for left, top, across, down in (_PASSES if interlaced else ((0, 0, 1, 1),))
+        if width > left and height > top
+    )
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
@@ -283,6 +352,8 @@ def _without_pictures(
     if name == b"caBX":
         return None, [NO_CREDENTIALS]
     try:
+        if name == b"iCCP":
+            return _cleaned_profile(body)
         if name in (b"tEXt", b"zTXt") and body.lower().startswith(_RAW_PROFILE):
             return _cloaked_profile(name, body, shown)
         if name == b"iTXt" and body.startswith(_XMP_KEYWORD):
@@ -324,6 +395,14 @@ def _cloaked_profile(
     lines = [new.hex()[start : start + 72] for start in range(0, 2 * len(new), 72)]
     text = b"\n%b\n%8d\n%b\n" % (kind, len(new), "\n".join(lines).encode())
     return keyword + b"\0" + (b"\0" + zlib.compress(text) if name == b"zTXt" else text), notes
+
+
+def _cleaned_profile(body: bytes) -> tuple[bytes, list[str]]:
+    keyword, _, packed = body.partition(b"\0")
+    clean, found = icc.without_pictures(_inflated(packed[1:]))
+    if not found:
+        return body, []
+    return keyword + b"\0\0" + zlib.compress(clean), ["picture in the colour profile removed"]
 
 
 def _cloaked_xmp(body: bytes) -> tuple[bytes, list[str]]:

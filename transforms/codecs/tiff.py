@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
 
-from photoveil.transforms.codecs import carve, orientation, photoshop, tiff_jpeg, tiff_layout, xmp
+from photoveil.transforms.codecs import (
+    carve,
+    orientation,
+    photoshop,
+    rests,
+    tiff_jpeg,
+    tiff_layout,
+    xmp,
+)
 from photoveil.transforms.codecs.change import Patch, PhotoChange, moved
 from photoveil.transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from photoveil.transforms.codecs.orientation import as_stored, combined, inverse, upright
@@ -32,6 +40,7 @@ from photoveil.transforms.reasons import Reason
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
+_STRIP_OFFSETS, _STRIP_COUNTS = 273, 279
 _ORIENTATION, _SUB_IFDS, _XMP, _PHOTOSHOP, _LAYERS = 274, 330, 700, 34377, 37724
 _DNG_VERSION, _MAKE = 50706, 271
 _ALPHA = (1, 2)  # kinds of extra samples: associated and unassociated alpha
@@ -55,6 +64,15 @@ _PACKERS = {
     _PACKBITS: lambda rows: b"".join(imagecodecs.packbits_encode(row.tobytes()) for row in rows),
     _LZMA: lambda rows: imagecodecs.lzma_encode(rows.tobytes()),
     _ZSTD: lambda rows: imagecodecs.zstd_encode(rows.tobytes(), 19),
+}
+_UNPACKERS: dict[int, Callable[[bytes], bytes | bytearray]] = {
+    _NONE: bytes,
+    _LZW: imagecodecs.lzw_decode,
+    _DEFLATE: imagecodecs.zlib_decode,
+    _OLD_DEFLATE: imagecodecs.zlib_decode,
+    _PACKBITS: imagecodecs.packbits_decode,
+    _LZMA: imagecodecs.lzma_decode,
+    _ZSTD: imagecodecs.zstd_decode,
 }
 
 
@@ -81,6 +99,10 @@ def encode(
     with _opened(data, NO_LIMIT, buffer) as file:
         photos, top, has_grown = _photos(file), 0, False
         for page in photos:
+            if any(map(rests.may_show, _behind_rows(page))):
+                _cut_rows(page)
+                notes.append("data behind the last row removed")
+        for page in photos:
             if change is None:
                 break
             width, height = _upright_size(page)
@@ -94,11 +116,109 @@ def encode(
         for page in _photos(file):
             segments += zip(page.dataoffsets, page.databytecounts, strict=True)
             segments += _clean_metadata(page, rebuild_thumbnails, notes)
-    cleaned, found = _blanked_between(buffer.getvalue(), segments)
+    if any(rests.may_show(data[start:end]) for start, end in tiff_layout.unread(data)):
+        notes.append("data that no tag points to removed")
+    cleaned, found = _blanked_between(_without_unread(buffer.getvalue()), segments)
     notes += ["pictures in metadata removed"] if found else []
     if has_grown:
         cleaned = tiff_layout.without_holes(cleaned)
     return EncodedPhoto(cleaned, tuple(dict.fromkeys(notes)))
+
+
+def unread(data: bytes) -> list[bytes]:
+    """See `transforms.codecs.unread`."""
+    found = [data[start:end] for start, end in tiff_layout.unread(data)]
+    with _opened(data, NO_LIMIT) as file:
+        for page in _photos(file):
+            found += _behind_rows(page)
+    return found
+
+
+def _without_unread(data: bytes) -> bytes:
+    """Zeros in place of what no tag points to, such as the directory of a copy that is removed."""
+    block = bytearray(data)
+    for start, end in tiff_layout.unread(data):
+        if rests.may_show(data[start:end]):
+            block[start:end] = bytes(end - start)
+    return bytes(block)
+
+
+def without_rows(data: bytes) -> bytes:
+    """The file with zeros in place of the compressed rows of its pages; the same file where it is
+    damaged."""
+    block = bytearray(data)
+    with suppress(CodecError), _opened(data, NO_LIMIT) as file:
+        for page in _photos(file):
+            if page.compression == _NONE:
+                continue
+            for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+                block[start : start + count] = bytes(len(block[start : start + count]))
+    return bytes(block)
+
+
+def _behind_rows(page: tifffile.TiffPage) -> list[bytes]:
+    """What lies in strips behind the last row of a page: strips that have none of its rows, and the
+    rest of those that have its last ones."""
+    if page.is_tiled:
+        return []
+    found = []
+    stream, size = page.parent.filehandle, _bytes_of_rows(page)
+    strips = list(_segments(page))
+    for index, (start, count) in enumerate(_strips(page)):
+        stream.seek(start)
+        coded = stream.read(count)
+        if index >= len(strips):
+            found.append(coded)
+        elif strips[index][1].stop >= page.imagelength:
+            found.append(_unpacked(page, coded)[size(strips[index][1]) :])
+    return found
+
+
+def _cut_rows(page: tifffile.TiffPage) -> None:
+    """Blank what lies in strips behind the last row of a page."""
+    stream, size = page.parent.filehandle, _bytes_of_rows(page)
+    strips = list(_segments(page))
+    for index, (start, count) in enumerate(_strips(page)):
+        stream.seek(start)
+        coded, kept = stream.read(count), b""
+        if index < len(strips):
+            rows = _unpacked(page, coded)
+            kept = coded
+            if len(rows) > size(strips[index][1]):
+                kept = _packed_again(page, rows[: size(strips[index][1])])
+        if len(kept) > count:
+            raise CodecError(Reason.NOT_REWRITTEN, "a strip would grow")
+        stream.seek(start)
+        stream.write(kept.ljust(count, b"\0"))
+
+
+def _strips(page: tifffile.TiffPage) -> list[tuple[int, int]]:
+    """Offset and bytes of each strip that is listed, also of those that have no row."""
+    starts, counts = (page.tags.valueof(code, ()) for code in (_STRIP_OFFSETS, _STRIP_COUNTS))
+    starts, counts = ((one,) if isinstance(one, int) else one for one in (starts, counts))
+    return list(zip(starts, counts, strict=False))
+
+
+def _bytes_of_rows(page: tifffile.TiffPage) -> Callable[[slice], int]:
+    """How many bytes the rows of a strip take before compression."""
+    separate = page.planarconfig == 2
+    samples = 1 if separate else page.samplesperpixel
+    stride = (page.imagewidth * samples * page.bitspersample + 7) // 8
+    return lambda rows: stride * (min(rows.stop, page.imagelength) - rows.start)
+
+
+def _unpacked(page: tifffile.TiffPage, coded: bytes) -> bytes:
+    """The rows of a strip; nothing where its coding is none that is written, or it is damaged."""
+    unpack = _UNPACKERS.get(int(page.compression))
+    try:
+        return bytes(unpack(coded)) if unpack else b""
+    except (*DAMAGE, RuntimeError):
+        return b""
+
+
+def _packed_again(page: tifffile.TiffPage, rows: bytes) -> bytes:
+    # PackBits is coded row by row, and decoded in one.
+    return bytes(_PACKERS[int(page.compression)](np.frombuffer(rows, np.uint8)[np.newaxis]))
 
 
 @contextmanager

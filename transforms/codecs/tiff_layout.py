@@ -1,4 +1,5 @@
-"""The layout of a TIFF (TIFF 6.0, section 2; BigTIFF), and how to close holes between its parts.
+"""The layout of a TIFF (TIFF 6.0, section 2; BigTIFF): holes between its parts, and how to close
+them.
 
 A TIFF consists of directories that point to values, strips, tiles and further directories. A part
 can move if everything that points to it is known. So holes are closed in a file in which every byte
@@ -29,6 +30,7 @@ _BYTES, _DIRECTORY = (1, 7), (13, 18)
 
 _DIRECTORIES = {330, 34665, 34853, 40965}  # SubIFDs, Exif, GPS, Interoperability
 _DATA = {273: 279, 324: 325}  # offsets of strips and of tiles, and the tags with their lengths
+_PICTURES = {513: 514}  # offset and length of a JPEG
 _OTHER_OFFSETS = {288, 400, 513, 519, 520, 521}  # unused space, global parameters, old JPEG
 # Bytes with no offset from the start of the file in them, as a MakerNote may have: JPEG's tables,
 # XMP, IPTC, Photoshop's resources and layers, ICC profile, EXIF's comment, Windows' texts.
@@ -53,6 +55,67 @@ class _Layout:
         self.pointers[at] = (form, start)
         if self.parts.setdefault(start, length) != length:
             raise _Unknown
+
+
+def unread(data: bytes) -> list[tuple[int, int]]:
+    """(start, end) of what no directory of the file points to."""
+    found, position = [], 0
+    for start, end in [*sorted(_known(data)), (len(data), len(data))]:
+        if start > position:
+            found.append((position, start))
+        position = max(position, end)
+    return found
+
+
+def _known(data: bytes) -> list[tuple[int, int]]:
+    """(start, end) of directories, values, strips and tiles, as far as they can be read."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tiff = file.tiff
+    header = 2 * tiff.offsetsize
+    known = [(0, header)]
+    waiting, seen = [_number(data, header - tiff.offsetsize, tiff.offsetformat)], {0}
+    while waiting:
+        directory = waiting.pop()
+        if directory in seen or directory + tiff.tagnosize > len(data):
+            continue
+        seen.add(directory)
+        entries = directory + tiff.tagnosize
+        count = _number(data, directory, tiff.tagnoformat)
+        end = min(entries + count * tiff.tagsize, len(data))
+        known.append((directory, end + tiff.offsetsize))
+        if end + tiff.offsetsize <= len(data):
+            waiting.append(_number(data, end, tiff.offsetformat))
+        numbers = {}
+        for entry in range(entries, end - tiff.tagsize + 1, tiff.tagsize):
+            code, values, span = _value(data, entry, tiff)
+            numbers[code] = values
+            known.append(span)
+        waiting += [one for code in _DIRECTORIES for one in numbers.get(code, ())]
+        for code, lengths in (*_DATA.items(), *_PICTURES.items()):
+            pairs = zip(numbers.get(code, ()), numbers.get(lengths, ()), strict=False)
+            known += [(start, start + length) for start, length in pairs]
+    return known
+
+
+def _value(
+    data: bytes, entry: int, tiff: tifffile.TiffFormat
+) -> tuple[int, tuple[int, ...], tuple[int, int]]:
+    """The code of the entry at `entry`, its numbers where they may be offsets or lengths, and where
+    its value lies."""
+    code, kind = struct.unpack_from(tiff.tagformat1, data, entry)
+    at = entry + tiff.tagsize - tiff.offsetsize
+    count = _number(data, at - tiff.offsetsize, tiff.offsetformat)
+    size = _SIZES.get(kind, 1) * count
+    if size > tiff.offsetsize:
+        at = _number(data, at, tiff.offsetformat)
+    if kind not in _OFFSETS or at + size > len(data):
+        return code, (), (at, at + size)
+    form = f"{tiff.byteorder}{count}{_OFFSETS[kind]}"
+    return code, struct.unpack_from(form, data, at), (at, at + size)
+
+
+def _number(data: bytes, at: int, form: str) -> int:
+    return int(struct.unpack_from(form, data, at)[0])
 
 
 def without_holes(data: bytes) -> bytes:

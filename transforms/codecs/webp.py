@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from photoveil.transforms.codecs import carve, exif, loss, orientation, rate, riff, xmp
+from photoveil.transforms.codecs import carve, exif, icc, loss, orientation, rate, riff, xmp
 from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat
 from photoveil.transforms.codecs.orientation import Orientation
@@ -25,6 +25,8 @@ from photoveil.transforms.reasons import Reason
 
 _FORMATS = ("WEBP",)
 _PICTURE = {b"VP8 ", b"VP8L", b"ALPH"}
+_CODED = {b"VP8 ", b"VP8L"}
+_BEHIND = 128  # bytes behind the picture, in fewer of which nobody is to be seen
 _HAS_ALPHA = 0x10  # flag in the extended header, VP8X
 
 
@@ -52,6 +54,10 @@ def encode(
     lossless = any(name == b"VP8L" for name, _ in chunks)
     cloaked, picture = image, _picture(data)
     notes = list(oddities(data))
+    if _behind_rows(chunks):
+        chunks = _with_own_rows(chunks)
+        picture = [chunk for chunk in chunks if chunk[0] in _PICTURE]
+        notes.append("data behind the last row removed")
     if change is not None:
         stored_change = change.stored(_orientation(image).shown)
         pixels = np.asarray(image)
@@ -84,7 +90,10 @@ def encode(
             notes += ["XMP thumbnail removed"] if found else []
         elif name == b"VP8X" and not lossless and image.mode == "RGBA":
             body = _with_alpha_flag(body, has_alpha)
-        elif name != b"ICCP":
+        elif name == b"ICCP":
+            body, found = icc.without_pictures(body)
+            notes += ["picture in the colour profile removed"] if found else []
+        else:
             body, pictures = carve.blanked(body)
             notes += [f"picture in {name.decode('latin-1')} removed"] if pictures else []
         kept.append((name, body))
@@ -97,6 +106,45 @@ def oddities(data: bytes) -> tuple[str, ...]:
     """See `transforms.codecs.oddities`."""
     _, end = riff.split(data)
     return ("original tells a wrong size",) if _tells_wrong_size(data, end) else ()
+
+
+def unread(data: bytes) -> list[bytes]:
+    """See `transforms.codecs.unread`."""
+    chunks, end = riff.split(data)
+    return [data[end:], _behind_rows(chunks)]
+
+
+def _behind_rows(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """Coded data that the picture does not need: the last bytes of many, or none."""
+    body = next(body for name, body in chunks if name in _CODED).rstrip(b"\0")
+    if len(body) <= _BEHIND or not _shows_the_same(chunks, body[:-_BEHIND]):
+        return b""
+    return body[-_BEHIND:]
+
+
+def _with_own_rows(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The chunks with no more coded data than the picture needs."""
+    body = next(body for name, body in chunks if name in _CODED)
+    least, enough = 0, len(body)
+    while enough - least > 1:
+        middle = (least + enough) // 2
+        if _shows_the_same(chunks, body[:middle]):
+            enough = middle
+        else:
+            least = middle
+    return _with_coded(chunks, body[:enough])
+
+
+def _shows_the_same(chunks: list[tuple[bytes, bytes]], body: bytes) -> bool:
+    try:
+        seen = _opened(riff.join(_with_coded(chunks, body)), NO_LIMIT)
+    except CodecError:
+        return False
+    return np.array_equal(np.asarray(seen), np.asarray(_opened(riff.join(chunks), NO_LIMIT)))
+
+
+def _with_coded(chunks: list[tuple[bytes, bytes]], body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(name, body if name in _CODED else old) for name, old in chunks]
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:

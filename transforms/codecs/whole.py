@@ -1,22 +1,29 @@
 """JPEGs that viewers show completely although their end marker or their height is not where Pillow
-and libjpeg look for it.
+and libjpeg look for it, and JPEGs that hold more than viewers show.
 
 A file without an end marker may be complete or cut off. The decoder shows which: the pixels of a
-complete picture do not depend on what would have come next.
+complete picture do not depend on what would have come next. Nor do they depend on what lies behind
+the last row of a picture whose header tells a lower height.
 """
 
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from photoveil.transforms.codecs import segments
-from photoveil.transforms.codecs.errors import DAMAGED, CodecError
-from photoveil.transforms.codecs.photo import NO_LIMIT, open_image
-from photoveil.transforms.codecs.segments import DNL, FRAMES, SOS, STRAY, Segment
+from photoveil.transforms.codecs.errors import DAMAGED, CodecError, explained
+from photoveil.transforms.codecs.photo import NO_LIMIT, open_image, opened
+from photoveil.transforms.codecs.segments import APP14, DNL, FRAMES, SOS, STRAY, Segment
 
+_FORMATS = ("JPEG", "MPO")
+_FILLER = b"\0\xff"
+_ARITHMETIC = FRAMES & {*range(0xC9, 0xD0)}
+_BEHIND = 128  # bytes behind the picture, in fewer of which nobody is to be seen
+_MOST_MCU, _MOST_HEIGHT = 32, 65500  # rows; libjpeg decodes no more
 _NO_END = "original has no end marker"
 _STRAY = "original has stray bytes between its segments"
 _LATE_HEIGHT = "original tells its height behind the picture"
@@ -59,6 +66,56 @@ def mended(parts: list[Segment], is_ended: bool) -> tuple[list[Segment], list[st
     return told, [*notes, _LATE_HEIGHT]
 
 
+def behind_rows(parts: list[Segment]) -> bytes:
+    """Bytes of the scans that have no part in the picture: the last ones of many, or none.
+
+    Args:
+        parts: the segments of the image, whole, as `mended` gives them.
+    """
+    parts = [part for part in parts if not part.is_metadata or part.marker == APP14]
+    scans = [index for index, part in enumerate(parts) if part.marker == SOS]
+    is_small = len(scans) == 1  # a reduced picture of several scans may hang by the first alone
+    last = parts[scans[-1]].scan.rstrip(_FILLER)
+    # Arithmetic decoders find rows in no data at all.
+    is_plain = is_small or any(part.marker in _ARITHMETIC for part in parts)
+    with suppress(CodecError):  # of a file that is damaged once it is changed
+        if len(last) > _BEHIND and _is_idle(parts, scans[-1], last, is_small):
+            return last[-_BEHIND:]
+        return b"" if is_plain else _lower_rows(parts)
+    return b""
+
+
+def _is_idle(parts: list[Segment], at: int, scan: bytes, is_small: bool) -> bool:
+    """True where the last bytes of a scan, the segment `at`, change nothing in the picture."""
+    seen = _shown(parts, is_small)
+    for tail in _tails():
+        other = replace(parts[at], scan=scan[:-_BEHIND] + tail)
+        if not np.array_equal(seen, _shown([*parts[:at], other, *parts[at + 1 :]], is_small)):
+            return False
+    return True
+
+
+def _lower_rows(parts: list[Segment]) -> bytes:
+    """The last bytes of the first scan, where it goes on below the picture."""
+    at = next(index for index, part in enumerate(parts) if part.marker in FRAMES)
+    height = int.from_bytes(parts[at].payload[1:3], "big")
+    more = min(2 * height + 2 * _MOST_MCU, _MOST_HEIGHT)
+    payload = parts[at].payload[:1] + more.to_bytes(2, "big") + parts[at].payload[3:]
+    seen = _shown([*parts[:at], replace(parts[at], payload=payload), *parts[at + 1 :]], True)
+    below = seen[-(-(height + 2 * _MOST_MCU) * len(seen) // more) :]
+    if below.size == 0 or (below.max(axis=(0, 1)) == below.min(axis=(0, 1))).all():
+        return b""
+    return next(part.scan for part in parts if part.marker == SOS)[-_BEHIND:]
+
+
+def _shown(parts: list[Segment], is_small: bool) -> np.ndarray:
+    """Stored pixels, (H, W[, channels]), reduced as far as that is done for nothing."""
+    with explained(DAMAGED), opened(segments.join(parts), _FORMATS) as image:
+        if is_small:
+            image.draft(None, (1, 1))
+        return np.asarray(image)
+
+
 def _lacks_height(segment: Segment) -> bool:
     return segment.marker in FRAMES and segment.payload[1:3] == b"\0\0"
 
@@ -67,13 +124,12 @@ def _check(parts: list[Segment]) -> None:
     """Raises:
     CodecError: bytes are missing at the end of the last scan.
     """
-    formats = ("JPEG", "MPO")
     at = max(index for index, part in enumerate(parts) if part.marker == SOS)
     seen = []
     for tail in (b"", *_tails()):
         scan = parts[at].scan.rstrip(b"\xff") + tail
         file = segments.join([*parts[:at], replace(parts[at], scan=scan)])
-        seen.append(np.asarray(open_image(file, formats, NO_LIMIT)))
+        seen.append(np.asarray(open_image(file, _FORMATS, NO_LIMIT)))
     if any(not np.array_equal(one, seen[0]) for one in seen[1:]):
         raise CodecError(DAMAGED, "the last scan breaks off")
 

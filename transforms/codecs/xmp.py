@@ -1,4 +1,4 @@
-"""XMP packets (ISO 16684-1): pictures in them as base64 text, and metadata that announces pictures
+"""XMP packets (ISO 16684-1): pictures in them as text, and metadata that announces pictures
 and videos elsewhere in the file.
 """
 
@@ -53,7 +53,7 @@ def without_pictures(packet: bytes) -> tuple[bytes, bool]:
     What says how an emptied one is coded goes with it, as does a list of thumbnails.
     """
     emptied, count = _NAMED.subn(rb"\1", packet)
-    runs = list(carve.base64_pictures(emptied))
+    runs = list(carve.text_pictures(emptied))
     for run in reversed(runs):
         emptied = emptied[: run.start] + emptied[run.end :]
     if emptied == packet:

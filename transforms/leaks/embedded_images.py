@@ -1,7 +1,8 @@
 """Find every other picture inside a photo's file, whatever the container says about its own parts.
 
-Pictures are carved by their first bytes, at any offset, in base64 text and in compressed text; TIFF
-directories and HEIF items are read one by one. The leak scanner (`clean_faces`) searches them for
+Pictures are carved by their first bytes, at any offset, in text and in compressed data; TIFF
+directories and HEIF items are read one by one. What no reader of the format looks at, and is no
+such picture, is named. The leak scanner (`clean_faces`) searches them for
 faces.
 """
 
@@ -19,7 +20,7 @@ import tifffile
 from PIL import Image, ImageFile
 
 from photoveil.transforms import codecs
-from photoveil.transforms.codecs import bmff, carve, gif, segments
+from photoveil.transforms.codecs import bmff, carve, gif, packed, png, rests, segments
 from photoveil.transforms.codecs import tiff as tiff_codec
 from photoveil.transforms.codecs.errors import DAMAGE
 from photoveil.transforms.codecs.orientation import in_exif
@@ -67,6 +68,8 @@ def _hidden(data: bytes) -> Iterator[EmbeddedPicture]:
     kind = codecs.sniff(data)
     # The file's own picture begins at its first byte, or as many strips or tiles.
     yield from _in_bytes(_without_own(data) if kind == "TIFF" else data, 1, "", 0)
+    yield from _in_codings(_without_rows(data, kind), "", 0)
+    yield from _unread(data)
     yield from _in_directories(data, "", kind == "TIFF")
     if kind == "JPEG":
         yield from _in_segments(data)
@@ -94,22 +97,82 @@ def _without_own(data: bytes) -> bytes:
 
 
 def _in_bytes(data: bytes, start: int, inside: str, depth: int) -> Iterator[EmbeddedPicture]:
-    """Pictures at any offset from `start` on, in the clear and as base64."""
+    """Pictures as they are, at any offset from `start` on."""
     for match in carve.VIDEO.finditer(data, start):
         yield EmbeddedPicture(f"byte {match.start():,}{inside}", None, EmbeddedKind.VIDEO)
-    for way, pictures in (
-        ("", carve.pictures(data[start:])),
-        ("base64 of a ", carve.base64_pictures(data)),
-    ):
-        for found in pictures:
-            at = found.start + (0 if way else start)
-            kind = codecs.sniff(found.data) or "picture"
-            where = f"{way}{kind} at byte {at:,}{inside}"
-            yield from _opened(found.data, where)
-            # What begins in one of doubtful length is found beside it.
-            if depth < _DEPTH and (found.is_sure or way):
-                yield from _in_bytes(found.data, 1, f" of the {where}", depth + 1)
-                yield from _in_directories(found.data, f" of the {where}", False)
+    for found in carve.pictures(data[start:]):
+        kind = codecs.sniff(found.data) or "picture"
+        where = f"{kind} at byte {found.start + start:,}{inside}"
+        yield from _opened(found.data, where)
+        # What begins in one of doubtful length is found beside it.
+        if depth < _DEPTH and found.is_sure:
+            yield from _in_bytes(found.data, 1, f" of the {where}", depth + 1)
+            yield from _in_directories(found.data, f" of the {where}", False)
+            yield from _unread(found.data, f" of the {where}")
+
+
+def _in_codings(data: bytes, inside: str, depth: int) -> Iterator[EmbeddedPicture]:
+    """Pictures in text and in compressed streams."""
+    if depth > _DEPTH:
+        return
+    for found in carve.coded_pictures(data):
+        where = f"{found.coding} at byte {found.start:,}{inside}"
+        if len(found.data) >= packed.MOST:
+            yield EmbeddedPicture(where, None)
+            continue
+        yield from _in_all(found.data, f" of the {where}", depth + 1)
+
+
+def _in_all(data: bytes, inside: str, depth: int) -> Iterator[EmbeddedPicture]:
+    """Pictures in bytes that are no file themselves."""
+    yield from _in_bytes(data, 0, inside, depth)
+    yield from _in_codings(data, inside, depth)
+    yield from _in_directories(data, inside, False)
+
+
+def _unread(data: bytes, inside: str = "") -> Iterator[EmbeddedPicture]:
+    """What of a picture's file nobody reads, unless it is pictures and videos alone."""
+    try:
+        found = codecs.unread(data)
+    except codecs.CodecError:
+        return
+    if any(rests.may_show(_without_known(one)) for one in found):
+        yield EmbeddedPicture(f"bytes that no program reads{inside}", None, EmbeddedKind.DATA)
+
+
+def _without_known(data: bytes) -> bytes:
+    """Bytes without the pictures that are whole, and without all that a video may go on to."""
+    video = carve.VIDEO.search(data)
+    rest = data[: video.start()] if video else data
+    kept, position = [], 0
+    for found in carve.pictures(rest):
+        if found.is_sure and found.start >= position:
+            kept.append(rest[position : found.start])
+            position = found.end
+    kept.append(_without_directories(rest[position:]))
+    return b"".join(kept)
+
+
+def _without_directories(data: bytes) -> bytes:
+    """Bytes without the TIFF that begins in them, if its parts are all of it."""
+    match = _TIFF_HEADS.search(data)
+    if match is None:
+        return data
+    return data[: match.start()] + b"".join(_rest_of_tiff(data[match.start() :]))
+
+
+def _rest_of_tiff(data: bytes) -> list[bytes]:
+    try:
+        return codecs.unread(data)
+    except codecs.CodecError:
+        return [data]
+
+
+def _without_rows(data: bytes, kind: str | None) -> bytes:
+    """A file without its own pixels where they are a stream that would be unpacked for nothing."""
+    if kind == "PNG":
+        return png.without_rows(data)
+    return tiff_codec.without_rows(data) if kind == "TIFF" else data
 
 
 def _in_directories(data: bytes, inside: str, is_tiff: bool) -> Iterator[EmbeddedPicture]:
@@ -183,7 +246,7 @@ def _in_segments(data: bytes) -> Iterator[EmbeddedPicture]:
     for (marker, _), payloads in joined.items():
         if len(payloads) > 1:
             where = f" of the joined APP{marker - 0xE0} segments"
-            yield from _in_bytes(b"".join(payloads), 0, where, 1)
+            yield from _in_all(b"".join(payloads), where, 1)
 
 
 def _uncompressed(size: bytes, body: bytes, where: str) -> Iterator[EmbeddedPicture]:
@@ -194,18 +257,12 @@ def _uncompressed(size: bytes, body: bytes, where: str) -> Iterator[EmbeddedPict
 
 
 def _in_chunks(data: bytes) -> Iterator[EmbeddedPicture]:
-    """What a PNG holds compressed (text, colour profile) or in hex, and what a cut left of another.
-
-    Some programs that cut a screenshot overwrite the file from its start and leave the old rest.
-    """
+    """What a PNG holds compressed (text, colour profile) or in hex."""
     position = 8
     while position + 8 <= len(data):
         length = int.from_bytes(data[position : position + 4], "big")
         name, body = data[position + 4 : position + 8], data[position + 8 : position + 8 + length]
         position += 12 + length
-        rest = data[position:] if name == b"IEND" else b""
-        if b"IDAT" in rest and b"\x89PNG" not in rest:  # a whole one is found by how it begins
-            yield EmbeddedPicture("rest of another PNG behind the end", None)
         if name not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
             continue
         where = f" of the {name.decode()} chunk"
@@ -215,6 +272,7 @@ def _in_chunks(data: bytes) -> Iterator[EmbeddedPicture]:
             except zlib.error:
                 text = body if start == 0 else b""
             yield from _in_bytes(text, 0, where, 1)
+            yield from _in_codings(text, where, 1)
             for match in _HEX_PROFILE.finditer(text):
                 digits = match[1].replace(b"\n", b"")
                 block = bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
@@ -229,7 +287,7 @@ def _in_extensions(data: bytes) -> Iterator[EmbeddedPicture]:
     except (IndexError, codecs.CodecError):
         return
     for body in bodies:
-        yield from _in_bytes(body, 0, " of an extension", 1)
+        yield from _in_all(body, " of an extension", 1)
 
 
 def _in_items(data: bytes) -> Iterator[EmbeddedPicture]:

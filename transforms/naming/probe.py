@@ -12,6 +12,7 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from photoveil.transforms.io import storage
 from photoveil.transforms.naming.output_names import Rules, is_device
@@ -97,18 +98,33 @@ def _most(takes: Takes, too_many: int) -> int:
 
 def _takes(folder: str, name: str) -> bool:
     """True if a file of this name can be made, and is listed under it."""
+    with _made(folder, name) as is_made:
+        # Some take a name and drop the dot at its end; some list another normal form.
+        form = unicodedata.normalize("NFC", name)
+        listed = os.listdir(folder) if is_made else []
+        return any(unicodedata.normalize("NFC", found) == form for found in listed)
+
+
+@contextmanager
+def _made(folder: str, name: str) -> Iterator[bool]:
+    """A new file of this name, deleted afterwards; false where the folder takes no such name.
+
+    Raises:
+        OSError: of the disk, and not of the name.
+    """
     try:
         _try(folder, name)
     except OSError as error:
         if error.errno in _OF_THE_DISK:
             raise
-        return False
+        is_made = False
+    else:
+        is_made = True
     try:
-        # Some take a name and drop the dot at its end; some list another normal form.
-        form = unicodedata.normalize("NFC", name)
-        return any(unicodedata.normalize("NFC", found) == form for found in os.listdir(folder))
+        yield is_made
     finally:
-        os.unlink(os.path.join(folder, name))
+        if is_made:
+            os.unlink(os.path.join(folder, name))
 
 
 def _try(folder: str, name: str) -> None:
@@ -118,16 +134,8 @@ def _try(folder: str, name: str) -> None:
 
 def _is_one(folder: str, name: str, other: str) -> bool:
     """True if two names are one."""
-    try:
-        _try(folder, name)
-    except OSError as error:
-        if error.errno in _OF_THE_DISK:
-            raise
-        return False
-    try:
-        return os.path.lexists(os.path.join(folder, other))
-    finally:
-        os.unlink(os.path.join(folder, name))
+    with _made(folder, name) as is_made:
+        return is_made and os.path.lexists(os.path.join(folder, other))
 
 
 def _longest_path(folder: str) -> int:

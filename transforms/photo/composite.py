@@ -146,7 +146,9 @@ def _distance(places: np.ndarray, face: Face) -> np.ndarray:
     """How far places (x, y) are from the middle of a face's crop, in half sides of the crop."""
     matrix = face_to_crop(face.landmarks)
     half = CROP_SIZE / 2
-    found: np.ndarray = np.hypot(*np.moveaxis(places @ matrix[:, :2].T + matrix[:, 2] - half, -1, 0))
+    found: np.ndarray = np.hypot(
+        *np.moveaxis(places @ matrix[:, :2].T + matrix[:, 2] - half, -1, 0)
+    )
     return found / half
 
 

@@ -22,7 +22,7 @@ _PROPERTY_LISTS = (b"bplist", b"<?xml", b"<!DOCTYPE plist", b"<plist")
 # What Google Takeout says of every photo.
 _TAKEOUT_KEYS = {"photoTakenTime", "creationTime", "imageViews", "googlePhotosOrigin"}
 _JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
-_DATA_URL = re.compile(rb"data:[\w.+/;=-]*,\Z")  # what stands before the base64
+_DATA_URL = re.compile(rb"data:[\w.+/\\;=-]*,\Z")  # what stands before the base64
 
 HEAD = 32
 """Bytes of a file that tell its kind."""
@@ -75,13 +75,15 @@ def cleaned(name: str, data: bytes, strip_names: bool) -> tuple[bytes, tuple[str
 
 
 def _without_json_pictures(data: bytes) -> tuple[bytes, bool]:
-    """JSON without the base64 of pictures in its strings, and whether there was one.
+    """JSON without the pictures that are written in its strings, and whether there was one.
 
     Every other string, and all that stands between them, keeps its bytes.
     """
     encoding = json.detect_encoding(data)
     text = data.decode(encoding, "surrogatepass")
-    emptied = _JSON_STRING.sub(lambda match: _without_picture(match[0]), text)
+    # A picture in several strings first: the first string alone would look like a cut one.
+    emptied = _without_split_pictures(text)
+    emptied = _JSON_STRING.sub(lambda match: _without_picture(match[0]), emptied)
     if emptied == text:
         return data, False
     return emptied.encode(encoding, "surrogatepass"), True
@@ -90,12 +92,23 @@ def _without_json_pictures(data: bytes) -> tuple[bytes, bool]:
 def _without_picture(literal: str) -> str:
     # Searched as it reads without its escapes: "/" may be written as "\/".
     value = json.loads(literal).encode("utf-8", "surrogatepass")
-    runs = list(carve.base64_pictures(value))
+    runs = list(carve.text_pictures(value))
     if not runs:
         return literal
     for run in reversed(runs):
         value = _DATA_URL.sub(b"", value[: run.start]) + value[run.end :]
     return json.dumps(value.decode("utf-8", "surrogatepass"))
+
+
+def _without_split_pictures(text: str) -> str:
+    """JSON without the pictures that are written in its strings as they are, or in several."""
+    data = text.encode("utf-8", "surrogatepass")
+    for run in reversed(list(carve.text_pictures(data))):
+        before = data[: run.start]
+        if (len(before) - len(before.rstrip(b"\\"))) % 2:  # it begins within an escape
+            before = before[:-1]
+        data = _DATA_URL.sub(b"", before) + data[run.end :]
+    return data.decode("utf-8", "surrogatepass")
 
 
 def people_notes(count: int, strip_names: bool) -> tuple[str, ...]:

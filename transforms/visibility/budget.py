@@ -32,8 +32,8 @@ class Budget:
         budget.
 
         Mean FLIP grows with about the 0.8th power of a change, CIEDE2000 and the contrast on smooth
-        skin in proportion, DSSIM with the square of a faint change and the 1.7th power of a usual one (fitted to the perturbations
-        of 56 faces: one measurement then comes to within 2 %).
+        skin in proportion, DSSIM with the square of a faint change and the 1.7th power of a usual
+        one (fitted to the perturbations of 56 faces: one measurement then comes to within 2 %).
         """
         pairs = (
             (self.flip, seen.flip, 1 / 0.8),

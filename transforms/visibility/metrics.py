@@ -1,4 +1,4 @@
-"""Visible difference: FLIP and CIEDE2000 of a face at viewing size, and DSSIM."""
+"""Visible difference of a face: FLIP and CIEDE2000, DSSIM, and contrast drawn on smooth skin."""
 
 from __future__ import annotations
 
