@@ -27,7 +27,6 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.protection import by_person, people_of_half
 from photoveil.pipeline import quiet_logs
 
 quiet_logs.hide()
@@ -47,6 +46,7 @@ from photoveil.transforms.io import assets
 from photoveil.transforms.recognisers import JUDGES, Recogniser, SeenPhoto, load_recogniser
 from photoveil.transforms.records import CROP_SIZE, Face
 from photoveil.transforms.visibility.report import visibility
+from tests.support.labelled_people import by_person, people_of_half
 
 _LONG_SIDE = 1400  # pixels of a photo, as in benchmarks.protection
 _PER_PERSON = 5  # gallery photos at most; about as many or more stay clean as probes

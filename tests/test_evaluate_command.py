@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from benchmarks.protection import people_of_half
 from photoveil.pipeline.cli.evaluate import Request, evaluate_job
 from photoveil.pipeline.cli.run import run_job
 from photoveil.pipeline.evaluation.evaluate import evaluate_library
@@ -23,6 +22,7 @@ from photoveil.pipeline.evaluation.labels import read_labels, study_library
 from photoveil.pipeline.library.library import LibraryError, open_library
 from photoveil.pipeline.settings import load_settings
 from tests.commands import hashes, photoveil
+from tests.support.labelled_people import people_of_half
 
 
 class Library:
@@ -62,13 +62,13 @@ def library(tmp_path_factory: pytest.TempPathFactory, demo_photo: Callable[[str]
 def test_it_says_how_well_people_are_found_and_what_that_does_not_show(library: Library) -> None:
     assert library.done.returncode == 0, library.done.stderr
     assert library.done.stderr == ""
-    assert "(white box)" in library.done.stdout
+    assert "(surrogate)" in library.done.stdout
     assert "uncloaked" in library.done.stdout
     assert "Radiya-Dixit" in library.done.stdout
 
 
 @pytest.mark.slow
-def test_a_surrogate_that_no_cloak_was_made_against_judges(library: Library) -> None:
+def test_a_surrogate_that_no_cloak_was_made_against_counts_as_held_out(library: Library) -> None:
     labels = read_labels(str(library.photos))
     study = study_library(str(library.out), str(library.photos), labels)
     found = evaluate_library(str(library.out), study, ["mobilefacenet", "sface"], [])

@@ -39,10 +39,10 @@ HONEST = (
     "is already published, and a published photo can never be cloaked again (Radiya-Dixit et al., "
     "Data Poisoning Won't Save You From Facial Recognition, ICLR 2022). A tracker who knows of "
     "cloaks can adapt. The surrogates' figures flatter the cloak, for it was made against them; "
-    "judges are other networks, yet how well a cloak carries over to one not measured here nobody "
-    "knows: Cherepanova et al. (LowKey, ICLR 2021) found that earlier cloaks fail on full-scale "
-    "systems and commercial services. A tracker with clean photos of a person needs none of the "
-    "cloaked ones."
+    "held-out recognisers are other networks, yet how well a cloak carries over to one not "
+    "measured here nobody knows: Cherepanova et al. (LowKey, ICLR 2021) found that earlier cloaks "
+    "fail on full-scale systems and commercial services. A tracker with clean photos of a person "
+    "needs none of the cloaked ones."
 )
 
 _FEW_PEOPLE = 15
@@ -266,7 +266,7 @@ def _worst(faces: Sequence[SeenFace]) -> str:
 
 
 def _named(finding: Finding) -> str:
-    return finding.recogniser + ("\n(white box)" if finding.white_box else "\n(judge)")
+    return finding.recogniser + ("\n(surrogate)" if finding.white_box else "\n(held out)")
 
 
 def _with_interval(tally: Tally) -> str:
