@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import apache_beam as beam
 import numpy as np
@@ -137,7 +137,9 @@ def test_onnx_that_it_does_not_know_is_refused(
 
 
 @pytest.mark.parametrize("name", SURROGATES)
-def test_a_surrogate_tells_people_apart(name: str, crops: np.ndarray, demo_photo) -> None:
+def test_a_surrogate_tells_people_apart(
+    name: str, crops: np.ndarray, demo_photo: Callable[[str], Path]
+) -> None:
     detector = load_retinaface(str(assets.fetch("retinaface.pb")))
     pixels = np.asarray(Image.open(demo_photo("obama2.jpg")).convert("RGB"))
     face = detect_faces(pixels, detector, DetectorParameters())[0]
@@ -398,7 +400,7 @@ def test_poison_moves_a_face_to_its_target_and_others_away(crops: np.ndarray) ->
 def test_faces_of_many_photos_are_cloaked_through_run_inference(crops: np.ndarray) -> None:
     faces = [AlignedFace(index, crop, str(index)) for index, crop in enumerate(crops)]
 
-    def check(predictions: list) -> None:
+    def check(predictions: list[Any]) -> None:
         assert sorted(done.example.index for done in predictions) == [0, 1, 2]
         assert all(np.abs(done.inference.change).max() > 1 for done in predictions)
 

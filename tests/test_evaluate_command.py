@@ -19,7 +19,8 @@ from photoveil.pipeline.cli.evaluate import Request, evaluate_job
 from photoveil.pipeline.cli.run import run_job
 from photoveil.pipeline.evaluation.evaluate import evaluate_library
 from photoveil.pipeline.evaluation.labels import read_labels, study_library
-from photoveil.pipeline.library.library import LibraryError, open_library
+from photoveil.pipeline.library.identity import LibraryError
+from photoveil.pipeline.library.library import open_library
 from photoveil.pipeline.settings import load_settings
 from tests.commands import hashes, photoveil
 from tests.support.labelled_people import people_of_half
@@ -48,7 +49,9 @@ class Library:
         rest = ("--others", self.base / "others", "--recogniser", "mobilefacenet")
         return photoveil("evaluate", self.out, *places, *rest, "--state", self.state, *more)
 
-    def _copy(self, demo_photo: Callable[[str], Path], place: str, below: Path | None = None):
+    def _copy(
+        self, demo_photo: Callable[[str], Path], place: str, below: Path | None = None
+    ) -> None:
         target = (below or self.photos) / place
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(demo_photo(target.name), target)

@@ -20,7 +20,7 @@ from photoveil.transforms import codecs
 from photoveil.transforms.codecs.errors import explained
 from photoveil.transforms.failures import failure
 from photoveil.transforms.io import storage
-from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.reasons import Reason, is_listed
 from photoveil.transforms.records import PhotoRef

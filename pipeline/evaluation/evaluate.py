@@ -23,7 +23,7 @@ from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.failures import failure
 from photoveil.transforms.io import assets, storage
 from photoveil.transforms.photo import codec_process
-from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.recognisers import load_recogniser
 from photoveil.transforms.visibility.metrics import Box, at_viewing_size, face_region
 from photoveil.transforms.visibility.report import FaceVisibility, visibility

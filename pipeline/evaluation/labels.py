@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from photoveil.pipeline.library import manifest
-from photoveil.pipeline.library.library import FOLDER, LibraryError
+from photoveil.pipeline.library.identity import FOLDER, LibraryError
 from photoveil.transforms.evaluate.tracker import Published, Study
 from photoveil.transforms.io import storage
 from photoveil.transforms.io.storage import printable

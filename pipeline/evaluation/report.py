@@ -170,7 +170,7 @@ def _findings(findings: Sequence[Finding], direction: str) -> Table:
         by_figure = {f.figure: f for f in chosen if f.recogniser == name}
         cloaked, uncloaked = (
             [_with_interval(tally_of(by_figure[f])) if f in by_figure else "—" for f in figures]
-            for tally_of in (lambda finding: finding.cloaked, lambda finding: finding.uncloaked)
+            for tally_of in (_cloaked, _uncloaked)
         )
         table.add_row(_named(next(iter(by_figure.values()))), *cloaked)
         table.add_row("  uncloaked", *uncloaked, end_section=True)
@@ -263,6 +263,14 @@ def _worst(faces: Sequence[SeenFace]) -> str:
             f"{seen.max_change} levels"
         )
     return "\n".join(lines)
+
+
+def _cloaked(finding: Finding) -> Tally:
+    return finding.cloaked
+
+
+def _uncloaked(finding: Finding) -> Tally:
+    return finding.uncloaked
 
 
 def _named(finding: Finding) -> str:

@@ -7,9 +7,10 @@ themselves and the result.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def load_retinaface_resnet50() -> Detector:
     return detect
 
 
-def _resnet50_row(face: dict) -> list[float]:
+def _resnet50_row(face: Mapping[str, Any]) -> list[float]:
     # `retina-face` names landmarks by the person's own left and right; ours go by the picture.
     marks = face["landmarks"]
     order = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")

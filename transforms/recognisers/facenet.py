@@ -7,6 +7,8 @@ models were trained with: (x - 127.5) / 128.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -68,7 +70,7 @@ def _align(photo: SeenPhoto) -> np.ndarray | None:
     return np.asarray(image.resize((_SIZE, _SIZE), Image.Resampling.BILINEAR, box))
 
 
-def _network(path: str):
+def _network(path: str) -> Callable[[tf.Tensor], tf.Tensor]:
     graph = tf.compat.v1.GraphDef()
     with open(path, "rb") as stream:
         graph.ParseFromString(stream.read())
