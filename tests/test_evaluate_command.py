@@ -21,7 +21,7 @@ from photoveil.pipeline.evaluation.evaluate import evaluate_library
 from photoveil.pipeline.evaluation.labels import read_labels, study_library
 from photoveil.pipeline.library.identity import LibraryError
 from photoveil.pipeline.library.library import open_library
-from photoveil.pipeline.settings import load_settings
+from tests.archives import QUICK
 from tests.commands import hashes, photoveil
 from tests.support.labelled_people import people_of_half
 
@@ -35,11 +35,9 @@ class Library:
             self._copy(demo_photo, place)
         for place in ("probes/obama/obama3.jpg", "others/astronaut.png"):
             self._copy(demo_photo, place, base)
-        config = base / "quick.yaml"
-        config.write_text("cloak: {steps: 6, batch_size: 4, surrogates: [mobilefacenet]}\n")
         self.state = base / "state"
         library = open_library(str(self.photos), str(self.out), str(self.state))
-        run_job(library, load_settings(config), Console(quiet=True))
+        run_job(library, QUICK, Console(quiet=True))
         self.before = hashes(self.out)
         self.report, self.sheet = base / "report.json", base / "sheet.png"
         self.done = self.evaluate("--quick", "--report", self.report, "--sheet", self.sheet)
@@ -158,7 +156,7 @@ def test_an_original_that_was_changed_since_is_named(library: Library, tmp_path:
         ({"report": "report.txt"}, ".json or .parquet"),
         ({"report": "out/report.json"}, "choose another place"),
         ({"sheet": "out/sheet.png"}, "choose another place"),
-        ({"people": "quick.yaml"}, "columns file and person"),
+        ({"people": "report.json"}, "columns file and person"),
         ({"root": "photos"}, "is no library of cloaked photos"),
         ({"probes": "strangers"}, "no person of the probes has a photo in"),
     ],
