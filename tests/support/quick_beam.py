@@ -41,7 +41,7 @@ def _view_as(options: Any, kind: type) -> Any:
     key = kind, None if options._flags is None else tuple(options._flags)
     if key not in _parsed:
         _parsed[key] = kind(options._flags)._visible_options
-    view = object.__new__(kind)
+    view: Any = object.__new__(kind)
     view._flags, view._visible_options = options._flags, copy.deepcopy(_parsed[key])
     for name, value in vars(view._visible_options).items():
         options._all_options.setdefault(name, value)

@@ -31,10 +31,12 @@ def detect_faces(
     parameters: DetectorParameters,
     also: Sequence[int] = (),
 ) -> list[Face]:
-    """Detect the faces in an upright photo, uint8 (H, W, 3) RGB, best score first, tiny ones
-    included.
+    """Detect the faces in an upright photo, best score first, tiny ones included.
 
     Args:
+        pixels: uint8 (H, W, 3) RGB.
+        detector: from `load_retinaface` or `load_retinaface_resnet50`.
+        parameters: levels, turns and thresholds of the search.
         also: quarter turns anticlockwise at which the photo may be upright instead.
     """
     return [_face(row) for row in turns.find(pixels, detector, parameters, also)]
@@ -78,10 +80,10 @@ def load_retinaface(path: str) -> Detector:
 
 @cache
 def load_retinaface_resnet50() -> Detector:
-    """Load the ResNet-50 of the PyPI package `retina-face`, which downloads its weights at first
-    use.
+    """Load the ResNet-50 of the PyPI package `retina-face`.
 
-    Slower and a little more accurate than the default.
+    The package downloads its weights at first use. It is slower and a little more accurate than the
+    default.
 
     Raises:
         ModuleNotFoundError: the optional package is not installed; the message says how to install

@@ -82,9 +82,7 @@ def non_maximum_suppression(
 
 
 def roll(row: np.ndarray) -> float:
-    """Return the angle of the line from the left eye to the right, in radians, clockwise in the
-    picture.
-    """
+    """Return the angle of the line from the left eye to the right, in radians, clockwise."""
     return float(np.arctan2(row[7] - row[5], row[6] - row[4]))
 
 

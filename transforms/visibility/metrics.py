@@ -14,9 +14,7 @@ _VIEWING_SIDE = 300  # pixels: a face at the size it is looked at
 
 
 def face_region(pixels: np.ndarray, box: Box) -> np.ndarray:
-    """Cut out the part of a uint8 (H, W, 3) photo inside the box, in whole pixels; empty outside
-    the frame.
-    """
+    """Cut out the part of a uint8 (H, W, 3) photo inside the box; empty outside the frame."""
     height, width = pixels.shape[:2]
     left, top = max(0, int(box[0])), max(0, int(box[1]))
     right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
@@ -55,11 +53,13 @@ def delta_e(clean: np.ndarray, changed: np.ndarray) -> np.ndarray:
 
 
 def dssim(clean: np.ndarray, changed: np.ndarray) -> float:
-    """Compute (1 - SSIM) / 2, 0 (equal) to 1, with the settings of Wang et al. (2004), which
-    tf.image.ssim and therefore Fawkes use.
+    """Compute (1 - SSIM) / 2, 0 (equal) to 1, with the settings of Wang et al. (2004).
+
+    tf.image.ssim uses the same settings, and therefore Fawkes.
 
     Args:
-        clean, changed: uint8 (H, W, 3) RGB.
+        clean: uint8 (H, W, 3) RGB.
+        changed: of the same shape.
 
     Raises:
         ValueError: a side is shorter than SSIM's window of 11 pixels.
