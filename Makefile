@@ -17,7 +17,7 @@ test: install  ## Linters, type checker and the default test suite
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-fast: install  ## What needs neither TensorFlow nor minutes: codecs, names, storage, docs
+test-fast: install  ## The tests that need neither TensorFlow nor minutes
 	$(BIN)/pytest -n 2 --dist loadfile -m "fast and not slow"
 
 test-slow: install  ## The tests that the default suite leaves out: real disks, labelled photos, second looks
