@@ -61,6 +61,7 @@ def tables(found: Evaluation, people: bool = True) -> RenderableType:
     """Return everything a person reads.
 
     Args:
+        found: from `evaluate_library`.
         people: show a table by person.
     """
     parts: list[RenderableType] = [_heading(found)]
@@ -114,6 +115,7 @@ def as_file(found: Evaluation, suffix: str) -> bytes:
     """Encode the report as a file.
 
     Args:
+        found: from `evaluate_library`.
         suffix: ".json" (findings, faces and the caveat) or ".parquet" (the findings alone).
 
     Raises:
@@ -289,7 +291,7 @@ def _number(value: float) -> str:
 
 
 def _short(value: float) -> str:
-    """.07 for 0.07, 1 for 1.00."""
+    """Write .07 for 0.07, and 1 for 1.00."""
     whole, _, part = _number(value).partition(".")
     return whole if part == "00" else f"{whole.replace('0', '')}.{part}"
 

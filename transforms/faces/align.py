@@ -113,7 +113,8 @@ def lay_back(
     Args:
         change: float32 (S, S), 0 at the edge (see `feather`).
         matrix: the (2, 3) photo-to-crop matrix that the crop was cut with.
-        height, width: size of the photo in pixels.
+        height: of the photo in pixels.
+        width: likewise.
 
     Returns:
         top, left, and float32 (h, w): the patch to add to photo[top:top + h, left:left + w].

@@ -66,7 +66,8 @@ def level_sizes(
     faces in tiny images.
 
     Args:
-        height, width: size of the photo in pixels.
+        height: of the photo in pixels.
+        width: likewise.
         long_sides: long sides of the levels that every photo gets.
         smallest_face: side, in pixels of the photo, of the smallest face that must be found. If the
             fixed levels are too small for it, a finer one is added or replaces the largest.

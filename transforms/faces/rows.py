@@ -51,7 +51,8 @@ def turned_back(rows: np.ndarray, quarter: int, height: int, width: int) -> np.n
     Args:
         rows: float (n, 15).
         quarter: quarter turns anticlockwise.
-        height, width: before the rotation.
+        height: of the picture before the rotation, in pixels.
+        width: likewise.
     """
     back = [
         [[1, 0, 0], [0, 1, 0]],

@@ -34,7 +34,8 @@ def flip(clean: np.ndarray, changed: np.ndarray) -> float:
     At FLIP's default viewing distance: a 0.7 m wide 4K monitor seen from 0.7 m.
 
     Args:
-        clean, changed: uint8 (H, W, 3) RGB, at least 1 x 1.
+        clean: uint8 (H, W, 3) RGB, at least 1 x 1.
+        changed: of the same shape.
     """
     pair = (clean.astype(np.float32) / 255, changed.astype(np.float32) / 255)
     _, mean, _ = flip_evaluator.evaluate(*pair, "LDR", applyMagma=False)
@@ -45,7 +46,8 @@ def delta_e(clean: np.ndarray, changed: np.ndarray) -> np.ndarray:
     """Compute CIEDE2000 (Sharma et al. 2005) per pixel, float32 (H, W); 1 is about just noticeable.
 
     Args:
-        clean, changed: uint8 (H, W, 3) RGB.
+        clean: uint8 (H, W, 3) RGB.
+        changed: of the same shape.
     """
     # In single precision: a third quicker, and the same to 1e-6.
     pair = (pixels.astype(np.float32) / 255 for pixels in (clean, changed))
