@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEOPLE ?= ../shared/data/people
 FLINK_JOB_SERVER ?= $(VENV)/flink/job-server.jar
 
-.PHONY: demo test test-slow test-kill test-prism test-flink test-cloud bench-protection bench-fawkes bench-archive bench-scale bench-detector install clean
+.PHONY: demo test test-fast test-slow test-kill test-prism test-flink test-cloud bench-protection bench-fawkes bench-archive bench-scale bench-detector docs install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -16,6 +16,9 @@ test: install  ## Linters, type checker and the default test suite
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-fast: install  ## The tests that need neither TensorFlow nor minutes
+	$(BIN)/pytest -n 2 --dist loadfile -m "fast and not slow"
 
 test-slow: install  ## The tests that the default suite leaves out: real disks, labelled photos, second looks
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
@@ -50,6 +53,9 @@ bench-scale: install  ## Photos per second by stage and worker, what that predic
 
 bench-detector: install  ## Recall and false alarms of the detector; PEOPLE=folder with people.csv
 	$(BIN)/python -m benchmarks.detector --people $(PEOPLE)
+
+docs: install  ## Write the generated pages: settings, columns of the manifest, third-party notices
+	$(BIN)/python -m docs.generate
 
 install: $(VENV)/installed
 

@@ -27,7 +27,6 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.protection import by_person, people_of_half
 from photoveil.pipeline import quiet_logs
 
 quiet_logs.hide()
@@ -49,6 +48,7 @@ from photoveil.transforms.photo.composite import face_patch, photo_change
 from photoveil.transforms.recognisers import Recogniser, SeenPhoto, load_recogniser
 from photoveil.transforms.records import CROP_SIZE, Face
 from photoveil.transforms.visibility.report import visibility
+from tests.support.labelled_people import by_person, people_of_half
 
 _HELD_OUT = ("dlib", "facenet")  # Fawkes gets none of them as a surrogate
 _LONG_SIDE = 1400  # pixels of a photo, as in benchmarks.protection

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -41,7 +42,7 @@ def main() -> None:
         base = Path(folder)
         make_archive(base / "in", arguments.photos, side=arguments.side)
         apart = {"environment_type": "EXTERNAL", "environment_config": address}
-        runs: dict[str, tuple[str, dict, list[int]]] = {
+        runs: dict[str, tuple[str, dict[str, Any], list[int]]] = {
             "local": ("local", {}, []),
             "local, 2 processes": ("local", {"workers": 2}, []),
             "Prism": ("prism", {}, []),
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def _run(
-    base: Path, name: str, runner: str, settings: dict, mode: str, beside: list[int]
+    base: Path, name: str, runner: str, settings: dict[str, Any], mode: str, beside: list[int]
 ) -> tuple[float, float, float]:
     """Seconds, seconds of CPU and most megabytes of one run and of the processes `beside` it."""
     config = base / f"{name}.yaml"

@@ -45,8 +45,10 @@ def hide() -> None:
 
 
 def _told_but_beams(ending: threading.ExceptHookArgs) -> None:
-    """Tell what ended a thread, but for Beam's that talk to a worker which is gone:
-    `pipeline.runners.worker_pool` says that itself."""
+    """Tell what ended a thread, unless it is one of Beam's that talks to a worker which is gone.
+
+    `pipeline.runners.worker_pool` reports the worker itself.
+    """
     frames = traceback.walk_tb(ending.exc_traceback)
     if not any("apache_beam" in Path(frame.f_code.co_filename).parts for frame, _ in frames):
         threading.__excepthook__(ending)

@@ -27,33 +27,37 @@ class SettingsError(ValueError):
 
 
 class RunSettings(BaseModel):
-    """How a run is carried out; nothing here changes a pixel of the result."""
+    """How a run is carried out. None of these settings changes a pixel of the result."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     wave_photos: Annotated[int, Field(ge=1, le=1_000_000)] = 64
-    """Most photos whose results are committed together; memory and what a crash costs grow with
-    it."""
+    """Maximum number of photos in a wave, whose results are committed together. Memory and what a
+    crash costs grow with it."""
     first_wave: Annotated[int, Field(ge=1, le=1_000_000)] = 8
-    """Photos of a new library's first wave; those after it double, up to `wave_photos`."""
+    """Number of photos in the first wave of a new library. Each later one is twice as large, up to
+    `run.wave_photos`."""
     duplicates: Placing = "copy"
-    """How exact duplicates get their twin's output; hard links share its modification time."""
+    """How exact duplicates get the output of the photo they equal. Hard links share its
+    modification time."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
-    """Processes on this machine. TensorFlow uses all cores in one; more pays from 8 cores up."""
+    """Number of processes on this machine. TensorFlow uses all cores in one process; more than one
+    pays from 8 cores up."""
     runner: Runner = "local"
-    """What carries the pipelines out: see docs/runners.md."""
+    """What carries the pipelines out: see [runners.md](runners.md)."""
     options: dict[str, Option | list[Option]] = {}
-    """Options of Beam and its runner, under Beam's own names."""
+    """Options of Beam and of its runner, under Beam's own names."""
     accelerator: str | None = None
-    """What workers that cloak faces must have, as Beam's resource hint says it."""
+    """Accelerator of the workers that cloak faces, in the words of Beam's resource hint."""
 
 
 class Settings(BaseModel):
-    """Everything a run can be told."""
+    """All settings of a run, by section."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mode: Mode = "mid"
+    """How much a face may change: the preset that the other settings start from."""
     detector: DetectorParameters = DetectorParameters()
     cloak: CloakParameters = CloakParameters()
     limits: ReadLimits = ReadLimits()
@@ -64,12 +68,15 @@ class Settings(BaseModel):
 
 
 def load_settings(config: Path | None = None, **flags: Any) -> Settings:
-    """Settings of a run.
+    """Merge the preset of the mode, the preset of the runner, the user's file and flags.
 
     Args:
         config: the user's YAML file, if any.
-        flags: `mode`, `strip_names`, `only`, `spare` and the fields of `run`, where given on the
-            command line (not None).
+        **flags: `mode`, `strip_names`, `only`, `spare` and the fields of `run`; None for those that
+            are not given on the command line.
+
+    Returns:
+        The validated settings; what comes later in the list above wins.
 
     Raises:
         SettingsError: the file cannot be read, or a key or value is wrong.
@@ -96,12 +103,18 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:
 
 
 def _preset(name: str) -> dict[str, Any]:
+    """Read a preset of `configs/`."""
     return (
         yaml.safe_load(files("photoveil.configs").joinpath(f"{name}.yaml").read_text("utf-8")) or {}
     )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    """Read a user's file.
+
+    Raises:
+        SettingsError: it cannot be read, is no YAML, or holds no keys.
+    """
     try:
         found = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
@@ -114,6 +127,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `over`; mappings in both are merged in turn."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -125,10 +139,12 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _key(location: tuple[int | str, ...]) -> str:
+    """Return a key as the docs write it: `run.workers`."""
     return ".".join(str(part) for part in location)
 
 
 def _problem(item: Mapping[str, Any]) -> str:
+    """Say what is wrong, from one of pydantic's errors."""
     if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return "no such setting"
     return f"{item['msg']} (got {item['input']!r})"

@@ -19,10 +19,13 @@ from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.faces.parameters import DetectorParameters
 from tests.commands import hashes
 from tests.support.make_archive import make_archive
+from tests.support.quick_beam import remember
+
+remember()
 
 QUICK = Settings(
     cloak=CloakParameters(steps=2, known_steps=1, batch_size=4, surrogates=("mobilefacenet",)),
-    detector=DetectorParameters(long_sides=(256,)),
+    detector=DetectorParameters(long_sides=(256,), turned_levels=0),
     run=RunSettings(first_wave=64),  # each pipeline takes a second to build
 )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,41 @@ if TYPE_CHECKING:
     from tests.archives import Archive, Base
 
 DATA_ENV = "PHOTOVEIL_DATA"
+# The files of `make test-fast`: quick, without TensorFlow and without labelled photos.
+FAST = (
+    *("assets", "codecs_*", "docs", "evaluate_metrics", "generated_docs", "make_archive"),
+    *("output_names", "plan", "progress", "read", "reasons", "scans", "sidecars", "storage"),
+)
+NOT_FAST = ("codecs_exiftool", "codecs_real_files")
+
+
+def is_fast(file: Path) -> bool:
+    name = file.stem.removeprefix("test_")
+    return name not in NOT_FAST and any(fnmatch(name, pattern) for pattern in FAST)
+
+
+def only_fast(config: pytest.Config) -> bool:
+    return str(config.option.markexpr).startswith("fast")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no other file than those of the fast lane: most load TensorFlow."""
+    is_test = collection_path.match("test_*.py")
+    return True if is_test and only_fast(config) and not is_fast(collection_path) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_fast(item.path):
+            item.add_marker("fast")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_tensorflow_in_the_fast_lane(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if only_fast(request.config):
+        assert "tensorflow" not in sys.modules, "leave the file that loads it out of FAST"
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 _TASK_MANAGERS = 2
 _PATIENCE = 120.0  # seconds until all task managers have registered
@@ -64,7 +65,7 @@ def session_cluster(jars: Path) -> Iterator[str]:
         yield f"localhost:{rest}"
 
 
-def _start(jars: Path, conf: Path, entry: str, log) -> subprocess.Popen[bytes]:
+def _start(jars: Path, conf: Path, entry: str, log: IO[str]) -> subprocess.Popen[bytes]:
     command = ["java", "-Xmx512m", "-cp", f"{jars}/*"]
     command += [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
     command += [f"org.apache.flink.runtime.{entry}", "--configDir", str(conf)]

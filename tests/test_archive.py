@@ -19,7 +19,7 @@ from photoveil.pipeline.cli.run import Ending, next_time, run_job
 from photoveil.pipeline.cli.summaries import plan_summary, summary
 from photoveil.pipeline.graph import place_copies
 from photoveil.pipeline.library import manifest, run_history
-from photoveil.pipeline.library.library import LibraryError
+from photoveil.pipeline.library.identity import LibraryError
 from photoveil.pipeline.run import planning
 from photoveil.pipeline.run.estimate import estimate
 from photoveil.pipeline.run.result import RunResult

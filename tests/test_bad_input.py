@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from photoveil.pipeline.library import manifest
-from tests.commands import hashes, photoveil
+from tests.commands import hashes, invoked, photoveil
 
 DemoPhoto = Callable[[str], Path]
 
@@ -101,6 +101,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = tmp_path_factory.mktemp("config") / "quick.yaml"
     config.write_text(
         "cloak: {steps: 8, batch_size: 2, surrogates: [mobilefacenet]}\nrun: {first_wave: 64}\n"
+        "detector: {long_sides: [256], turned_levels: 0}\n"
     )
     return config
 
@@ -190,10 +191,10 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(
     (photos / "coffee.png").write_bytes(demo_photo("coffee.png").read_bytes())
     (photos / "rocket.jpg").write_bytes(demo_photo("rocket.jpg").read_bytes())
     out = small_disk / "out"
-    done = photoveil("run", photos, out, "--state", tmp_path / "state", "--config", quick)
-    assert done.returncode == 1, done.stdout
-    assert "no space left on the disk" in done.stderr
-    assert "make room and run the same command again" in done.stderr
+    code, said = invoked("run", photos, out, "--state", tmp_path / "state", "--config", quick)
+    assert code == 1, said
+    assert "no space left on the disk" in said
+    assert "make room and run the same command again" in said
     assert (out / "rocket.jpg").read_bytes() == (photos / "rocket.jpg").read_bytes()
     assert not (out / "coffee.png").exists()
     assert list((out / "_photoveil/unfinished").iterdir()) == []
@@ -217,6 +218,8 @@ def test_a_second_run_on_a_library_in_use_says_so_and_stops(tmp_path: Path) -> N
     (tmp_path / "in" / "a.jpg").write_bytes(b"a photo")
     (tmp_path / "out/_photoveil").mkdir(parents=True)
     with filelock.FileLock(tmp_path / "out/_photoveil/lock"):
-        done = photoveil("run", tmp_path / "in", tmp_path / "out", "--state", tmp_path / "state")
-    assert done.returncode == 2
-    assert "another run is writing to" in done.stderr
+        code, said = invoked(
+            "run", tmp_path / "in", tmp_path / "out", "--state", tmp_path / "state"
+        )
+    assert code == 2
+    assert "another run is writing to" in said

@@ -11,20 +11,21 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from photoveil.transforms.cloak.budget import TOLERANCE, Budget, scale_to_budget, visibility_of
+from photoveil.transforms.cloak.budget import TOLERANCE, scale_to_budget, visibility_of
 from photoveil.transforms.codecs.photo import with_change
 from photoveil.transforms.faces.align import INTEROCULAR, feather
 from photoveil.transforms.faces.detect import detect_faces, load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
-from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.composite import face_patch, photo_change
 from photoveil.transforms.photo.discover import discover
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.parameters import MetadataParameters, WriteParameters
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.photo.scan import scanned
-from photoveil.transforms.photo.write import Destination, publish
-from photoveil.transforms.records import Face, Perturbation, Visibility
+from photoveil.transforms.photo.write import publish
+from photoveil.transforms.records import Destination, Face, Perturbation, Visibility
+from photoveil.transforms.visibility.budget import Budget
 from photoveil.transforms.visibility.metrics import drawn_contrast
 
 BUDGET = Budget(flip=0.05, delta_e=0.8, dssim=0.01, contrast=4.0)

@@ -23,7 +23,7 @@ from photoveil.pipeline.library import manifest
 from photoveil.transforms.cloak.budget import TOLERANCE
 from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.records import Visibility
-from tests.commands import hashes, photoveil
+from tests.commands import hashes, invoked, photoveil
 
 
 class Run:
@@ -38,16 +38,15 @@ class Run:
         build_archive(self.photos)
         os.utime(self.photos / "2013/rome.jpg", (1_367_409_600, 1_367_409_600))
         self.before = hashes(self.photos)
-        self.done = self.again()
+        self.done = photoveil("run", *self.command)
         self.rows = {
             row["source"]: row
             for row in manifest.read(str(self.out / "_photoveil/manifest")).to_pylist()
         }
 
-    def again(self, *more: str) -> subprocess.CompletedProcess[str]:
-        return photoveil(
-            "run", self.photos, self.out, "--state", self.state, "--config", self.config, *more
-        )
+    @property
+    def command(self) -> tuple[object, ...]:
+        return (self.photos, self.out, "--state", self.state, "--config", self.config)
 
 
 @pytest.fixture(scope="module")
@@ -172,12 +171,12 @@ def test_the_plan_says_what_a_run_would_do_and_writes_nothing(run: Run, tmp_path
 
 def test_a_second_run_does_only_what_is_new(run: Run) -> None:
     shutil.copyfile(run.photos / "2013/joe.jpg", run.photos / "2014/new.jpg")
-    done = run.again()
+    code, said = invoked("run", *run.command)
     rows = manifest.read(str(run.out / "_photoveil/manifest")).to_pylist()
-    assert done.returncode == 3  # the damaged one still fails
-    assert "9  done by an earlier run" in done.stdout
-    assert "1  failed in an earlier run, unchanged" in done.stdout
-    assert "Failed in an earlier run, and not tried again (1):\n  2013/damaged.jpg:" in done.stdout
+    assert code == 3  # the damaged one still fails
+    assert "9  done by an earlier run" in said
+    assert "1  failed in an earlier run, unchanged" in said
+    assert "Failed in an earlier run, and not tried again (1):\n  2013/damaged.jpg:" in said
     by_source = {row["source"]: row for row in rows}
     assert len(by_source) == len(rows) == 12
     assert by_source["2014/new.jpg"]["status"] == "duplicate"
@@ -186,19 +185,19 @@ def test_a_second_run_does_only_what_is_new(run: Run) -> None:
 
 
 def test_what_failed_is_tried_again_when_told(run: Run) -> None:
-    done = run.again("--retry")
-    assert done.returncode == 3
-    assert "1  to do: failed before, tried again" in done.stdout
-    assert "Failed:\n  2013/damaged.jpg:" in done.stdout
-    assert "not tried again" not in done.stdout
-    done = photoveil("status", run.out, "--state", run.state)
-    assert done.returncode == 3
-    assert "Failed when they were last tried:\n  2013/damaged.jpg:" in done.stdout
+    code, said = invoked("run", *run.command, "--retry")
+    assert code == 3
+    assert "1  to do: failed before, tried again" in said
+    assert "Failed:\n  2013/damaged.jpg:" in said
+    assert "not tried again" not in said
+    code, said = invoked("status", run.out, "--state", run.state)
+    assert code == 3
+    assert "Failed when they were last tried:\n  2013/damaged.jpg:" in said
 
 
 def test_other_settings_leave_what_is_done_unless_told(run: Run) -> None:
-    done = run.again("--mode", "low")
-    assert "10  done with mode mid: left so (--recloak does them anew)" in done.stdout
+    _, said = invoked("plan", *run.command, "--mode", "low")
+    assert "10  done with mode mid: left so (--recloak does them anew)" in said
 
 
 def test_help_loads_none_of_the_heavy_libraries() -> None:
@@ -227,7 +226,6 @@ def python(script: str, *arguments: object) -> str:
 
 
 def test_what_finds_nothing_to_do_loads_none_of_the_heavy_libraries(run: Run) -> None:
-    run.again()  # whatever other tests have changed
     script = """
 import sys
 from photoveil.pipeline.cli import main
@@ -346,12 +344,19 @@ def test_bad_input_is_refused_with_exit_status_2(
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_bytes(b"<x:xmpmeta/>" if "." in name else b"")
     before = hashes(tmp_path)
-    done = photoveil("run", *arguments, XDG_STATE_HOME=str(tmp_path / "state"))
-    assert done.returncode == 2, done.stderr
-    assert words in done.stderr
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    code, said = invoked("run", *arguments)
+    assert code == 2, said
+    assert words in said
     assert not Path("out").exists()
     assert not Path("state").exists()
     assert hashes(tmp_path) == before
+
+
+def test_why_input_is_refused_is_said_on_standard_error(tmp_path: Path) -> None:
+    done = photoveil("run", tmp_path / "missing", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "missing does not exist" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["plan", "scan"])
@@ -363,7 +368,7 @@ def test_other_commands_refuse_the_same(
 ) -> None:
     (tmp_path / "in").mkdir()
     places = (tmp_path / "in", tmp_path / "out", "--state", tmp_path / "state")
-    done = photoveil(command, *places, "--since", since)
-    assert done.returncode == 2, done.stderr
-    assert words in done.stderr
+    code, said = invoked(command, *places, "--since", since)
+    assert code == 2, said
+    assert words in said
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

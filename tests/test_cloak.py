@@ -59,6 +59,8 @@ from photoveil.transforms.io import assets
 from photoveil.transforms.records import AlignedFace, Perturbation
 
 PARAMETERS = CloakParameters(steps=10, known_steps=4, batch_size=3)
+# A surrogate less takes seconds less to compile, so one is enough where any would show the same.
+ONE = CloakParameters(steps=3, known_steps=3, batch_size=3, surrogates=("mobilefacenet",))
 PHOTOS = ("obama.jpg", "biden.jpg", "astronaut.png")
 
 
@@ -81,7 +83,8 @@ def optimizer() -> Optimizer:
 def perturbed(crop: np.ndarray, cloak: Perturbation) -> np.ndarray:
     """The crop with its perturbation, as it is written."""
     patch = Patch(0, 0, cloak.change, cloak.shift)
-    return with_change(crop, PhotoChange(*crop.shape[:2], (patch,)))
+    height, width = crop.shape[:2]
+    return with_change(crop, PhotoChange(height, width, (patch,)))
 
 
 def embeddings(surrogate: Surrogate, crops: np.ndarray) -> np.ndarray:
@@ -215,7 +218,9 @@ def test_onnx_that_it_does_not_know_is_refused(
 
 
 @pytest.mark.parametrize("name", SURROGATES)
-def test_a_surrogate_tells_people_apart(name: str, crops: np.ndarray, demo_photo) -> None:
+def test_a_surrogate_tells_people_apart(
+    name: str, crops: np.ndarray, demo_photo: Callable[[str], Path]
+) -> None:
     detector = load_retinaface(str(assets.fetch("retinaface.pb")))
     pixels = np.asarray(Image.open(demo_photo("obama2.jpg")).convert("RGB"))
     face = detect_faces(pixels, detector, DetectorParameters())[0]
@@ -254,7 +259,7 @@ def test_a_face_gets_the_same_gradient_anywhere_in_a_batch(
     surrogate = load_surrogate(name)
     direction = tf.constant(crops[::-1][:1], tf.float32)
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def gradient(images: tf.Tensor) -> tf.Tensor:
         towards = surrogate.embed(direction)
         with tf.GradientTape() as tape:
@@ -343,8 +348,8 @@ def test_a_cloak_moves_every_surrogate_within_its_limits(
         assert float(dssim(*pair)[0]) == pytest.approx(cloak.dssim, abs=1e-4)
         assert 0 < cloak.dssim <= 1.1 * PARAMETERS.dssim_budget
         for surrogate in map(load_surrogate, PARAMETERS.recognisers):
-            pair = np.stack([crop, perturbed(crop, cloak)]).astype(np.float32)
-            clean, moved = embeddings(surrogate, pair)
+            both = np.stack([crop, perturbed(crop, cloak)]).astype(np.float32)
+            clean, moved = embeddings(surrogate, both)
             assert 1 - clean @ moved > 0.08, surrogate.name
 
 
@@ -354,13 +359,10 @@ def test_a_cloak_moves_every_surrogate_within_its_limits(
     "parameters",
     [
         pytest.param(CloakParameters(steps=6), id="8", marks=pytest.mark.slow),  # all surrogates
+        pytest.param(ONE, id="3"),
         *(
-            pytest.param(
-                CloakParameters(steps=2, batch_size=size, surrogates=("mobilefacenet",)),
-                id=str(size),
-                marks=[pytest.mark.slow] if size == 12 else [],
-            )
-            for size in (3, 4, 12)
+            pytest.param(replace(ONE, batch_size=size), id=str(size), marks=pytest.mark.slow)
+            for size in (4, 12)
         ),
     ],
 )
@@ -378,7 +380,7 @@ def test_a_face_gets_the_same_cloak_in_any_batch(
 @pytest.mark.slow
 def test_it_does_so_where_tensorflow_has_no_onednn() -> None:
     # What TensorFlow takes is decided once in a process.
-    test = f"{__file__}::{test_a_face_gets_the_same_cloak_in_any_batch.__name__}[4]"
+    test = f"{__file__}::{test_a_face_gets_the_same_cloak_in_any_batch.__name__}[3]"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", test],
         cwd=Path(__file__).parents[1],
@@ -398,9 +400,8 @@ def test_more_faces_than_a_batch_are_refused(crops: np.ndarray, optimizer: Optim
         optimizer.cloak(crops[[0, 0, 0, 0]], [1] * 4)
 
 
-def test_one_shape_is_compiled_for_any_number_of_faces(
-    crops: np.ndarray, optimizer: Optimizer
-) -> None:
+def test_one_shape_is_compiled_for_any_number_of_faces(crops: np.ndarray) -> None:
+    optimizer = load_optimizer(ONE)
     starts = np.zeros((3, 112, 112, 3), np.float16)
     for count in (3, 1, 2):
         optimizer.cloak(crops[:count], [1] * count)
@@ -409,7 +410,7 @@ def test_one_shape_is_compiled_for_any_number_of_faces(
 
 
 def test_low_frequencies_are_left_alone(crops: np.ndarray, optimizer: Optimizer) -> None:
-    free = load_optimizer(replace(PARAMETERS, high_pass=0.0))
+    free = load_optimizer(replace(PARAMETERS, high_pass=0.0, surrogates=ONE.surrogates))
     largest = []
     for made in (optimizer, free):
         changes = np.stack([cloak.change for cloak in made.cloak(crops, [1, 2, 3])])
@@ -483,19 +484,18 @@ def test_every_name_that_the_settings_take_is_there() -> None:
 
 
 def test_parts_of_the_optimiser_are_swapped_by_name(crops: np.ndarray) -> None:
-    plain = CloakParameters(
-        steps=3, batch_size=3, surrogates=("mobilefacenet",), dssim_budget=0.002
-    )
+    plain = replace(ONE, dssim_budget=0.002)
     usual = load_optimizer(plain).cloak(crops, [1, 2, 3])
-    unmasked = load_optimizer(replace(plain, preconditioner="none")).cloak(crops, [1, 2, 3])
-    capped = load_optimizer(replace(plain, projection="cap")).cloak(crops, [1, 2, 3])
+    swapped = load_optimizer(replace(plain, preconditioner="none", projection="cap")).cloak(
+        crops, [1, 2, 3]
+    )
     smooth = texture(tf.constant(crops, tf.float32)).numpy()[..., 0] < 6
-    for cloak, other, where in zip(usual, unmasked, smooth, strict=True):
+    for cloak, other, where in zip(usual, swapped, smooth, strict=True):
         on_skin, on_skin_unmasked = (
             np.abs(one.change)[where].mean() / np.abs(one.change).mean() for one in (cloak, other)
         )
-        assert on_skin_unmasked > 1.5 * on_skin
-    for cloak, other in zip(usual, capped, strict=True):
+        assert on_skin_unmasked > 1.5 * on_skin  # no preconditioner
+        # No projection onto the budget.
         assert cloak.dssim < 1.1 * plain.dssim_budget < other.dssim
         assert np.abs(other.change).max() <= plain.max_change
 
@@ -504,7 +504,7 @@ def test_a_start_is_worth_steps(crops: np.ndarray, optimizer: Optimizer) -> None
     flipped = np.ascontiguousarray(crops[:, :, ::-1])
     starts = np.stack([cloak.stacked[:, ::-1] for cloak in optimizer.cloak(flipped, [1, 2, 3])])
     starts[..., 0] *= -1  # in a mirror, left is right
-    short = load_optimizer(CloakParameters(steps=3, known_steps=3, batch_size=3))
+    short = load_optimizer(ONE)
     from_nothing = short.cloak(crops, [1, 2, 3])
     from_start = short.cloak(crops, [1, 2, 3], starts.astype(np.float16))
     assert [cloak.steps for cloak in from_start] == [3, 3, 3]
@@ -534,11 +534,24 @@ def test_half_precision_moves_a_face_as_far(crops: np.ndarray, optimizer: Optimi
         assert coarse == pytest.approx(full, abs=0.1), name
 
 
+def test_poison_moves_a_face_to_its_target(crops: np.ndarray) -> None:
+    surrogate = load_surrogate("mobilefacenet")
+    clean = embeddings(surrogate, crops)
+    target = clean[2]  # of another person
+    poison = load_optimizer(replace(PARAMETERS, surrogates=ONE.surrogates, objective="poison"))
+    poisoned, evading = (poison.cloak(crops[:1], [1], None, [aim])[0] for aim in (target, None))
+    changed = [crops[0] + cloak.change[..., np.newaxis] for cloak in (poisoned, evading)]
+    moved = embeddings(surrogate, np.stack(changed)) @ target
+    assert moved[0] > clean[0] @ target + 0.3
+    assert moved[0] > moved[1] + 0.3
+
+
+@pytest.mark.slow
 def test_poison_moves_a_face_to_its_target_and_others_away(crops: np.ndarray) -> None:
     surrogate = load_surrogate("mobilefacenet")
     clean = embeddings(surrogate, crops)
     target = clean[2]  # of another person
-    poison = load_optimizer(CloakParameters(objective="poison", steps=10, batch_size=3))
+    poison = load_optimizer(replace(PARAMETERS, objective="poison"))
     evade = load_optimizer(PARAMETERS)
     poisoned = poison.cloak(crops[:2], [1, 2], None, [target, None])
     evading = evade.cloak(crops[:2], [1, 2], None, [target, None])
@@ -557,7 +570,7 @@ def test_poison_moves_a_face_to_its_target_and_others_away(crops: np.ndarray) ->
 def test_faces_of_many_photos_are_cloaked_through_run_inference(crops: np.ndarray) -> None:
     faces = [AlignedFace(index, crop, str(index)) for index, crop in enumerate(crops)]
 
-    def check(predictions: list) -> None:
+    def check(predictions: list[Any]) -> None:
         assert sorted(done.example.index for done in predictions) == [0, 1, 2]
         assert all(np.abs(done.inference.shift).max() > 0.1 for done in predictions)
 

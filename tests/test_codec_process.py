@@ -22,7 +22,7 @@ from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
 from photoveil.transforms.leaks.embedded_images import hidden
 from photoveil.transforms.photo import codec_process
-from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.recognisers import load_recogniser
 from tests.archives import Archive, photos_of
 from tests.commands import invoked

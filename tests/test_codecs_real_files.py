@@ -126,7 +126,7 @@ def test_people_photos(half: int, people_data: Path) -> None:
     check(jpegs(people_data)[half::2])
 
 
-@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_camera_photos(half: int, exif_data: Path) -> None:
     check(jpegs(exif_data)[half::2])
 

@@ -30,8 +30,14 @@ from photoveil.pipeline.run.planning import new_stamp
 from photoveil.pipeline.runners import select
 from photoveil.pipeline.settings import Settings, SettingsError, load_settings
 from photoveil.transforms.io import assets, storage
-from photoveil.transforms.photo.write import Destination
-from photoveil.transforms.records import ContentGroup, Face, HashedPhoto, PhotoRef, ScannedPhoto
+from photoveil.transforms.records import (
+    ContentGroup,
+    Destination,
+    Face,
+    HashedPhoto,
+    PhotoRef,
+    ScannedPhoto,
+)
 from tests import clouds
 
 IMAGE = "photoveil/worker:1"

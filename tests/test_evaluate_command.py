@@ -15,14 +15,15 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from benchmarks.protection import people_of_half
 from photoveil.pipeline.cli.evaluate import Request, evaluate_job
 from photoveil.pipeline.cli.run import run_job
 from photoveil.pipeline.evaluation.evaluate import evaluate_library
 from photoveil.pipeline.evaluation.labels import read_labels, study_library
-from photoveil.pipeline.library.library import LibraryError, open_library
-from photoveil.pipeline.settings import load_settings
+from photoveil.pipeline.library.identity import LibraryError
+from photoveil.pipeline.library.library import open_library
+from tests.archives import QUICK
 from tests.commands import hashes, photoveil
+from tests.support.labelled_people import people_of_half
 
 
 class Library:
@@ -34,11 +35,9 @@ class Library:
             self._copy(demo_photo, place)
         for place in ("probes/obama/obama3.jpg", "others/astronaut.png"):
             self._copy(demo_photo, place, base)
-        config = base / "quick.yaml"
-        config.write_text("cloak: {steps: 6, batch_size: 4, surrogates: [mobilefacenet]}\n")
         self.state = base / "state"
         library = open_library(str(self.photos), str(self.out), str(self.state))
-        run_job(library, load_settings(config), Console(quiet=True))
+        run_job(library, QUICK, Console(quiet=True))
         self.before = hashes(self.out)
         self.report, self.sheet = base / "report.json", base / "sheet.png"
         self.done = self.evaluate("--quick", "--report", self.report, "--sheet", self.sheet)
@@ -48,7 +47,9 @@ class Library:
         rest = ("--others", self.base / "others", "--recogniser", "mobilefacenet")
         return photoveil("evaluate", self.out, *places, *rest, "--state", self.state, *more)
 
-    def _copy(self, demo_photo: Callable[[str], Path], place: str, below: Path | None = None):
+    def _copy(
+        self, demo_photo: Callable[[str], Path], place: str, below: Path | None = None
+    ) -> None:
         target = (below or self.photos) / place
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(demo_photo(target.name), target)
@@ -62,13 +63,13 @@ def library(tmp_path_factory: pytest.TempPathFactory, demo_photo: Callable[[str]
 def test_it_says_how_well_people_are_found_and_what_that_does_not_show(library: Library) -> None:
     assert library.done.returncode == 0, library.done.stderr
     assert library.done.stderr == ""
-    assert "(white box)" in library.done.stdout
+    assert "(surrogate)" in library.done.stdout
     assert "uncloaked" in library.done.stdout
     assert "Radiya-Dixit" in library.done.stdout
 
 
 @pytest.mark.slow
-def test_a_surrogate_that_no_cloak_was_made_against_judges(library: Library) -> None:
+def test_a_surrogate_that_no_cloak_was_made_against_counts_as_held_out(library: Library) -> None:
     labels = read_labels(str(library.photos))
     study = study_library(str(library.out), str(library.photos), labels)
     found = evaluate_library(str(library.out), study, ["mobilefacenet", "sface"], [])
@@ -155,7 +156,7 @@ def test_an_original_that_was_changed_since_is_named(library: Library, tmp_path:
         ({"report": "report.txt"}, ".json or .parquet"),
         ({"report": "out/report.json"}, "choose another place"),
         ({"sheet": "out/sheet.png"}, "choose another place"),
-        ({"people": "quick.yaml"}, "columns file and person"),
+        ({"people": "report.json"}, "columns file and person"),
         ({"root": "photos"}, "is no library of cloaked photos"),
         ({"probes": "strangers"}, "no person of the probes has a photo in"),
     ],

@@ -25,11 +25,11 @@ def seen(demo_photo: Callable[[str], Path]) -> list[SeenPhoto]:
     return [SeenPhoto(pixels, detector, DetectorParameters()) for pixels in [*photos, nothing]]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name == "dlib" else pytest.mark.slow) for name in names()],
+)
 def test_it_tells_people_apart_at_its_own_threshold(name: str, seen: list[SeenPhoto]) -> None:
-    if name == "dlib":
-        pytest.importorskip("dlib", reason="the extra evaluate is not installed")
     recogniser = load_recogniser(name)
     *crops, none = (recogniser.align(photo) for photo in seen)
     assert none is None

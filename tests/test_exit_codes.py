@@ -11,7 +11,7 @@ import typer
 from photoveil.pipeline.cli.ask import NoAnswer
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.exit_codes import ExitCode
-from photoveil.pipeline.library.library import LibraryError
+from photoveil.pipeline.library.identity import LibraryError
 from photoveil.pipeline.settings import SettingsError
 from photoveil.transforms.io.assets import AssetError
 from photoveil.transforms.recognisers import MissingPackage
@@ -62,7 +62,7 @@ with errors_as_exit_codes("Stopped. What is done is kept."):
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False
     )
-    assert done.returncode == ExitCode.INTERRUPTED == 130
+    assert done.returncode == 130
     assert (done.stdout, done.stderr) == ("", "Stopped. What is done is kept.\n")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import apache_beam as beam
@@ -35,8 +36,8 @@ from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.faces.pyramid import RELIABLE_FACE, level_sizes, tiles
 from photoveil.transforms.faces.rows import mapped, non_maximum_suppression, turned_back
 from photoveil.transforms.io import assets
-from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.find_faces import FaceDetectorHandler
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.records import Face, PhotoRef
 from tests.support.face_scenes import (
@@ -126,7 +127,7 @@ def test_faces_come_through_run_inference(demo_photo: Callable[[str], Path]) -> 
     path = demo_photo("obama.jpg")
     ref = PhotoRef(str(path.parent), path.name, path.stat().st_size, 0.0)
 
-    def check(predictions: list) -> None:
+    def check(predictions: list[Any]) -> None:
         (done,) = predictions
         assert len(done.inference.faces) == 1
 

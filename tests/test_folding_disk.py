@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from photoveil.pipeline.library import integrity
+from photoveil.pipeline.library.identity import LibraryError
 from photoveil.pipeline.library.integrity import check_library
-from photoveil.pipeline.library.library import LibraryError, open_library
+from photoveil.pipeline.library.library import open_library
 from photoveil.pipeline.library.manifest import read
 from photoveil.transforms.io import storage
 from photoveil.transforms.naming import output_names

@@ -82,7 +82,7 @@ def rows_of(archive: Archive) -> dict[str, dict[str, Any]]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """An archive after a run that nothing disturbed."""
     archive = Archive(tmp_path_factory.mktemp("whole"), SETTINGS)
-    make_archive(archive.photos, 14, seed=7, side=200)
+    make_archive(archive.photos, 10, seed=7, side=200)
     archive.run()
     return archive
 

@@ -23,8 +23,8 @@ from photoveil.transforms.faces.align import crop_face, face_to_crop
 from photoveil.transforms.faces.detect import Detector, detect_faces, load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
-from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.find_faces import FaceDetectorHandler
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.records import PhotoRef
 from tests import turned_files

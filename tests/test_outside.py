@@ -9,7 +9,7 @@ import pytest
 
 from photoveil.pipeline.cli.verify import verify_job
 from photoveil.pipeline.library import manifest
-from photoveil.pipeline.library.library import LibraryError
+from photoveil.pipeline.library.identity import LibraryError
 from photoveil.transforms.io import storage
 from tests.archives import Archive
 from tests.commands import hashes, invoked

@@ -21,7 +21,8 @@ from rich.console import Console
 from photoveil.pipeline.cli.people import show_people
 from photoveil.pipeline.cli.plan import check_job
 from photoveil.pipeline.graph import pipelines
-from photoveil.pipeline.library.library import LibraryError, reopen_library
+from photoveil.pipeline.library.identity import LibraryError
+from photoveil.pipeline.library.library import reopen_library
 from photoveil.pipeline.run import planning, waves
 from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.estimate import estimate

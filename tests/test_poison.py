@@ -19,6 +19,8 @@ from photoveil.transforms.cloak import measure
 from photoveil.transforms.duplicates.perceptual_hash import NearDuplicateParameters
 from photoveil.transforms.embedding import handler
 from photoveil.transforms.embedding.surrogates import Surrogate, load_surrogate
+from photoveil.transforms.faces.align import crop_face
+from photoveil.transforms.faces.detect import detect_faces
 from photoveil.transforms.io import assets
 from photoveil.transforms.photo import codec_process, scan
 from photoveil.transforms.photo import find_faces as detector
@@ -77,8 +79,8 @@ def poison_all(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(codec_process, "decode", poisoned("read", codec_process.decode, of_data))
     patch.setattr(codec_process, "encode", poisoned("publish", codec_process.encode, of_data))
-    patch.setattr(detector, "detect_faces", poisoned("detect", detector.detect_faces, first))
-    patch.setattr(scan, "crop_face", poisoned("align", scan.crop_face, first))
+    patch.setattr(detector, "detect_faces", poisoned("detect", detect_faces, first))
+    patch.setattr(scan, "crop_face", poisoned("align", crop_face, first))
     embedder = handler.load_embedder()
     patch.setattr(handler, "load_embedder", lambda: poisoned("embed", embedder, first))
     optimizer = cloak_handler.load_optimizer(QUICK.cloak)
@@ -139,7 +141,7 @@ def test_the_threads_of_a_process_share_one_model(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(handler, "load_surrogate", load)
     monkeypatch.setattr(handler, "load_embedder", cache(handler.load_embedder.__wrapped__))
-    steps: list[ErrorIsolatingHandler] = [
+    steps: list[ErrorIsolatingHandler[Any, Any]] = [
         ErrorIsolatingHandler(handler.EmbedHandler(), "embedding") for _ in range(8)
     ]
     with ThreadPoolExecutor(len(steps)) as threads:

@@ -21,10 +21,9 @@ from photoveil.pipeline.cli import demo_folder
 from photoveil.pipeline.cli.people import show_people
 from photoveil.pipeline.cli.verify import verify_job
 from photoveil.pipeline.library import manifest, state_folder
-from photoveil.pipeline.library.identity import FILE, read_identity
+from photoveil.pipeline.library.identity import FILE, LibraryError, read_identity
 from photoveil.pipeline.library.library import (
     Library,
-    LibraryError,
     default_state,
     find_library,
     locked,

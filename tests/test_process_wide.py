@@ -19,7 +19,8 @@ LOADED = "'tensorflow' in sys.modules, 'apache_beam' in sys.modules"
     [
         ("records", f"{ONEDNN}, {LOADED}", "1 False False"),
         ("codecs.tiff", f"{PILLOW}, {TIFFFILE}, {LOADED}", "None 50 False False"),
-        ("cloak.dssim", TF32, "False"),
+        # Loads TensorFlow; test_cloak.py asks the same of its own process.
+        pytest.param("cloak.dssim", TF32, "False", marks=pytest.mark.slow),
     ],
 )
 def test_a_process_that_imports_it_has_the_setting(module: str, asked: str, expected: str) -> None:

@@ -16,8 +16,9 @@ import pytest
 
 from photoveil.pipeline.cli import status
 from photoveil.pipeline.library import manifest, sequence, trash
-from photoveil.pipeline.library.library import Library, LibraryError
-from photoveil.pipeline.run import pruning, reconcile
+from photoveil.pipeline.library.identity import LibraryError
+from photoveil.pipeline.library.library import Library
+from photoveil.pipeline.run import pruning
 from photoveil.pipeline.run.pruning import Consent
 from photoveil.transforms.io import storage
 from tests.archives import Archive, photos_of
@@ -297,7 +298,7 @@ def test_a_prune_that_is_killed_halfway_loses_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(reconcile.trash, "put", killed)
+        patch.setattr(trash, "put", killed)
         with pytest.raises(KeyboardInterrupt):
             archive.run(prune=True)
     assert photos_of(archive) == before
@@ -322,7 +323,7 @@ def test_the_trash_may_lie_on_another_disk(
             pytest.skip("it is the same file system")
         with monkeypatch.context() as patch:
             usage = shutil.disk_usage(state)._replace(free=10)
-            patch.setattr(trash.shutil, "disk_usage", lambda path: usage)
+            patch.setattr(shutil, "disk_usage", lambda path: usage)
             with pytest.raises(LibraryError, match="Nothing was pruned; make room there"):
                 archive.run(prune=True)
         assert photos_of(archive) == before

@@ -16,8 +16,8 @@ from PIL import Image, ImageOps
 
 from photoveil.transforms import codecs
 from photoveil.transforms.photo import codec_process
-from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.discover import discover
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.read import fingerprint, read_photo
 from photoveil.transforms.records import ReadPhoto
 

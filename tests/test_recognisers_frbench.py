@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,9 @@ def test_without_the_package_it_says_how_to_install_it() -> None:
 @pytest.mark.parametrize(
     "manifest", [None, {}, {KEY: {"target_name": "x", "contents": {"a": "b"}}}]
 )
-def test_weights_that_are_not_here_are_not_downloaded(manifest: dict | None, cache: Path) -> None:
+def test_weights_that_are_not_here_are_not_downloaded(
+    manifest: dict[str, Any] | None, cache: Path
+) -> None:
     if manifest is not None:
         cache.mkdir()
         (cache / "manifest.json").write_text(json.dumps(manifest))

@@ -23,6 +23,8 @@ from photoveil.pipeline.cli.demo_folder import build_archive
 from photoveil.pipeline.runners import select
 from photoveil.pipeline.settings import RunSettings, SettingsError, load_settings
 from photoveil.transforms.io import assets
+from tests.archives import QUICK as SMALL
+from tests.archives import Archive
 from tests.commands import photoveil
 from tests.flink import session_cluster
 from tests.support.outputs import photos_of, rows_of
@@ -81,6 +83,22 @@ def job_server() -> str:
 @on("workers")
 def test_several_processes_write_the_same(base: Base) -> None:
     base.assert_same(base.run("workers", config="  workers: 2\n"))
+
+
+def test_two_processes_write_what_one_does(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("obama.jpg", "biden.jpg", "chelsea.png"):
+        with Image.open(assets.fetch(name)) as image:
+            image.convert("RGB").resize((240, 300)).save(photos / name)
+    one = Archive(tmp_path / "one")
+    two = Archive(tmp_path / "two", SMALL.model_copy(update={"run": RunSettings(workers=2)}))
+    for archive in (one, two):
+        archive.out.mkdir(parents=True)
+        archive.photos.symlink_to(photos, target_is_directory=True)
+        assert archive.run().statuses == {"cloaked": 2, "no_face": 1}
+    assert photos_of(two.out) == photos_of(one.out)
+    assert rows_of(two.out) == rows_of(one.out)
 
 
 @on("prism")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from photoveil.pipeline.cli import status
 from photoveil.pipeline.cli.verify import verify_job
@@ -45,10 +44,9 @@ def change(archive: Archive, name: str, byte: int) -> None:
     path.write_bytes(path.read_bytes() + bytes([byte]))
 
 
-@pytest.mark.parametrize("shifts", [(AHEAD, 0.0), (0.0, BEHIND), (AHEAD, BEHIND)])
-def test_the_latest_run_wins(archive: Archive, shifts: tuple[float, float]) -> None:
+def test_the_latest_run_wins(archive: Archive) -> None:
     (name,) = cloaked(archive, 1)
-    for byte, shift in enumerate(shifts, start=1):
+    for byte, shift in enumerate((AHEAD, 0.0, BEHIND), start=1):
         change(archive, name, byte)
         run_id = run_at(archive, shift)
         assert archive.rows()[name]["run_id"] == run_id

@@ -27,13 +27,13 @@ from photoveil.transforms.codecs.segments import APP1, Segment
 from photoveil.transforms.duplicates.exact import place_copy
 from photoveil.transforms.leaks import embedded_images
 from photoveil.transforms.leaks.clean_faces import inside
-from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.discover import discover
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.parameters import MetadataParameters, WriteParameters
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.photo.scan import scanned, unreadable
-from photoveil.transforms.photo.write import Destination, publish
-from photoveil.transforms.records import WrittenPhoto
+from photoveil.transforms.photo.write import publish
+from photoveil.transforms.records import Destination, WrittenPhoto
 
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 NAMESPACES = (

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from photoveil.transforms.duplicates.exact import not_copied
 from photoveil.transforms.io import object_store, storage
 from photoveil.transforms.io.storage import printable
-from photoveil.transforms.photo import write
 from photoveil.transforms.photo.discover import discover
 from photoveil.transforms.records import PhotoRef
 from tests import clouds
@@ -479,7 +479,7 @@ def test_a_disk_that_sets_no_times_and_syncs_no_folders_is_written_to(
 def test_only_a_bad_name_is_not_tried_again(number: int, is_of_name: bool) -> None:
     error = OSError(number, os.strerror(number))
     assert storage.is_of_name(error) == is_of_name
-    assert write.not_copied(PhotoRef("", "a.jpg", 1, 1.0), error).retry != is_of_name
+    assert not_copied(PhotoRef("", "a.jpg", 1, 1.0), error).retry != is_of_name
 
 
 def test_remove_takes_a_link_and_not_what_it_points_to(tmp_path: Path) -> None:

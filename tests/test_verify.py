@@ -17,8 +17,9 @@ from photoveil.pipeline.cli.status import read_status
 from photoveil.pipeline.cli.status import words as told
 from photoveil.pipeline.cli.verify import Report, summary, verify_job
 from photoveil.pipeline.library import manifest
+from photoveil.pipeline.library.identity import LibraryError
 from photoveil.pipeline.library.integrity import Finding
-from photoveil.pipeline.library.library import LibraryError, locked
+from photoveil.pipeline.library.library import locked
 from tests.archives import Archive, Base, photos_of
 from tests.commands import invoked
 

@@ -52,6 +52,5 @@ def leave_size_to_codecs() -> None:
 
 
 def hush_tifffile() -> None:
-    """Silence tifffile: what it finds wrong with a file becomes that file's reason, no line on the
-    screen."""
+    """Silence tifffile: what it finds wrong with a file becomes that file's reason instead."""
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)

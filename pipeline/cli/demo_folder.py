@@ -11,8 +11,8 @@ import piexif
 from PIL import Image, ImageDraw
 
 from photoveil.pipeline.library import manifest, state_folder
-from photoveil.pipeline.library.identity import FOLDER
-from photoveil.pipeline.library.library import Library, LibraryError
+from photoveil.pipeline.library.identity import FOLDER, LibraryError
+from photoveil.pipeline.library.library import Library
 from photoveil.transforms.io import assets, storage
 from photoveil.transforms.io.system_files import is_junk
 

@@ -10,7 +10,7 @@ from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.state import scan_cache
 from photoveil.pipeline.state.people import People, Person
 from photoveil.transforms.faces.align import crop_face, face_to_crop
-from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.records import PhotoRef
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from photoveil.pipeline.cli.output import print_text
 from photoveil.pipeline.cli.progress_bar import tracked
 from photoveil.pipeline.library import manifest
-from photoveil.pipeline.library.library import FOLDER, LibraryError
+from photoveil.pipeline.library.identity import FOLDER, LibraryError
 from photoveil.transforms import codecs
 from photoveil.transforms.embedding.surrogates import load_surrogate
 from photoveil.transforms.faces.detect import detect_faces
@@ -28,9 +28,9 @@ from photoveil.transforms.io import storage
 from photoveil.transforms.io.storage import printable
 from photoveil.transforms.leaks.clean_faces import inside, leaks
 from photoveil.transforms.photo import codec_process, sidecars
-from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.discover import discover
 from photoveil.transforms.photo.find_faces import FaceDetectorHandler
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.records import EmbeddedKind, Face, FileKind, Leak
 
 _SURROGATE = "mobilefacenet"

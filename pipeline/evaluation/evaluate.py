@@ -23,7 +23,7 @@ from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.failures import failure
 from photoveil.transforms.io import assets, storage
 from photoveil.transforms.photo import codec_process
-from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.recognisers import load_recogniser
 from photoveil.transforms.visibility.metrics import Box, at_viewing_size, face_region
 from photoveil.transforms.visibility.report import FaceVisibility, visibility
@@ -82,6 +82,7 @@ def evaluate_library(
     """Compute all figures of a library.
 
     Args:
+        root: of the library.
         study: from `pipeline.evaluation.labels`.
         recognisers: names from `transforms.recognisers`.
         conditions: keys of `CONDITIONS`; `AS_WRITTEN` is always among them.
@@ -145,7 +146,7 @@ def draw_sheet(faces: Sequence[SeenFace]) -> Image.Image:
 
 
 def _rows(root: str, study: Study) -> list[tuple[Mapping[str, Any], Published]]:
-    """Each published photo with its row of the manifest."""
+    """Pair each published photo with its row of the manifest."""
     photos = {photo.written: photo for photo in study.published}
     rows = manifest.read(manifest_folder(root)).to_pylist()
     outputs = output_paths(root, rows)
@@ -158,7 +159,7 @@ def _rows(root: str, study: Study) -> list[tuple[Mapping[str, Any], Published]]:
 
 
 def _visible(row: Mapping[str, Any], photo: Published) -> Iterator[SeenFace]:
-    """The faces of a photo.
+    """Measure the faces of a photo in the original and in the written file.
 
     Raises:
         OSError, codecs.CodecError: one of the two files cannot be read.

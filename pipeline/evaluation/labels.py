@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from photoveil.pipeline.library import manifest
-from photoveil.pipeline.library.library import FOLDER, LibraryError
+from photoveil.pipeline.library.identity import FOLDER, LibraryError
 from photoveil.transforms.evaluate.tracker import Published, Study
 from photoveil.transforms.io import storage
 from photoveil.transforms.io.storage import printable
@@ -26,6 +26,7 @@ def read_labels(root: str, table: str | None = None) -> dict[str, str]:
     """Read the person in each file below `root`, by its relative path.
 
     Args:
+        root: of the photos.
         table: CSV file with the columns file (below `root`) and person; an empty person means
             nobody in particular. Without one, `people.csv` in `root`; without that, the first
             folder below `root` is the person.
@@ -67,7 +68,8 @@ def study_library(
         root: of the library.
         originals: the folder it was made from.
         labels: person by path below `originals`.
-        probes, padding: see `Study`.
+        probes: person and path of each clean probe; see `Study`.
+        padding: person and path of the other photos in the gallery.
         per_person: maximum number of published photos of each, spread evenly in order of name.
 
     Raises:
@@ -117,7 +119,7 @@ def output_paths(root: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, str]
 
 
 def _spread(photos: Sequence[Published], most: int | None) -> Sequence[Published]:
-    """At most so many, evenly over the whole."""
+    """Choose at most so many photos, evenly over the whole."""
     if most is None or len(photos) <= most:
         return photos
     return [photos[index * len(photos) // most] for index in range(most)]

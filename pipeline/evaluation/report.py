@@ -61,6 +61,7 @@ def tables(found: Evaluation, people: bool = True) -> RenderableType:
     """Return everything a person reads.
 
     Args:
+        found: from `evaluate_library`.
         people: show a table by person.
     """
     parts: list[RenderableType] = [_heading(found)]
@@ -114,6 +115,7 @@ def as_file(found: Evaluation, suffix: str) -> bytes:
     """Encode the report as a file.
 
     Args:
+        found: from `evaluate_library`.
         suffix: ".json" (findings, faces and the caveat) or ".parquet" (the findings alone).
 
     Raises:
@@ -170,7 +172,7 @@ def _findings(findings: Sequence[Finding], direction: str) -> Table:
         by_figure = {f.figure: f for f in chosen if f.recogniser == name}
         cloaked, uncloaked = (
             [_with_interval(tally_of(by_figure[f])) if f in by_figure else "—" for f in figures]
-            for tally_of in (lambda finding: finding.cloaked, lambda finding: finding.uncloaked)
+            for tally_of in (_cloaked, _uncloaked)
         )
         table.add_row(_named(next(iter(by_figure.values()))), *cloaked)
         table.add_row("  uncloaked", *uncloaked, end_section=True)
@@ -265,8 +267,16 @@ def _worst(faces: Sequence[SeenFace]) -> str:
     return "\n".join(lines)
 
 
+def _cloaked(finding: Finding) -> Tally:
+    return finding.cloaked
+
+
+def _uncloaked(finding: Finding) -> Tally:
+    return finding.uncloaked
+
+
 def _named(finding: Finding) -> str:
-    return finding.recogniser + ("\n(white box)" if finding.white_box else "\n(held out)")
+    return finding.recogniser + ("\n(surrogate)" if finding.white_box else "\n(held out)")
 
 
 def _with_interval(tally: Tally) -> str:
@@ -281,7 +291,7 @@ def _number(value: float) -> str:
 
 
 def _short(value: float) -> str:
-    """.07 for 0.07, 1 for 1.00."""
+    """Write .07 for 0.07, and 1 for 1.00."""
     whole, _, part = _number(value).partition(".")
     return whole if part == "00" else f"{whole.replace('0', '')}.{part}"
 

@@ -42,7 +42,7 @@ class CloakFaces(beam.PTransform):
         self._hints, self._progress = hints, progress
 
     def expand(self, photos: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-        handler: ErrorIsolatingHandler = ErrorIsolatingHandler(
+        handler: ErrorIsolatingHandler[Any, Any] = ErrorIsolatingHandler(
             CachingHandler(CloakHandler(self._parameters), self._cache), "cloaking"
         )
         streams = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, RunInference
@@ -32,7 +33,7 @@ class FindFaces(beam.PTransform):
         self._parameters, self._progress = parameters, progress
 
     def expand(self, photos: beam.PCollection) -> beam.PCollection:
-        detector: ErrorIsolatingHandler = ErrorIsolatingHandler(
+        detector: ErrorIsolatingHandler[Any, Any] = ErrorIsolatingHandler(
             FaceDetectorHandler(self._parameters), "finding faces"
         )
         return (

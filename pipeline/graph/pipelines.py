@@ -25,7 +25,7 @@ from photoveil.pipeline.graph.publish_photos import PublishPhotos
 from photoveil.pipeline.graph.read_photos import ReadPhotos, is_sound
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.settings import Settings
-from photoveil.pipeline.state import scans, warm_starts
+from photoveil.pipeline.state import scan_table, scans, warm_starts
 from photoveil.transforms.beam.create_from_files import CreateFromFiles
 from photoveil.transforms.beam.write_parquet import WriteParquet
 from photoveil.transforms.photo.parameters import WriteParameters
@@ -57,7 +57,7 @@ def scan(
         (lost, found)
         | beam.Flatten()
         | "Scan row" >> beam.Map(scans.to_row)
-        | "Write scans" >> WriteParquet(wave.scans, scans.SCHEMA)
+        | "Write scans" >> WriteParquet(wave.scans, scan_table.SCHEMA)
     )
 
 

@@ -238,6 +238,7 @@ def _has_rows(root: str) -> bool:
 
 
 def no_state(root: str, place: str) -> str:
+    """Say that a folder is not the private state of a library, and what to do about it."""
     identity = read_identity(root)
     if identity is not None and identity.forgotten is not None:
         return (

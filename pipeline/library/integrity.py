@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from photoveil.pipeline.library.identity import FILE
-from photoveil.pipeline.library.library import FOLDER, MOVING, Library
+from photoveil.pipeline.library.identity import FILE, FOLDER
+from photoveil.pipeline.library.library import MOVING, Library
 from photoveil.pipeline.library.manifest import utc
 from photoveil.transforms import codecs
 from photoveil.transforms.failures import failure
@@ -24,8 +24,8 @@ from photoveil.transforms.io import parquet, storage
 from photoveil.transforms.io.storage import Entry, printable
 from photoveil.transforms.naming import output_names
 from photoveil.transforms.photo import codec_process
-from photoveil.transforms.photo.codec_process import ReadLimits
 from photoveil.transforms.photo.discover import discover
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.records import PhotoRef
 
 Kind = Literal[

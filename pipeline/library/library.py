@@ -213,8 +213,10 @@ def locked(library: Library) -> Iterator[None]:
 
 
 def _check_links(root: str) -> None:
-    """Nothing is written to or deleted from a folder elsewhere that a link would make one of the
-    library's own."""
+    """Refuse a library with a link in place of one of its own folders.
+
+    Otherwise a run would write to, or delete from, the folder elsewhere that the link leads to.
+    """
     own = (FOLDER, *(f"{FOLDER}/{name}" for name in ("manifest", "unfinished", "runs", "moving")))
     for name in own if storage.is_local(root) else ():
         if os.path.islink(os.path.join(root, name)):

@@ -1,5 +1,4 @@
-"""The folder of a library's private state: its marker, the names that the program makes in it, and
-its deletion.
+"""The folder of a library's private state: its marker, the names of its files, and its deletion.
 
 The marker names the library by its id, so that a state is never taken for another library's, and
 that a library which was moved finds its own. Nothing is written to or deleted from a folder that
@@ -323,8 +322,10 @@ def _kind(name: str) -> Kind | None:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A file, a link, or a folder with a slash behind its name. modified: seconds since the
-    epoch."""
+    """A file, a link, or a folder with a slash behind its name.
+
+    modified: seconds since the epoch.
+    """
 
     name: str
     size: int = 0
@@ -332,8 +333,10 @@ class _Entry:
 
 
 def _entries(place: str) -> Iterator[_Entry]:
-    """What is below a place, the outer folder first. No link to a folder is followed, and nothing
-    is looked for in folders that a system makes for itself."""
+    """Yield what is below a place, the outer folder first.
+
+    Links to folders are not followed, and folders that a system makes for itself are left out.
+    """
     if not storage.is_local(place):
         yield from (_Entry(e.relative, e.size, e.mtime) for e in storage.walk(place))
         return

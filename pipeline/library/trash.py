@@ -19,7 +19,8 @@ from typing import Any
 import pyarrow as pa
 
 from photoveil.pipeline.library import manifest, sequence
-from photoveil.pipeline.library.library import Library, LibraryError
+from photoveil.pipeline.library.identity import LibraryError
+from photoveil.pipeline.library.library import Library
 from photoveil.transforms.io import parquet, storage
 from photoveil.transforms.io.storage import printable
 from photoveil.transforms.records import Status

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pyarrow.compute as pc
 
 from photoveil.pipeline.library import manifest
-from photoveil.pipeline.library.library import FOLDER, Library
+from photoveil.pipeline.library.identity import FOLDER
+from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.run.plan import Plan, Relation
 from photoveil.transforms.naming import output_names
 from photoveil.transforms.naming.output_names import Held, Wanted

@@ -1,5 +1,8 @@
-"""Plans of an archive and its library as they lie. Nothing here loads TensorFlow, Beam or codecs
-before there is a new photo: to learn that there is nothing to do takes no time."""
+"""Plan what a run would do with an archive and its library as they are.
+
+Nothing here loads TensorFlow, Beam or codecs before there is a new photo: to learn that there is
+nothing to do takes no time.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,7 @@ def models(settings: Settings) -> tuple[str, ...]:
 
 
 def new_run_id() -> str:
-    """The name of a run that starts now: when that is, by this machine's clock, and a part that no
-    other run has."""
+    """Return the name of a run that starts now: the time by this clock, and a random part."""
     now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%fZ")
     return f"{now}-{secrets.token_hex(3)}"
 

@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from photoveil.pipeline.library.library import Library, LibraryError
+from photoveil.pipeline.library.identity import LibraryError
+from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.run.plan import Plan
 from photoveil.transforms.io import storage
 

@@ -33,8 +33,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Names:
-    """How a run names what it writes. run: itself. parts: of the manifest, each later than the
-    one before."""
+    """How a run names what it writes.
+
+    run: its own name. parts: names of parts of the manifest, each later than the one before.
+    """
 
     run: str
     parts: Iterator[str]
@@ -80,8 +82,10 @@ def reconcile_outputs(
 
 
 def delete_abandoned(library: Library, names: Names) -> None:
-    """Delete the outputs that no row names any more; those that moved are elsewhere by now, the
-    others are kept in the trash."""
+    """Delete the outputs that no row names any more.
+
+    Those that moved are elsewhere by now; the others are kept in the trash.
+    """
     rows = {row["output"]: row for row in manifest.abandoned(library.manifest)}
     names_lost = [name for name in _relative(library, list(rows)) if _is_in(library, name)]
     if names_lost:

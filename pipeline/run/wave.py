@@ -137,8 +137,11 @@ def scan_wave(
     """Find the faces in some photos ahead of a run, and keep them.
 
     Args:
-        people, scans: are added to.
+        context: of the run.
+        groups: the photos, each with its exact duplicates.
         name: of what is kept; see `library.sequence`.
+        people: the faces found are added to it.
+        scans: the scans are added to it.
 
     Raises:
         OSError: the disk is full, or the state cannot be written.

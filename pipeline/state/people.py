@@ -194,8 +194,9 @@ class People:
         return sources >= 2 * max(self._settled_at, 1)
 
     def settle(self, photos: Collection[str], sources: int) -> Change:
-        """Cluster all faces anew, if some came or went, and learn from the cloaks that were kept;
-        people keep their names.
+        """Cluster all faces again, if some came or went, and learn from the cloaks that were kept.
+
+        People keep their names.
 
         Args:
             photos: sha256 of those that the library has; the faces of others are deleted.

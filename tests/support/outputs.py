@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from photoveil.pipeline.library import manifest
 
@@ -17,7 +18,7 @@ def photos_of(out: Path) -> dict[str, str]:
     }
 
 
-def rows_of(out: Path) -> dict[str, dict]:
+def rows_of(out: Path) -> dict[str, dict[str, Any]]:
     """The manifest, by source, without the run's name and its times."""
     rows = manifest.read(str(out / "_photoveil/manifest")).drop(["run_id", "finished"])
     return {row["source"]: row for row in rows.to_pylist()}

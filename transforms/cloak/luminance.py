@@ -37,7 +37,7 @@ class Luminance:
         return tf.clip_by_value(crops + warp(self._mask * variable, matrices), 0.0, 255.0)
 
     def finish(self, variable: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the change as a perturbation without a shift, (N, S, S, 3), and its DSSIM, (N,)."""
+        """Return the change as a perturbation that moves nothing, (N, S, S, 3), and its DSSIM."""
         change = self._mask * variable
         score = dssim_of_change(self._crops, change)
         return tf.concat([tf.zeros_like(change), tf.zeros_like(change), change], axis=-1), score

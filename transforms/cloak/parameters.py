@@ -89,7 +89,9 @@ class CloakParameters:
     jitter_rotation: Annotated[float, Field(ge=0, le=0.5)] = 0.04
     """Standard deviation in radians; with the next two, the spread of other recognisers' crops."""
     jitter_scale: Annotated[float, Field(ge=0, le=0.5)] = 0.03
+    """Standard deviation of the logarithm of the scale."""
     jitter_shift: Annotated[float, Field(ge=0, le=20)] = 2.0
+    """Standard deviation in pixels."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
     """Faces optimised at once."""
     precision: Precision = "float32"

@@ -30,8 +30,7 @@ def not_copied(ref: PhotoRef, error: OSError) -> Placed:
 def group_by_content(
     refs: Iterable[PhotoRef], hashes: Mapping[PhotoRef, str]
 ) -> list[ContentGroup]:
-    """Group files with the same bytes, in the order of their first files, each led by its first
-    file.
+    """Group files with the same bytes, each group led by its first file and in the order of those.
 
     Args:
         hashes: of the bytes; a file without one has no duplicate.

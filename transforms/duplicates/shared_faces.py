@@ -1,5 +1,6 @@
-"""Share the canonical photo's faces and perturbations with its near duplicates, so that their
-average reveals no more than one of them.
+"""Share the canonical photo's faces and perturbations with its near duplicates.
+
+So the average of all copies reveals no more than one of them.
 """
 
 from __future__ import annotations

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.lite.python import schema_py_generated as schema
+import tflite
 
 from photoveil.transforms.embedding.layers import prelu
 from photoveil.transforms.embedding.models import Precision
 
 _DTYPES = {
-    schema.TensorType.FLOAT32: np.float32,
-    schema.TensorType.INT32: np.int32,
+    tflite.TensorType.FLOAT32: np.float32,
+    tflite.TensorType.INT32: np.int32,
 }
 
 
@@ -37,17 +37,18 @@ def load_tflite(path: str, precision: Precision = "float32") -> Callable[[tf.Ten
             supported.
     """
     with open(path, "rb") as stream:
-        model = schema.ModelT.InitFromPackedBuf(stream.read(), 0)
-    graph = model.subgraphs[0]
+        model = tflite.Model.GetRootAsModel(stream.read(), 0)
+    graph = model.Subgraphs(0)
     # Eager tensors are captured by tf.function as inputs; a constant made while tracing would be
     # copied into every compiled graph.
     constants = {
         index: tf.constant(values, precision if values.dtype == np.float32 else None)
-        for index, tensor in enumerate(graph.tensors)
-        if (values := _constant(model, tensor)) is not None
+        for index in range(graph.TensorsLength())
+        if (values := _constant(model, graph.Tensors(index))) is not None
     }
-    steps = _fuse_prelu([_step(model, operator, constants) for operator in graph.operators])
-    (entry,), (exit_,) = graph.inputs, graph.outputs
+    operators = map(graph.Operators, range(graph.OperatorsLength()))
+    steps = _fuse_prelu([_step(model, operator, constants) for operator in operators])
+    (entry,), (exit_,) = graph.InputsAsNumpy(), graph.OutputsAsNumpy()
 
     def run(images: tf.Tensor) -> tf.Tensor:
         values = dict(constants)
@@ -59,13 +60,15 @@ def load_tflite(path: str, precision: Precision = "float32") -> Callable[[tf.Ten
     return run
 
 
-def _constant(model: Any, tensor: Any) -> np.ndarray | None:
-    data = model.buffers[tensor.buffer].data
-    if data is None:
+def _constant(model: tflite.Model, tensor: tflite.Tensor) -> np.ndarray | None:
+    """Return the value of a constant tensor; None for one that is computed."""
+    buffer = model.Buffers(tensor.Buffer())
+    if not buffer.DataLength():
         return None
-    if tensor.type not in _DTYPES:
-        raise ValueError(f"tensor type {tensor.type} of {tensor.name!r} is not known")
-    return np.frombuffer(data.tobytes(), _DTYPES[tensor.type]).reshape(tensor.shape)
+    if tensor.Type() not in _DTYPES:
+        raise ValueError(f"tensor type {tensor.Type()} of {tensor.Name()!r} is not known")
+    data = buffer.DataAsNumpy().tobytes()
+    return np.frombuffer(data, _DTYPES[tensor.Type()]).reshape(tensor.ShapeAsNumpy())
 
 
 _PRELU = [tf.nn.relu, tf.abs, tf.subtract, tf.multiply, tf.add]
@@ -91,14 +94,35 @@ def _prelu(values: tf.Tensor, half: tf.Tensor) -> tf.Tensor:
     return prelu(values, 2 * half)
 
 
-def _step(model: Any, operator: Any, constants: dict[int, tf.Tensor]) -> _Step:
-    code = model.operatorCodes[operator.opcodeIndex]
-    kind = max(code.builtinCode, code.deprecatedBuiltinCode)
-    options = operator.builtinOptions
-    inputs, output = [int(index) for index in operator.inputs], int(operator.outputs[0])
-    kinds = schema.BuiltinOperator
-    if getattr(options, "fusedActivationFunction", 0):
-        raise ValueError(f"fused activation {options.fusedActivationFunction} is not known")
+_OPTIONS = {
+    tflite.BuiltinOptions.AddOptions: tflite.AddOptions,
+    tflite.BuiltinOptions.SubOptions: tflite.SubOptions,
+    tflite.BuiltinOptions.MulOptions: tflite.MulOptions,
+    tflite.BuiltinOptions.Conv2DOptions: tflite.Conv2DOptions,
+    tflite.BuiltinOptions.DepthwiseConv2DOptions: tflite.DepthwiseConv2DOptions,
+}
+
+
+def _options(operator: tflite.Operator) -> Any:
+    """Return the options of an operator, of a class of its own; None for one without any known."""
+    kind = _OPTIONS.get(operator.BuiltinOptionsType())
+    if kind is None:
+        return None
+    options, table = kind(), operator.BuiltinOptions()
+    options.Init(table.Bytes, table.Pos)
+    return options
+
+
+def _step(model: tflite.Model, operator: tflite.Operator, constants: dict[int, tf.Tensor]) -> _Step:
+    """Return what computes the output of an operator from its inputs."""
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    options = _options(operator)
+    inputs = [int(index) for index in operator.InputsAsNumpy()]
+    output = int(operator.Outputs(0))
+    kinds = tflite.BuiltinOperator
+    if options is not None and options.FusedActivationFunction():
+        raise ValueError(f"fused activation {options.FusedActivationFunction()} is not known")
     simple = {
         kinds.ADD: tf.add,
         kinds.SUB: tf.subtract,
@@ -125,8 +149,8 @@ def _convolve(
     images: tf.Tensor,
     bias: tf.Tensor,
 ) -> tf.Tensor:
-    padding = "SAME" if options.padding == schema.Padding.SAME else "VALID"
-    strides = [1, options.strideH, options.strideW, 1]
+    padding = "SAME" if options.Padding() == tflite.Padding.SAME else "VALID"
+    strides = [1, options.StrideH(), options.StrideW(), 1]
     return convolve(images, kernel, strides, padding) + bias
 
 

@@ -20,7 +20,7 @@ from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.failures import failure
 from photoveil.transforms.io import storage
 from photoveil.transforms.photo import codec_process
-from photoveil.transforms.photo.codec_process import ReadLimits
+from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.recognisers import Recogniser, SeenPhoto
 
 _BATCH = 32  # crops embedded at once; those that wait bound the memory

@@ -14,8 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tally:
-    """A rate or mean over things that belong to people, kept by person so that people can be
-    resampled.
+    """A rate or mean over things that belong to people, kept by person for resampling.
 
     total: float (n,) sum of the values of each person. count: int (n,) number of values.
     """

@@ -101,8 +101,11 @@ def track(study: Study, embedder: Embedder, conditions: Sequence[str]) -> list[F
 
 @dataclass(frozen=True)
 class _Seen:
-    """Embeddings by one recogniser. clean: originals as they are. cloaked, uncloaked: published
-    files and originals under a condition. probes, padding: as they are. Rows as in the study."""
+    """Embeddings by one recogniser, float (n, d), rows as in the study.
+
+    clean: originals as they are. cloaked, uncloaked: published files and originals under a
+        condition. probes, padding: as they are.
+    """
 
     clean: np.ndarray
     cloaked: np.ndarray
@@ -214,8 +217,10 @@ def _compared(study: Study, recogniser: Recogniser, condition: str, seen: _Seen)
 
 
 def _thresholds(recogniser: Recogniser, clean: np.ndarray, owners: np.ndarray) -> dict[str, float]:
-    """By figure. A tracker sets them on clean faces, once. A rate that there are too few pairs of
-    different people to tell is left out."""
+    """Return the thresholds of a tracker by figure, which it sets on clean faces, once.
+
+    A rate that there are too few pairs of different people to tell is left out.
+    """
     distances = recogniser.distance(clean, clean)
     first, second = np.triu_indices(len(clean), 1)
     pairs = distances[first, second]

@@ -1,5 +1,4 @@
-"""Alignment: cut a face out upright at a fixed size, and warp a change made there back onto the
-photo.
+"""Alignment: cut a face out upright at a fixed size, and warp a change back onto the photo.
 
 The template is the five-point layout that ArcFace (Deng et al., CVPR 2019, arXiv:1801.07698) and
 most recognisers since are trained on: 112 x 112 pixels, found by the least-squares similarity of
@@ -31,11 +30,11 @@ INTEROCULAR = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Fit the least-squares similarity (rotation, one scale, shift; no mirror) from source to
-    target.
+    """Fit the least-squares similarity from source to target: rotation, scale, shift; no mirror.
 
     Args:
-        source, target: float (n, 2) points, n >= 2.
+        source: float (n, 2) points, n >= 2.
+        target: float (n, 2) points.
 
     Returns:
         float64 (2, 3) matrix M with target ~= M @ (x, y, 1).
@@ -97,8 +96,7 @@ def crop_face(pixels: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> 
 
 
 def feather(size: int = CROP_SIZE, border: float = 0.12) -> np.ndarray:
-    """Return a float32 (size, size) mask: 1 inside, falling to 0 at the crop's edge as a raised
-    cosine.
+    """Return a float32 (size, size) mask: 1 inside, a raised cosine down to 0 at the crop's edge.
 
     Args:
         size: crop side in pixels.
@@ -118,7 +116,8 @@ def lay_back(
     Args:
         change: float32 (S, S), 0 at the edge (see `feather`).
         matrix: the (2, 3) photo-to-crop matrix that the crop was cut with.
-        height, width: size of the photo in pixels.
+        height: of the photo in pixels.
+        width: likewise.
 
     Returns:
         top, left, and float32 (h, w): the patch to add to photo[top:top + h, left:left + w].
@@ -147,9 +146,7 @@ def lay_back(
 
 
 def crop_extent(to_photo: np.ndarray, size: int = CROP_SIZE) -> tuple[int, int, int, int]:
-    """Return the photo rectangle (left, top, right, bottom) that holds the whole crop and a small
-    margin.
-    """
+    """Return the rectangle (left, top, right, bottom) of the photo for a crop, with a margin."""
     corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], dtype=np.float64)
     points = corners @ to_photo.T
     room = 2

@@ -7,9 +7,10 @@ themselves and the result.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -30,10 +31,12 @@ def detect_faces(
     parameters: DetectorParameters,
     also: Sequence[int] = (),
 ) -> list[Face]:
-    """Detect the faces in an upright photo, uint8 (H, W, 3) RGB, best score first, tiny ones
-    included.
+    """Detect the faces in an upright photo, best score first, tiny ones included.
 
     Args:
+        pixels: uint8 (H, W, 3) RGB.
+        detector: from `load_retinaface` or `load_retinaface_resnet50`.
+        parameters: levels, turns and thresholds of the search.
         also: quarter turns anticlockwise at which the photo may be upright instead.
     """
     return [_face(row) for row in turns.find(pixels, detector, parameters, also)]
@@ -77,10 +80,10 @@ def load_retinaface(path: str) -> Detector:
 
 @cache
 def load_retinaface_resnet50() -> Detector:
-    """Load the ResNet-50 of the PyPI package `retina-face`, which downloads its weights at first
-    use.
+    """Load the ResNet-50 of the PyPI package `retina-face`.
 
-    Slower and a little more accurate than the default.
+    The package downloads its weights at first use. It is slower and a little more accurate than the
+    default.
 
     Raises:
         ModuleNotFoundError: the optional package is not installed; the message says how to install
@@ -114,7 +117,7 @@ def load_retinaface_resnet50() -> Detector:
     return detect
 
 
-def _resnet50_row(face: dict) -> list[float]:
+def _resnet50_row(face: Mapping[str, Any]) -> list[float]:
     # `retina-face` names landmarks by the person's own left and right; ours go by the picture.
     marks = face["landmarks"]
     order = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")

@@ -17,6 +17,7 @@ class DetectorParameters:
     """
 
     model: Literal["retinaface", "retinaface-resnet50"] = "retinaface"
+    """The detector. retinaface-resnet50 needs the extra `retina-face`."""
     long_sides: Annotated[tuple[int, ...], Field(min_length=1)] = (256, 640, 1600)
     """Long side in pixels of each level of the image pyramid."""
     smallest_face: Annotated[int, Field(ge=4)] = 40
@@ -38,6 +39,6 @@ class PeopleParameters:
     """Who is cloaked, by the names that `photoveil people` lists."""
 
     only: tuple[str, ...] = ()
-    """If any, nobody else is."""
+    """If not empty, nobody else is cloaked."""
     spare: tuple[str, ...] = ()
-    """These are not."""
+    """These people are not cloaked."""

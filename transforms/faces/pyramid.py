@@ -66,7 +66,8 @@ def level_sizes(
     faces in tiny images.
 
     Args:
-        height, width: size of the photo in pixels.
+        height: of the photo in pixels.
+        width: likewise.
         long_sides: long sides of the levels that every photo gets.
         smallest_face: side, in pixels of the photo, of the smallest face that must be found. If the
             fixed levels are too small for it, a finer one is added or replaces the largest.
@@ -87,8 +88,9 @@ def level_sizes(
 
 
 def tiles(height: int, width: int) -> list[Tile]:
-    """Cut a level into overlapping tiles of at most `_TILE_PIXELS` each, with as few pixels in all
-    as rows and columns of equal tiles allow.
+    """Cut a level into overlapping tiles of at most `_TILE_PIXELS` each.
+
+    They have as few pixels in all as rows and columns of equal tiles allow.
     """
     best: tuple[int, list[Tile]] | None = None
     for rows in range(1, 2 + height // 512):
@@ -128,13 +130,17 @@ def find(
     quarter: int = 0,
     levels: int | None = None,
 ) -> np.ndarray:
-    """Detect faces: float32 (n, 15) rows of all scores in pixels of the photo, one per face, best
-    first.
+    """Detect faces of all scores, one row per face, best first.
 
     Args:
         image: RGB.
+        detector: from `transforms.faces.detect`.
+        parameters: levels of the pyramid, and how much boxes may overlap.
         quarter: quarter turns anticlockwise by which the photo is shown to the detector.
         levels: number of levels of the pyramid to use, from the smallest; all if None.
+
+    Returns:
+        float32 (n, 15) rows in pixels of the photo.
     """
     sizes = level_sizes(image.height, image.width, parameters.long_sides, parameters.smallest_face)
     found = [np.zeros((0, COLUMNS), np.float32)]

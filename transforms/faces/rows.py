@@ -51,7 +51,8 @@ def turned_back(rows: np.ndarray, quarter: int, height: int, width: int) -> np.n
     Args:
         rows: float (n, 15).
         quarter: quarter turns anticlockwise.
-        height, width: before the rotation.
+        height: of the picture before the rotation, in pixels.
+        width: likewise.
     """
     back = [
         [[1, 0, 0], [0, 1, 0]],
@@ -82,9 +83,7 @@ def non_maximum_suppression(
 
 
 def roll(row: np.ndarray) -> float:
-    """Return the angle of the line from the left eye to the right, in radians, clockwise in the
-    picture.
-    """
+    """Return the angle of the line from the left eye to the right, in radians, clockwise."""
     return float(np.arctan2(row[7] - row[5], row[6] - row[4]))
 
 

@@ -60,6 +60,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
+        """Return the detector's confidence, 0 to 1."""
         return float(self.row[SCORE])
 
     @cached_property
@@ -69,10 +70,12 @@ class Candidate:
 
     @cached_property
     def distortion(self) -> float:
+        """Return how unlike a face's the landmarks are; see `rows.distortion`."""
         return distortion(self.row)
 
     @property
     def is_doubtful(self) -> bool:
+        """True if the score, the roll or the landmarks may be those of a turned face or of none."""
         return (
             self.score < _LIKELY_SCORE
             or abs(self.leaning) > _LIKELY_ROLL
@@ -81,9 +84,12 @@ class Candidate:
 
     @property
     def rank(self) -> float:
-        """Which of several views of a face to believe: higher for one that is surely a face, with
-        the landmarks of a face, upright. One of the whole photo is what the photo turned upright
-        gives, and goes before a cut-out, unless it is doubtful."""
+        """Return which of several views of a face to believe, higher for better.
+
+        It is higher for one that is surely a face, with the landmarks of a face, upright. One of
+        the whole photo is what the photo turned upright gives, and goes before a cut-out, unless it
+        is doubtful.
+        """
         plausible = self.score - self.distortion - abs(self.leaning) / np.pi
         return plausible + (not self.is_settled and not self.is_doubtful)
 

@@ -14,10 +14,10 @@ _IGNORED = re.compile(
 
 
 def key(path: str, case: bool = True, form: bool = True) -> str:
-    """Return a key that is equal for two paths that may be one, to any file system that folds case,
-    normal form or both.
+    """Return a key that is equal for two paths that a file system may take for one.
 
-    It is coarser than any one file system's own table, of which there are many.
+    That is any file system that folds case, normal form or both. The key is coarser than any one
+    file system's own table, of which there are many.
     """
     if form:
         path = unicodedata.normalize("NFD", _IGNORED.sub("", path))

@@ -207,8 +207,10 @@ def _below(folder: str) -> str:
 
 
 def _name_problem(relative: str) -> str | None:
-    """A bucket or a manifest may hold any name; one that is no path must not become one below
-    OUT."""
+    """Say why a name cannot be that of a file below OUT; None if it can.
+
+    A bucket or a manifest may hold any name, also one that is no path.
+    """
     if any(part in ("", ".", "..") for part in relative.split("/")):
         return "its name cannot be that of a file: an empty part, `.` or `..` between slashes"
     return None
@@ -351,10 +353,12 @@ def write_private(path: str, data: bytes) -> None:
 
 
 def set_mtime(path: str, mtime: float) -> None:
-    """Set a file's modification time where the file system allows it: on FAT only the user whose
-    disk it is may do so, though others may write.
+    """Set a file's modification time where the file system allows it.
+
+    On FAT only the user whose disk it is may do so, though others may write.
 
     Args:
+        path: of the file.
         mtime: seconds since the epoch; FAT keeps even seconds, exFAT hundredths.
 
     Raises:
@@ -455,8 +459,10 @@ def _make_folder(folder: str) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make what was named, renamed or deleted in a folder survive a power cut; some shares cannot
-    sync a folder, and say so by one of three errors."""
+    """Make what was named, renamed or deleted in a folder survive a power cut.
+
+    Some shares cannot sync a folder, and say so by one of three errors.
+    """
     handle = os.open(folder or os.curdir, os.O_RDONLY)
     try:
         os.fsync(handle)

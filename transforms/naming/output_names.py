@@ -79,8 +79,10 @@ class Rules:
 
 @dataclass(frozen=True)
 class Held:
-    """An output that the library has. source, output: as the manifest has them. why: as in
-    `Naming`, where the two differ."""
+    """An output that the library has.
+
+    source, output: as the manifest has them. why: as in `Naming`, where the two differ.
+    """
 
     source: str
     output: str
@@ -433,8 +435,10 @@ def _stem(path: str) -> tuple[str, str]:
 
 
 def _marks(path: str) -> tuple[str, str]:
-    """What the mark of a file may be made of: its stem, and that with its first extension, by which
-    names differ that are alike but for the case of `.jpg`."""
+    """Return what the mark of a file may be made of: its stem, and that with its first extension.
+
+    Names that are alike but for the case of `.jpg` differ by the latter.
+    """
     stem, tail = _stem(path)
     found = _FIRST.match(tail)
     return stem, stem + (found.group() if found else tail)

@@ -10,12 +10,16 @@ from pydantic.dataclasses import dataclass
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ReadLimits:
-    """What is too large to open, or takes too much: a guard against image bombs, stray disk images
-    and files made to hang a program. Memory is limited on Linux alone."""
+    """What a photo may take at most.
+
+    A guard against image bombs, stray disk images and files that are made to hang a program.
+    """
 
     max_megapixels: Annotated[float, Field(gt=0)] = 250.0
+    """Million pixels of the picture, by its header."""
     max_megabytes: Annotated[float, Field(gt=0)] = 500.0
+    """Million bytes of the file."""
     max_seconds: Annotated[float, Field(gt=0)] = 300.0
-    """Of each decoding and encoding."""
+    """Seconds of the clock for each decoding and encoding."""
     max_memory_gigabytes: Annotated[float, Field(gt=0)] = 8.0
-    """For each decoding and encoding, in the process that does it."""
+    """Memory of the process that decodes and encodes; on Linux only."""

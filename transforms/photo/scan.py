@@ -102,8 +102,11 @@ def face_key(sha256: str | None, index: int) -> str:
 
 
 def origin(crop: np.ndarray) -> str:
-    """What a cloak comes from, as a name: the pixels of the aligned face, and not the file, whose
-    tags may change. A photo that is done anew, and a copy with other tags, get the same cloak."""
+    """Return what a cloak comes from, as a name: the hash of the pixels of the aligned face.
+
+    It is not of the file, whose tags may change. A photo that is redone, and a copy with other
+    tags, get the same cloak.
+    """
     return hashlib.sha256(crop.tobytes()).hexdigest()
 
 

@@ -61,8 +61,10 @@ def _check(before: bytes, after: bytes, limits: ReadLimits) -> None:
 
 
 def _shows_the_same(before: bytes, after: bytes, limits: ReadLimits) -> bool:
-    """False too where what was written cannot be decoded: boxes that a HEIC's video stood before
-    are at other places without it."""
+    """True if both files decode to the same pixels; False if what was written cannot be decoded.
+
+    The latter happens to a HEIC: boxes behind its video are at other places without it.
+    """
     old = codec_process.decode(before, NO_LIMIT, limits).pixels
     try:
         return np.array_equal(old, codec_process.decode(after, NO_LIMIT, limits).pixels)

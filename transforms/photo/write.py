@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -162,7 +163,7 @@ def _left_as_is(photo: ScannedPhoto) -> str | None:
 
 
 def _placed(
-    photo: ScannedPhoto, status: Status, data: bytes, to: Destination, **more
+    photo: ScannedPhoto, status: Status, data: bytes, to: Destination, **more: Any
 ) -> WrittenPhoto:
     ref = photo.ref
     target = output_names.place(to.root, ref.output)
@@ -193,5 +194,5 @@ def _guarded(photo: ScannedPhoto, work: Callable[[], WrittenPhoto]) -> WrittenPh
         return _row(photo, Status.FAILED, **asdict(failure("writing", error, photo.ref.source)))
 
 
-def _row(photo: ScannedPhoto, status: Status, **more) -> WrittenPhoto:
+def _row(photo: ScannedPhoto, status: Status, **more: Any) -> WrittenPhoto:
     return WrittenPhoto(photo.ref, status, photo, finished=time.time(), **more)

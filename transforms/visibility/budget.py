@@ -28,8 +28,11 @@ class Budget:
         )
 
     def rescale(self, scale: float, seen: Visibility) -> float:
-        """Return the scale at which a change that measured `seen` at `scale` would just keep to the
-        budget.
+        """Return the scale at which a change would just keep to the budget.
+
+        Args:
+            scale: of the change when it was measured.
+            seen: what was measured.
 
         Mean FLIP grows with about the 0.8th power of a change, CIEDE2000 and the contrast on smooth
         skin in proportion, DSSIM with the square of a faint change and the 1.7th power of a usual

@@ -17,9 +17,7 @@ _VIEWING_SIDE = 300  # pixels: a face at the size it is looked at
 
 
 def face_region(pixels: np.ndarray, box: Box) -> np.ndarray:
-    """Cut out the part of a uint8 (H, W, 3) photo inside the box, in whole pixels; empty outside
-    the frame.
-    """
+    """Cut out the part of a uint8 (H, W, 3) photo inside the box; empty outside the frame."""
     height, width = pixels.shape[:2]
     left, top = max(0, int(box[0])), max(0, int(box[1]))
     right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
@@ -39,7 +37,8 @@ def flip(clean: np.ndarray, changed: np.ndarray) -> float:
     At FLIP's default viewing distance: a 0.7 m wide 4K monitor seen from 0.7 m.
 
     Args:
-        clean, changed: uint8 (H, W, 3) RGB, at least 1 x 1.
+        clean: uint8 (H, W, 3) RGB, at least 1 x 1.
+        changed: of the same shape.
     """
     pair = (clean.astype(np.float32) / 255, changed.astype(np.float32) / 255)
     _, mean, _ = flip_evaluator.evaluate(*pair, "LDR", applyMagma=False)
@@ -50,7 +49,8 @@ def delta_e(clean: np.ndarray, changed: np.ndarray) -> np.ndarray:
     """Compute CIEDE2000 (Sharma et al. 2005) per pixel, float32 (H, W); 1 is about just noticeable.
 
     Args:
-        clean, changed: uint8 (H, W, 3) RGB.
+        clean: uint8 (H, W, 3) RGB.
+        changed: of the same shape.
     """
     # In single precision: a third quicker, and the same to 1e-6.
     pair = (pixels.astype(np.float32) / 255 for pixels in (clean, changed))
@@ -85,11 +85,13 @@ def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def dssim(clean: np.ndarray, changed: np.ndarray) -> float:
-    """Compute (1 - SSIM) / 2, 0 (equal) to 1, with the settings of Wang et al. (2004), which
-    tf.image.ssim and therefore Fawkes use.
+    """Compute (1 - SSIM) / 2, 0 (equal) to 1, with the settings of Wang et al. (2004).
+
+    tf.image.ssim uses the same settings, and therefore Fawkes.
 
     Args:
-        clean, changed: uint8 (H, W, 3) RGB.
+        clean: uint8 (H, W, 3) RGB.
+        changed: of the same shape.
 
     Raises:
         ValueError: a side is shorter than SSIM's window of 11 pixels.
