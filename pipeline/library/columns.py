@@ -32,9 +32,15 @@ MEANINGS = {
     "faces[].landmarks": "left eye, right eye, nose, left and right mouth corner, as seen in the "
     "picture",
     "faces[].detector_score": "0 to 1",
-    "faces[].dssim": "(1 - SSIM) / 2 of the aligned face, original against written file",
+    "faces[].dssim": "(1 - SSIM) / 2 of the aligned face. Like the next three, of what is drawn: "
+    "the written file against the original with its faces bent",
     "faces[].flip": "mean FLIP over the face at 300 px at most, 0 (equal) to 1",
     "faces[].delta_e": "mean CIEDE2000 over the same pixels; 1 is about just noticeable",
+    "faces[].drawn_contrast": "levels of contrast added on smooth skin, at the worst spot; lines "
+    "were seen from 1.6 up. Null in rows of output version 2 and before, as are the next three",
+    "faces[].shift_peak": "largest displacement, in percent of the interocular distance",
+    "faces[].shift_rms": "root mean square displacement over the aligned face, likewise",
+    "faces[].stretch": "largest singular value of the displacement's Jacobian matrix",
     "faces[].steps": "optimiser steps: passes through a surrogate",
     "faces[].cosine_shift": "1 - cosine between the embeddings of original and written face, 0 to "
     "2, by surrogate",
