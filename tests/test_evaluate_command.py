@@ -90,7 +90,12 @@ def test_the_report_has_each_figure_beside_the_uncloaked_one(library: Library) -
     shift = found["clean photos searched in cloaked ones", "cosine shift"]
     assert shift["uncloaked"] == pytest.approx(0, abs=1e-6)
     assert shift["cloaked"] > 0.05
-    assert {row["size"] for row in report["faces"]} == {"own", "viewing"}
+    assert {row["size"] for row in report["faces"]} == {"own", "viewing", "parts"}
+    whole = {row["source"]: row["flip"] for row in report["faces"] if row["size"] == "viewing"}
+    for row in report["faces"]:
+        if row["size"] == "parts":
+            assert 0 < row["shift_rms"] < row["shift_peak"] <= QUICK.cloak.shift_peak
+            assert row["flip"] < whole[row["source"]]  # a moved edge is no drawn one
     assert all(0 < row["flip"] < 0.2 for row in report["faces"])
     assert len(report["faces"]) == 6
 

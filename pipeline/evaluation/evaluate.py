@@ -25,11 +25,13 @@ from photoveil.transforms.io import assets, storage
 from photoveil.transforms.photo import codec_process
 from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.recognisers import load_recogniser
+from photoveil.transforms.records import Visibility
 from photoveil.transforms.visibility.metrics import Box, at_viewing_size, face_region
 from photoveil.transforms.visibility.report import FaceVisibility, visibility
 
 _MAX_PIXELS = 250_000_000
 _SHEET_FACES = 16
+_OF_A_DISPLACEMENT = ("drawn_contrast", "shift_peak", "shift_rms", "stretch")
 WORST_SHARE = 0.05
 
 
@@ -38,6 +40,8 @@ class SeenFace:
     """A cloaked face and its visibility at the file's own resolution and at viewing size.
 
     number: of the face in the photo, 1 for the first in the manifest. original, written: paths.
+    own_size, viewing_size: of the whole difference between the two. parts: what the manifest says
+        of the displacement and of what is drawn; None in rows of output versions 1 and 2.
     """
 
     source: str
@@ -47,6 +51,7 @@ class SeenFace:
     written: str
     own_size: FaceVisibility
     viewing_size: FaceVisibility
+    parts: Visibility | None
 
 
 @dataclass(frozen=True)
@@ -182,7 +187,13 @@ def _visible(row: Mapping[str, Any], photo: Published) -> Iterator[SeenFace]:
                 photo.written,
                 visibility(*pair),
                 visibility(*map(at_viewing_size, pair)),
+                _parts(face),
             )
+
+
+def _parts(face: Mapping[str, Any]) -> Visibility | None:
+    figures = [face[name] for name in ("flip", "delta_e", "dssim", *_OF_A_DISPLACEMENT)]
+    return None if None in figures else Visibility(*figures)
 
 
 def _shown(face: SeenFace) -> Shown:

@@ -29,6 +29,7 @@ from photoveil.transforms.evaluate.tracker import (
     REVERSE,
     Finding,
 )
+from photoveil.transforms.records import Visibility
 from photoveil.transforms.visibility.report import FaceVisibility
 
 SUFFIXES = (".json", ".parquet")
@@ -57,6 +58,17 @@ _MEASURES: tuple[tuple[str, str, Callable[[FaceVisibility], float]], ...] = (
 )
 
 
+_PARTS: tuple[tuple[str, str, Callable[[Visibility], float]], ...] = (
+    ("drawn: FLIP, 0 to 1", ".3f", lambda seen: seen.flip),
+    ("drawn: CIEDE2000, mean", ".2f", lambda seen: seen.delta_e),
+    ("drawn: DSSIM", ".4f", lambda seen: seen.dssim),
+    ("drawn: contrast on smooth skin, levels", ".2f", lambda seen: seen.contrast),
+    ("displacement: peak, % of the eyes' distance", ".1f", lambda seen: seen.shift_peak),
+    ("displacement: root mean square, likewise", ".2f", lambda seen: seen.shift_rms),
+    ("displacement: local stretch", ".2f", lambda seen: seen.stretch),
+)
+
+
 def tables(found: Evaluation, people: bool = True) -> RenderableType:
     """Return everything a person reads.
 
@@ -76,7 +88,7 @@ def tables(found: Evaluation, people: bool = True) -> RenderableType:
     if people:
         parts.append(_by_person(found.findings))
     if found.faces:
-        parts += [_visibility(found.faces), _worst(found.worst)]
+        parts += [_visibility(found.faces), *_parts(found.faces), _worst(found.worst)]
     return Group(*_spaced(parts), "", HONEST)
 
 
@@ -103,12 +115,19 @@ def rows(found: Evaluation) -> list[dict[str, Any]]:
 
 
 def face_rows(found: Evaluation) -> list[dict[str, Any]]:
-    """Return the visibility of each face, one row per face and size."""
-    return [
-        {"source": face.source, "face": face.number, "size": size, **asdict(seen)}
-        for face in found.faces
-        for size, seen in (("own", face.own_size), ("viewing", face.viewing_size))
-    ]
+    """Return the visibility of each face, one row per face and size, and one of its parts."""
+    table = []
+    for face in found.faces:
+        measures: dict[str, FaceVisibility | Visibility] = {
+            "own": face.own_size,
+            "viewing": face.viewing_size,
+        }
+        if face.parts is not None:
+            measures["parts"] = face.parts
+        for size, seen in measures.items():
+            row = {"source": face.source, "face": face.number, "size": size}
+            table.append({**row, **asdict(seen)})
+    return table
 
 
 def as_file(found: Evaluation, suffix: str) -> bytes:
@@ -246,6 +265,23 @@ def _visibility(faces: Sequence[SeenFace]) -> Table:
                 cells.append(format(abs(summary(values)), form) if len(values) else "—")
         table.add_row(name, *cells)
     return table
+
+
+def _parts(faces: Sequence[SeenFace]) -> list[Table]:
+    """Return the table of what was drawn and what was moved, if the manifest says so."""
+    known = [face.parts for face in faces if face.parts is not None]
+    if not known:
+        return []
+    table = Table(
+        "",
+        *_SUMMARY,
+        title=f"Of these, by the manifest, what is drawn and what is moved ({len(known)} faces)",
+        title_justify="left",
+    )
+    for name, form, measure in _PARTS:
+        values = np.array([measure(one) for one in known])
+        table.add_row(name, *(format(summary(values), form) for summary in _SUMMARY.values()))
+    return [table]
 
 
 _SUMMARY: dict[str, Callable[[np.ndarray], float]] = {
