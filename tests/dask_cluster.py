@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +66,11 @@ def cluster(
         yield Cluster(address, started)
 
 
-def _wait_for(condition, log: Path) -> None:
+def _wait_for(condition: Callable[[], bool], log: Path) -> None:
     until = time.monotonic() + _PATIENCE
     while not condition():
         if time.monotonic() > until:
-            raise TimeoutError(f"no Dask cluster after {_PATIENCE:.0f} s: {log.read_text()[-2000:]}")
+            raise TimeoutError(
+                f"no Dask cluster after {_PATIENCE:.0f} s: {log.read_text()[-2000:]}"
+            )
         time.sleep(0.1)

@@ -161,14 +161,15 @@ class DaskRunner(FnApiRunner):
                 # Popped, or Dask would repeat the bundle if the worker of its report is lost.
                 infos[reports.pop(report)] += map(metrics_pb2.MonitoringInfo.FromString, said)
         except KilledWorker as error:
-            raise WorkersLost(f"the same work ended {error.allowed_failures + 1} workers") from error
+            raise WorkersLost(
+                f"the same work ended {error.allowed_failures + 1} workers"
+            ) from error
         except Exception as error:  # of a step, and so of any kind
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
         finally:
             self._client.cancel(list(reports))
         by_stage = {
-            stages[number].name: list(consolidate(found))
-            for number, found in infos.items()
+            stages[number].name: list(consolidate(found)) for number, found in infos.items()
         }
         return RunnerResult(PipelineState.DONE, by_stage)
 

@@ -44,11 +44,12 @@ class WriteParquet(beam.PTransform):
             | "Parts or none" >> beam.Flatten()
             | "Together" >> beam.WithKeys(0)
             | "All" >> beam.GroupByKey()
-            | "List" >> beam.MapTuple(_write_list, self._folder)
+            | "List" >> beam.Map(_write_list, self._folder)
         )
 
 
-def _write_list(_: int, parts: Iterable[str | None], folder: str) -> None:
+def _write_list(gathered: tuple[int, Iterable[str | None]], folder: str) -> None:
+    _, parts = gathered
     parquet.write_list([part for part in parts if part is not None], folder)
 
 
