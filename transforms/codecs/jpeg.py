@@ -439,14 +439,36 @@ def _add_to_plane(plane: np.ndarray, steps: np.ndarray, change: np.ndarray) -> N
     """
     if not steps.all():
         raise CodecError(Reason.NOT_REWRITTEN, "a quantisation step of zero")
-    blocks = _blocks(plane)
-    missing = [(0, most - side) for most, side in zip(plane.shape, change.shape, strict=True)]
-    added = _blocks(np.pad(change, missing, "edge"))
+    # Most of a photo is as it was, and looking at all of it would take as long as the transforms.
+    height, width = (
+        _span(change.any(axis=1 - axis), plane.shape[axis] // _BLOCK) for axis in (0, 1)
+    )
+    part = change[height.start * _BLOCK : height.stop * _BLOCK]
+    part = part[:, width.start * _BLOCK : width.stop * _BLOCK]
+    spans = [_BLOCK * (span.stop - span.start) for span in (height, width)]
+    missing = [(0, most - side) for most, side in zip(spans, part.shape, strict=True)]
+    blocks = _blocks(plane)[height, width]
+    added = _blocks(np.pad(part, missing, "edge") if part.size else np.zeros(spans, np.float32))
     touched = np.abs(added).max(axis=(2, 3)) > 0
     # T.81 A.3.3: the orthonormal 8 x 8 DCT-II of samples shifted by 128.
     levels = idctn(blocks[touched].astype(np.float32) * steps, axes=(1, 2), norm="ortho") + 128
     changed = np.clip(levels + added[touched], 0, 255) - 128
     blocks[touched] = np.rint(dctn(changed, axes=(1, 2), norm="ortho") / steps).astype(np.int32)
+
+
+def _span(is_changed: np.ndarray, blocks: int) -> slice:
+    """The blocks of a side from the first that is changed to the last.
+
+    Where the last row or column of the photo is, the blocks beyond it follow it.
+
+    Args:
+        is_changed: bool (n,), of rows or columns.
+    """
+    changed = np.flatnonzero(is_changed)
+    if not changed.size:
+        return slice(0, 0)
+    to_end = changed[-1] == len(is_changed) - 1
+    return slice(int(changed[0]) // _BLOCK, blocks if to_end else int(changed[-1]) // _BLOCK + 1)
 
 
 def _levels(plane: np.ndarray, steps: np.ndarray) -> np.ndarray:
