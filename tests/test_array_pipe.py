@@ -59,7 +59,7 @@ def test_several_arrays_and_bytes_arrive_in_one_object(ends: tuple[ArrayPipe, Ar
     message = {
         "name": "é",
         "data": bytes(MANY),
-        "arrays": [np.full(size, size, np.uint16) for size in (1, 40_001, 33_333, 100_000)],
+        "arrays": [np.full(size, size, np.uint32) for size in (1, 40_001, 33_333, 100_000)],
     }
     received = through(ends, message)
     assert (received["name"], received["data"]) == (message["name"], message["data"])

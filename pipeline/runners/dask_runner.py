@@ -344,11 +344,9 @@ def _shuffle(group_by_key: Any, stage_context: translations.TransformContext) ->
         translations.only_element(ends.values())
         for ends in (group_by_key.inputs, group_by_key.outputs)
     )
-    coders = [
-        stage_context.safe_coders[stage_context.data_channel_coders[end]] for end in (before, after)
-    ]
+    channel, safe = stage_context.data_channel_coders, stage_context.safe_coders
     windowing = stage_context.components.pcollections[before].windowing_strategy_id
-    return _Shuffle(*coders, windowing)
+    return _Shuffle(safe[channel[before]], safe[channel[after]], windowing)
 
 
 def _inputs(
