@@ -184,8 +184,11 @@ def landscapes(folder: Path, photos: int) -> None:
     for number in range(photos):
         picture = _open(_NOBODY[number % len(_NOBODY)])
         left, top, share = *random.uniform(0, 0.4, 2), random.uniform(0.5, 0.6)
-        box = np.array([left, top, left + share, top + share]) * np.tile(picture.size, 2)
-        _save(folder, number, _filling(picture.crop(tuple(map(int, box))), _WIDTH, _HEIGHT), random)
+        width, height = picture.size
+        part = picture.crop(
+            (left * width, top * height, (left + share) * width, (top + share) * height)
+        )
+        _save(folder, number, _filling(part, _WIDTH, _HEIGHT), random)
 
 
 ARCHIVES = {"phone": phone, "groups": groups, "landscapes": landscapes}

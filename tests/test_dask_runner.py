@@ -36,7 +36,11 @@ def run(
         runner="dask", options={"dask_scheduler": where.address, "dask_partitions": 3, **options}
     )
     select.check(settings)
-    return select.run_pipeline(lambda pipeline: build(pipeline), settings)
+
+    def built(pipeline: beam.Pipeline) -> None:
+        build(pipeline)
+
+    return select.run_pipeline(built, settings)
 
 
 def write(element: object, file: Path) -> object:

@@ -441,7 +441,7 @@ def _add_to_plane(plane: np.ndarray, steps: np.ndarray, change: np.ndarray) -> N
         raise CodecError(Reason.NOT_REWRITTEN, "a quantisation step of zero")
     # Most of a photo is as it was, and looking at all of it would take as long as the transforms.
     height, width = (
-        _span(change.any(axis=1 - axis), plane.shape[axis] // _BLOCK) for axis in (0, 1)
+        _span(np.asarray(change.any(axis=1 - axis)), plane.shape[axis] // _BLOCK) for axis in (0, 1)
     )
     part = change[height.start * _BLOCK : height.stop * _BLOCK]
     part = part[:, width.start * _BLOCK : width.stop * _BLOCK]
