@@ -39,7 +39,8 @@ from tests.support.processes import descendants, processor_seconds
 
 _MAX_PIXELS = 250_000_000
 _LIMITS = ReadLimits()
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def main() -> None:
