@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEOPLE ?= ../shared/data/people
 FLINK_JOB_SERVER ?= $(VENV)/flink/job-server.jar
 
-.PHONY: demo test test-fast test-slow test-kill test-prism test-flink test-cloud bench-protection bench-fawkes bench-archive bench-scale bench-detector docs install clean
+.PHONY: demo test test-fast test-slow test-kill test-prism test-dask test-flink test-cloud bench-protection bench-fawkes bench-archive bench-run bench-scale bench-detector docs install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -29,6 +29,9 @@ test-kill: install  ## Kill a real run at many random points; KILLS=how many
 test-prism: install $(VENV)/prism/prism  ## The main job on Beam's Prism and in several processes, against the local runner; needs Go
 	PATH="$(CURDIR)/$(VENV)/prism:$$PATH" PHOTOVEIL_RUNNERS="prism workers" $(BIN)/pytest tests/test_runners.py tests/test_bad_input.py
 
+test-dask: install  ## The main job on a Dask cluster of several processes, with folders and with buckets, and with a worker killed
+	PHOTOVEIL_RUNNERS=dask $(BIN)/pytest tests/test_dask_runner.py tests/test_runners.py -k dask
+
 test-flink: install $(FLINK_JOB_SERVER) $(VENV)/flink/installed  ## The same on Flink, in Beam's job server and on a cluster of its own; needs Java and Maven, or FLINK_JOB_SERVER=path of that server's jar
 	FLINK_JOB_SERVER="$(abspath $(FLINK_JOB_SERVER))" FLINK_LIB="$(CURDIR)/$(VENV)/flink/pyflink/lib" \
 		PHOTOVEIL_RUNNERS=flink $(BIN)/pytest tests/test_runners.py
@@ -46,6 +49,10 @@ bench-fawkes: install $(VENV)/fawkes/installed  ## The cloak beside Fawkes, whic
 
 bench-archive: install  ## Time and memory of whole runs on generated archives, with a plot; hours for 10,000 photos; PHOTOS="500 1000"
 	$(BIN)/python -m benchmarks.archive --photos $(or $(PHOTOS),500 1000 10000)
+
+bench-run: install  ## What a photo costs outside of the optimiser, beside another commit; AGAINST=cbde0f8 PHOTOS=8 ARCHIVES="phone groups landscapes"
+	$(BIN)/python -m benchmarks.run --against $(or $(AGAINST),cbde0f8) --photos $(or $(PHOTOS),8) \
+		--archives $(or $(ARCHIVES),phone groups landscapes)
 
 bench-scale: install  ## Photos per second by stage and worker, what that predicts, and what ten million photos would cost; PHOTOS=60
 	$(BIN)/python -m benchmarks.scale --photos $(or $(PHOTOS),60)

@@ -12,7 +12,6 @@ processes together at its highest, pages that they share counted once (Linux).
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from rich.table import Table
 
 from tests.support.make_archive import make_archive
 from tests.support.outputs import photos_of, rows_of
-from tests.support.processes import descendants, processor_seconds, worker_pool
+from tests.support.processes import descendants, megabytes, processor_seconds, worker_pool
 
 
 def main() -> None:
@@ -82,7 +81,7 @@ def _run(
     while run.poll() is None:
         time.sleep(0.5)
         processes = _trees([run.pid, *beside])
-        most = max(most, sum(map(_megabytes, processes)))
+        most = max(most, sum(map(megabytes, processes)))
         cpu |= {
             process: processor_seconds(process) or cpu.get(process, 0.0) for process in processes
         }
@@ -93,15 +92,6 @@ def _run(
 
 def _trees(roots: list[int]) -> list[int]:
     return [process for root in roots for process in (root, *descendants(root))]
-
-
-def _megabytes(process: int) -> float:
-    """Memory of a process, pages that it shares in proportion; 0 once it is gone."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
 
 
 if __name__ == "__main__":

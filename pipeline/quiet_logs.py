@@ -38,7 +38,7 @@ def hide() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["PYTHONWARNINGS"] = "ignore"
     warnings.simplefilter("ignore")
-    for name in ("apache_beam", "absl", "tensorflow", "root"):
+    for name in ("apache_beam", "absl", "distributed", "tensorflow", "root"):
         # Not ERROR: Beam logs each exception of a stage with its traceback, and then raises it.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     threading.excepthook = _told_but_beams

@@ -18,7 +18,7 @@ from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.parameters import MetadataParameters
 
 Mode = Literal["low", "mid", "high"]
-Runner = Literal["local", "prism", "flink", "dataflow"]
+Runner = Literal["local", "prism", "dask", "flink", "dataflow"]
 Option = str | int | float | bool
 
 

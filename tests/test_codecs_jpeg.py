@@ -106,6 +106,33 @@ def test_only_the_changed_blocks_differ(
     assert (before[inside] != after[inside]).any()
 
 
+@pytest.mark.parametrize("subsampling", SAMPLING)
+def test_a_change_does_the_same_wherever_the_others_lie(
+    subsampling: str, portrait: Image.Image, tmp_path: Path
+) -> None:
+    """In each corner and in the middle, alone and all at once, whatever blocks lie beyond it."""
+    data = saved(portrait, subsampling=SAMPLING[subsampling])
+    places = [np.s_[:3, :3], np.s_[:2, -1:], np.s_[-1:, :5], np.s_[-9:, -2:], np.s_[70:80, 60:75]]
+
+    def coded(*where: Any) -> list[np.ndarray]:
+        change = np.zeros((portrait.height, portrait.width), np.float32)
+        for place in where:
+            change[place] = LEVEL
+        (tmp_path / "one.jpg").write_bytes(
+            codecs.encode(data, codecs.PhotoChange.of_levels(change)).data
+        )
+        return [np.array(plane) for plane in jpegio.read(tmp_path / "one.jpg").coef_arrays]
+
+    before, expected = coded(), coded()
+    for place in places:
+        alone = coded(place)
+        assert any((one != plane).any() for one, plane in zip(alone, before, strict=True))
+        for result, one, plane in zip(expected, alone, before, strict=True):
+            result[one != plane] = one[one != plane]
+    for one, result in zip(coded(*places), expected, strict=True):
+        np.testing.assert_array_equal(one, result)
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("subsampling", SAMPLING)
 def test_chroma_tables_sampling_and_mode_stay(

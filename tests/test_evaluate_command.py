@@ -96,8 +96,8 @@ def test_the_report_has_each_figure_beside_the_uncloaked_one(library: Library) -
         if row["size"] == "parts":
             assert 0 < row["shift_rms"] < row["shift_peak"] <= QUICK.cloak.shift_peak
             assert row["flip"] < whole[row["source"]]  # a moved edge is no drawn one
-    assert all(0 < row["flip"] < 0.2 for row in report["faces"])
-    assert len(report["faces"]) == 6
+    assert all(0 < row["flip"] < 0.3 for row in report["faces"])
+    assert len(report["faces"]) == 9
 
 
 def test_the_sheet_shows_every_face(library: Library) -> None:

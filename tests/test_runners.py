@@ -1,11 +1,12 @@
 """The same command on other runners: the same files, the same manifest.
 
 The engines run where they are asked for, since each takes half a minute: `make test-prism`,
-`make test-flink`.
+`make test-dask`, `make test-flink`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -22,10 +23,13 @@ from PIL import Image
 from photoveil.pipeline.cli.demo_folder import build_archive
 from photoveil.pipeline.runners import select
 from photoveil.pipeline.settings import RunSettings, SettingsError, load_settings
-from photoveil.transforms.io import assets
+from photoveil.transforms.beam.progress import ProgressReader
+from photoveil.transforms.io import assets, storage
+from tests import clouds
 from tests.archives import QUICK as SMALL
 from tests.archives import Archive
 from tests.commands import photoveil
+from tests.dask_cluster import cluster
 from tests.flink import session_cluster
 from tests.support.outputs import photos_of, rows_of
 from tests.support.processes import descendants, worker_pool
@@ -51,16 +55,21 @@ class Base:
         Image.fromarray(both).save(self.photos / "2014/together.jpg", quality=92)
         self.reference = self.run("local")
 
-    def run(self, name: str, runner: str = "local", config: str = "", **environment: str) -> Path:
-        """The output folder of a run that has failed on no other photo than the damaged one."""
+    def command(self, name: str, runner: str, config: str = "") -> list[object]:
+        """The arguments of a run into a library of its own."""
         settings = self.folder / f"{name}.yaml"
         settings.write_text(QUICK + config)
-        out = self.folder / name
-        done = photoveil(
-            *("run", self.photos, out, "--state", self.folder / f"{name}-state"),
+        return [
+            *("run", self.photos, self.folder / name, "--state", self.folder / f"{name}-state"),
             *("--config", settings, "--runner", runner),
-            **environment,
-        )
+        ]
+
+    def run(
+        self, name: str, runner: str = "local", config: str = "", *more: str, **environment: str
+    ) -> Path:
+        """The output folder of a run that has failed on no other photo than the damaged one."""
+        out = self.folder / name
+        done = photoveil(*self.command(name, runner, config), *more, **environment)
         assert done.returncode == 3, done.stdout + done.stderr
         assert runner != "local" or done.stderr == ""
         return out
@@ -68,6 +77,16 @@ class Base:
     def assert_same(self, out: Path) -> None:
         assert photos_of(out) == photos_of(self.reference)
         assert rows_of(out) == rows_of(self.reference)
+
+
+def start(*arguments: object) -> subprocess.Popen[bytes]:
+    """The command, while the test goes on."""
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("photoveil")), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +138,64 @@ def test_workers_apart_from_the_launcher_need_nothing_of_it(base: Base) -> None:
     assert not user.exists()
 
 
+@on("dask")
+def test_a_dask_cluster_writes_the_same(base: Base, tmp_path: Path) -> None:
+    """Its workers need nothing of the launcher, and take the models from a cache of their own."""
+    models, user = tmp_path / "models", tmp_path / "user"
+    models.mkdir()
+    (models / "assets").symlink_to(assets.cache_folder() / "assets")
+    own = {"PHOTOVEIL_CACHE": str(models), "XDG_CACHE_HOME": str(user)}
+    with cluster(tmp_path / "dask", workers=3, **own) as three:
+        out = base.run("dask", "dask", "", "--dask-scheduler", three.address)
+    base.assert_same(out)
+    assert not user.exists()
+    (record,) = (out / "_photoveil/runs").glob("*.json")
+    work = json.loads(record.read_text())["work"]
+    assert work["photos"] == len(rows_of(out))
+    assert all(work["seconds"][stage] > 0 for stage in ("read", "detect", "cloak", "publish"))
+
+
+@on("dask")
+def test_a_dask_run_of_which_a_worker_is_killed_ends_the_same(base: Base, tmp_path: Path) -> None:
+    """Killed while it cloaks; and another one, which is killed while it scans the next wave."""
+    with cluster(tmp_path / "dask", workers=3) as three:
+        command = base.command("dask-killed", "dask")
+        run = start(*command, "--dask-scheduler", three.address)
+        progress = ProgressReader(base.folder / "dask-killed-state/progress")
+        for worker, event, count in zip(three.workers, ("face", "scanned"), (2, 9), strict=False):
+            while run.poll() is None and progress.update()[event] < count:
+                time.sleep(0.05)
+            assert run.poll() is None, "it ended before a worker was killed"
+            worker.kill()
+        said = run.communicate()[0].decode()
+    assert run.returncode == 3, said
+    base.assert_same(base.folder / "dask-killed")
+
+
+@on("dask")
+@pytest.mark.parametrize("scheme", ["gs", "s3"])
+def test_a_dask_cluster_writes_the_same_to_buckets(
+    base: Base, tmp_path: Path, scheme: str, servers: None
+) -> None:
+    bucket = clouds.new_bucket(scheme)
+    for path in filter(Path.is_file, base.photos.rglob("*")):
+        place = f"{bucket}/in/{path.relative_to(base.photos)}"
+        storage.write_atomic(place, path.read_bytes(), f"{bucket}/unfinished")
+    config = base.folder / "buckets.yaml"
+    config.write_text(QUICK)
+    with cluster(tmp_path / "dask") as two:
+        done = photoveil(
+            *("run", f"{bucket}/in", f"{bucket}/out", "--state", f"{bucket}/state"),
+            *("--config", config, "--runner", "dask", "--dask-scheduler", two.address),
+        )
+    assert done.returncode == 3, done.stdout + done.stderr
+    out = tmp_path / "out"
+    for entry in storage.walk(f"{bucket}/out"):
+        (out / entry.relative).parent.mkdir(parents=True, exist_ok=True)
+        (out / entry.relative).write_bytes(storage.read_bytes(f"{bucket}/out/{entry.relative}"))
+    base.assert_same(out)
+
+
 @on("flink")
 def test_the_flink_in_the_job_server_writes_the_same(base: Base, job_server: str) -> None:
     base.assert_same(base.run("flink", "flink", f"  options: {{{job_server}}}\n"))
@@ -148,15 +225,7 @@ def test_ctrl_c_ends_after_the_photos_in_hand_and_another_runner_goes_on(
     out, state = base.folder / name, base.folder / f"{name}-state"
     config = base.folder / f"{name}.yaml"
     config.write_text(QUICK)
-    run = subprocess.Popen(
-        [
-            *(Path(sys.executable).with_name("photoveil"), "run", base.photos, out),
-            *("--state", state, "--config", config, *how),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    run = start("run", base.photos, out, "--state", state, "--config", config, *how)
     while run.poll() is None and not (state / "progress").exists():
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to all that the command started

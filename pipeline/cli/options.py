@@ -22,6 +22,7 @@ class Runner(StrEnum):
 
     local = "local"
     prism = "prism"
+    dask = "dask"
     flink = "flink"
     dataflow = "dataflow"
 

@@ -61,6 +61,10 @@ def run(
     runner: Annotated[
         options.Runner | None, typer.Option(help="What carries the work out; local unless told.")
     ] = None,
+    dask_scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Scheduler of --runner dask, as tcp://host:8786."),
+    ] = None,
     strip_names: options.StripNames = False,
     only: options.Only = None,
     spare: options.Spare = None,
@@ -105,6 +109,7 @@ def run(
             mode=mode and mode.value,
             workers=workers,
             runner=runner and runner.value,
+            options=dask_scheduler and {"dask_scheduler": dask_scheduler},
             strip_names=strip_names or None,
             only=only or None,
             spare=spare or None,

@@ -5,6 +5,7 @@ local:    Beam's in-process portable runner, named explicitly: `DirectRunner` wo
           once and TensorFlow uses every core; more workers are processes with a model each, which
           are kept from pipeline to pipeline.
 prism:    Beam's Prism, a separate program that hands the work back to this process.
+dask:     a Dask cluster, whose workers do the work.
 flink:    Apache Flink, through Beam's job server.
 dataflow: Google Cloud Dataflow.
 
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from shutil import which
+from types import ModuleType
 from typing import Any
 
 import apache_beam as beam
@@ -57,6 +59,8 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], settings: RunSettings) 
         RuntimeError: a stage failed for a reason that is not a photo's fault.
     """
     options = _options(settings)
+    if settings.runner == "dask":
+        return _dask_runner().run_on(options["dask_scheduler"], build, _beam_options(options))
     if settings.runner == "local" and settings.workers > 1:
         return worker_pool.see_through(partial(_run_on, build, options), settings.workers)
     server = _JOB_SERVERS.get(settings.runner)
@@ -83,6 +87,21 @@ def _run_on(
     return pipeline.run()
 
 
+def _dask_runner() -> ModuleType:
+    """The module that needs Dask, and brings its options.
+
+    Raises:
+        SettingsError: Dask is not installed.
+    """
+    try:
+        from photoveil.pipeline.runners import dask_runner
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "--runner dask needs distributed: .venv/bin/pip install --editable '.[dask]'"
+        ) from error
+    return dask_runner
+
+
 def check(settings: RunSettings, *folders: str) -> None:
     """Check a runner's options before anything is done.
 
@@ -92,6 +111,8 @@ def check(settings: RunSettings, *folders: str) -> None:
     Raises:
         SettingsError: the message says what to do.
     """
+    if "dask_scheduler" in settings.options and settings.runner != "dask":
+        raise SettingsError("--dask-scheduler: is for --runner dask")
     options = _options(settings)
     flags = _flags(options)
     said = io.StringIO()
@@ -134,6 +155,11 @@ def _options(settings: RunSettings) -> dict[str, Any]:
             raise SettingsError(
                 f"run.options: Dataflow needs {', '.join(missing)} (docs/dataflow.md)"
             )
+        return given
+    if settings.runner == "dask":
+        _dask_runner()
+        if "dask_scheduler" not in given:
+            raise SettingsError("--runner dask needs --dask-scheduler, such as tcp://host:8786")
         return given
     if settings.runner == "prism" or given.get("flink_master", "[auto]") in _HERE:
         given.setdefault("environment_type", "LOOPBACK")

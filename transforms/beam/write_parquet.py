@@ -8,7 +8,7 @@ file through one worker.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -36,12 +36,21 @@ class WriteParquet(beam.PTransform):
         self._folder, self._schema = folder, schema
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        parts = rows | "Parts" >> beam.ParDo(_WriteParts(self._folder, self._schema))
+        # Beam's ToList has a side input, for the list of no elements; not every runner has those.
+        none = rows.pipeline | "No part" >> beam.Create([None])
         return (
-            rows
-            | "Parts" >> beam.ParDo(_WriteParts(self._folder, self._schema))
-            | "All" >> beam.combiners.ToList()
-            | "List" >> beam.Map(parquet.write_list, self._folder)
+            (parts, none)
+            | "Parts or none" >> beam.Flatten()
+            | "Together" >> beam.WithKeys(0)
+            | "All" >> beam.GroupByKey()
+            | "List" >> beam.Map(_write_list, self._folder)
         )
+
+
+def _write_list(gathered: tuple[int, Iterable[str | None]], folder: str) -> None:
+    _, parts = gathered
+    parquet.write_list([part for part in parts if part is not None], folder)
 
 
 class _WriteParts(beam.DoFn):

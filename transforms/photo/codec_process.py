@@ -20,13 +20,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import CodecError, TooMuch
 from photoveil.transforms.codecs.photo import DecodedPhoto, EncodedPhoto
+from photoveil.transforms.photo.array_pipe import ArrayPipe
 from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.reasons import Reason
 from photoveil.transforms.records import EmbeddedPicture
@@ -87,7 +87,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": path},
             )
-        self._connection = Connection(here.detach())
+        self._connection = ArrayPipe(here)
         self.is_ready = True
 
     def call(self, request: tuple[Any, ...], limits: ReadLimits) -> Any:
@@ -176,7 +176,7 @@ def serve(descriptor: int, codecs: str, quiet: bool) -> None:
         for stream in (1, 2):
             os.dup2(nowhere, stream)
         os.close(nowhere)
-    connection = Connection(descriptor)
+    connection = ArrayPipe(socket.socket(fileno=descriptor))
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             module, name, args, seconds, gigabytes = connection.recv()

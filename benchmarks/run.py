@@ -1,0 +1,234 @@
+"""Whole runs of two versions side by side: what a photo costs outside of the optimiser.
+
+    python -m benchmarks.run [--against COMMIT] [--archives phone groups landscapes] [--photos 8]
+
+Makes three archives of 12-megapixel JPEGs (phone photos with one to three faces, group photos with
+20 to 60, and landscapes without a face), and runs this tree's and the commit's `photoveil run` over
+them, each in a process of its own. The optimiser makes one step with one surrogate, so what it
+costs hardly counts. CPU and clock are of the archive less those of its first photo alone, by
+photo: the start is told apart. Memory is that of all processes together at its highest, pages that
+they share counted once (Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from photoveil.transforms.faces.detect import detect_faces
+from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.io import assets
+from photoveil.transforms.photo.find_faces import FaceDetectorHandler
+from tests.support.face_scenes import Portrait, cut_portrait, scene
+from tests.support.processes import descendants, megabytes
+
+_ROOT = Path(__file__).resolve().parents[1]
+_BEFORE = "cbde0f8"
+_WIDTH, _HEIGHT = 4000, 3000
+_PEOPLE = ("obama.jpg", "obama2.jpg", "obama3.jpg", "biden.jpg", "astronaut.png")
+_NOBODY = ("rocket.jpg", "coffee.png", "chelsea.png")
+_CONFIG = """
+cloak: {steps: 1, known_steps: 1, batch_size: 8, surrogates: [mobilefacenet]}
+run: {first_wave: 64}
+"""
+# What both versions can be started by, whatever their import name.
+_START = """
+try:
+    from photoveil.pipeline.cli.main import main
+except ImportError:
+    from pipeline.cli import main
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a run took: seconds of processors and of the clock, and most megabytes."""
+
+    cpu: float
+    clock: float
+    memory: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--against", default=_BEFORE, metavar="COMMIT")
+    parser.add_argument("--archives", nargs="+", choices=list(ARCHIVES), default=list(ARCHIVES))
+    parser.add_argument("--photos", type=int, default=8)
+    given = parser.parse_args()
+    console = Console()
+    table = Table("archive", "version", "CPU s a photo", "s a photo", "start, CPU s", "memory, MB")
+    with tempfile.TemporaryDirectory() as folder, checkout(given.against) as other:
+        versions = {given.against: import_path(other, Path(folder) / "other"),
+                    "this tree": import_path(_ROOT, Path(folder) / "this")}  # fmt: skip
+        for archive in given.archives:
+            for name, path in versions.items():
+                base = Path(folder) / f"{archive} {name}"
+                ARCHIVES[archive](base / "in", given.photos)
+                with console.status(f"{archive}, {name}"):
+                    whole = run(base, path)
+                for photo in sorted((base / "in").iterdir())[1:]:
+                    photo.unlink()
+                with console.status(f"{archive}, {name}, one photo"):
+                    one = run(base, path)
+                more = given.photos - 1
+                table.add_row(
+                    *(archive, name),
+                    *(
+                        f"{(whole.cpu - one.cpu) / more:.2f}",
+                        f"{(whole.clock - one.clock) / more:.2f}",
+                    ),
+                    *(f"{one.cpu:.0f}", f"{whole.memory:,.0f}"),
+                )
+                shutil.rmtree(base)
+    console.print(table)
+
+
+def run(base: Path, path: Path) -> Spent:
+    """Cloak `base/in` into a new library and delete that.
+
+    Args:
+        path: where the version's modules are imported from.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    (base / "config.yaml").write_text(_CONFIG)
+    command = [sys.executable, "-c", _START, "run", base / "in", base / "out"]
+    command += ["--state", base / "state", "--config", base / "config.yaml"]
+    started, most = time.monotonic(), 0.0
+    with (base / "said").open("wb") as said:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            stdout=said,
+            stderr=said,
+            env={**os.environ, "PYTHONPATH": str(path)},
+        )
+        while True:
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
+            processes = (process.pid, *descendants(process.pid))
+            most = max(most, sum(map(megabytes, processes)))
+            time.sleep(0.2)
+    if os.waitstatus_to_exitcode(status):
+        raise RuntimeError((base / "said").read_text())
+    for folder in ("out", "state"):
+        shutil.rmtree(base / folder)
+    return Spent(usage.ru_utime + usage.ru_stime, time.monotonic() - started, most)
+
+
+@contextlib.contextmanager
+def checkout(commit: str) -> Iterator[Path]:
+    """A worktree of a commit, removed afterwards."""
+    git = ["git", "-C", str(_ROOT), "worktree"]
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)
+        try:
+            yield tree
+        finally:
+            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+
+
+def import_path(tree: Path, folder: Path) -> Path:
+    """Where a tree's modules are imported from, as `photoveil` or as it once was, without."""
+    package = folder / "photoveil"
+    package.mkdir(parents=True)
+    if not (tree / "pipeline/cli").is_dir():
+        return tree
+    for name in ("pipeline", "transforms", "configs"):
+        (package / name).symlink_to(tree / name)
+    return folder
+
+
+def phone(folder: Path, photos: int) -> None:
+    """Photos of one to three people beside each other."""
+    random = np.random.default_rng(1)
+    for number in range(photos):
+        count = 1 + number % 3
+        people = [_open(_PEOPLE[(number + place) % len(_PEOPLE)]) for place in range(count)]
+        width = _WIDTH // count
+        side = [_filling(person, width, _HEIGHT) for person in people]
+        _save(folder, number, np.concatenate(side, axis=1), random)
+
+
+def groups(folder: Path, photos: int) -> None:
+    """Photos of 20 to 60 heads, of about 130 pixels."""
+    random = np.random.default_rng(2)
+    heads = list(_heads())
+    for number in range(photos):
+        most = round(20 + 40 * number / max(1, photos - 1))
+        pixels, _ = scene(heads[number % 2 :], _WIDTH, _HEIGHT, 110 + 5 * number, most)
+        _save(folder, number, pixels, random)
+
+
+def landscapes(folder: Path, photos: int) -> None:
+    """Photos without a face."""
+    random = np.random.default_rng(3)
+    for number in range(photos):
+        picture = _open(_NOBODY[number % len(_NOBODY)])
+        left, top, share = *random.uniform(0, 0.4, 2), random.uniform(0.5, 0.6)
+        width, height = picture.size
+        part = picture.crop(
+            (left * width, top * height, (left + share) * width, (top + share) * height)
+        )
+        _save(folder, number, _filling(part, _WIDTH, _HEIGHT), random)
+
+
+ARCHIVES = {"phone": phone, "groups": groups, "landscapes": landscapes}
+
+
+def _open(name: str) -> Image.Image:
+    with Image.open(assets.fetch(name)) as file:
+        return file.convert("RGB")
+
+
+def _filling(picture: Image.Image, width: int, height: int) -> np.ndarray:
+    """The middle of a picture, uint8 (height, width, 3), enlarged to the frame."""
+    scale = max(width / picture.width, height / picture.height)
+    size = (width, height)
+    left, top = (picture.width - width / scale) / 2, (picture.height - height / scale) / 4
+    box = (left, top, left + width / scale, top + height / scale)
+    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box))
+
+
+def _heads() -> Iterator[Portrait]:
+    parameters = DetectorParameters()
+    detect = partial(
+        detect_faces,
+        detector=FaceDetectorHandler(parameters).load_model(),
+        parameters=parameters,
+    )
+    for name in _PEOPLE:
+        pixels = np.asarray(_open(name))
+        portrait = cut_portrait(pixels, detect(pixels)[0])
+        if portrait is not None:
+            yield portrait
+
+
+def _save(folder: Path, number: int, pixels: np.ndarray, random: np.random.Generator) -> None:
+    """Write a photo with the noise of a sensor, which is most of the bytes of a real one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    noise = random.normal(0, 3, pixels.shape[:2])[..., np.newaxis]
+    noisy = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(folder / f"{number:04}.jpg", quality=92)
+
+
+if __name__ == "__main__":
+    main()
