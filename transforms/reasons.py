@@ -95,6 +95,11 @@ def is_listed(reason: str) -> bool:
     return bool(_pattern().fullmatch(reason))
 
 
+def matches(reason: Reason, text: str) -> bool:
+    """True if a text of the manifest is this reason, or begins with it where it is several."""
+    return bool(re.match(rf"{_expression(reason)}(?:$|; )", text, re.DOTALL))
+
+
 @cache
 def _pattern() -> re.Pattern[str]:
     one = "|".join(map(_expression, Reason))

@@ -20,6 +20,7 @@ from photoveil.pipeline.cli.exit_codes import ExitCode
 from photoveil.pipeline.cli.forget import forget
 from photoveil.pipeline.cli.people import people
 from photoveil.pipeline.cli.plan import plan
+from photoveil.pipeline.cli.report import report
 from photoveil.pipeline.cli.restore import restore
 from photoveil.pipeline.cli.run import run
 from photoveil.pipeline.cli.scan import scan
@@ -59,6 +60,7 @@ for command in (
     plan,
     scan,
     evaluate,
+    report,
     status,
     restore,
     verify,

@@ -20,7 +20,8 @@ from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.exit_codes import ExitCode
-from photoveil.pipeline.cli.output import counted, duration, failures, number, print_text, size
+from photoveil.pipeline.cli.output import counted, failures, print_text
+from photoveil.pipeline.words import duration, number, size
 from photoveil.transforms.io import storage
 
 if TYPE_CHECKING:

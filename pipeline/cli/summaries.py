@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import shlex
 
-from photoveil.pipeline.cli.output import (
-    MOST_LISTED,
-    counted,
-    duration,
-    failures,
-    listed,
-    number,
-    size,
-)
+from photoveil.pipeline.cli.output import MOST_LISTED, counted, failures, listed
 from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.run.estimate import Estimate
 from photoveil.pipeline.run.plan import Plan, Relation
 from photoveil.pipeline.run.pruning import MUCH
 from photoveil.pipeline.run.result import RunResult, ScanResult
+from photoveil.pipeline.words import duration, number, size
 from photoveil.transforms.records import Status
 
 _LEAST_SHARE = 0.01  # of the workers' time that is worth a word
 
-_CAVEAT = (
+CAVEAT = (
     "A cloak makes today's recognisers less sure of a face. It is no guarantee: recognisers "
     "built later,\nor trained on cloaked photos, may see through it, and photos already online "
     "stay as they are."
@@ -185,7 +178,7 @@ def summary(outcome: RunResult, library: Library) -> str:
         left = number(plan.files - sum(counts.values()), "file")
         lines += ["", f"Stopped by {outcome.stopped}, {left} to go: the same command goes on."]
     lines += _time(outcome)
-    lines += ["", f"Photos:   {library.root}", f"Manifest: {library.manifest}", "", _CAVEAT]
+    lines += ["", f"Photos:   {library.root}", f"Manifest: {library.manifest}", "", CAVEAT]
     return "\n".join(lines)
 
 

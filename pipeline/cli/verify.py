@@ -20,9 +20,10 @@ from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options, requested_files
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.exit_codes import ExitCode
-from photoveil.pipeline.cli.output import duration, print_text
+from photoveil.pipeline.cli.output import print_text
 from photoveil.pipeline.cli.progress_bar import tracked
 from photoveil.pipeline.library.identity import LibraryError
+from photoveil.pipeline.words import duration
 from photoveil.transforms.io import storage
 
 if TYPE_CHECKING:

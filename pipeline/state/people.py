@@ -242,6 +242,11 @@ class People:
             for row in table.to_pylist()
         }
 
+    def taken(self) -> dict[str, dt.datetime]:
+        """When the photos with faces were taken, by sha256, as far as their cameras say."""
+        table = self._faces().select(["sha256", "taken"]).to_pylist()
+        return {row["sha256"]: row["taken"] for row in table if row["taken"] is not None}
+
     def recogniser(self) -> NearestPerson:
         """Tells who of the people known a new face is."""
         known = self.known()

@@ -33,6 +33,7 @@ from photoveil.transforms.reasons import Reason
 from photoveil.transforms.records import EmbeddedPicture
 
 CODECS, HIDDEN = "photoveil.transforms.codecs", "photoveil.transforms.leaks.embedded_images"
+PREVIEW = "photoveil.transforms.photo.preview"
 _GIGA = 1_000_000_000
 
 
@@ -71,6 +72,14 @@ def oddities(data: bytes, limits: ReadLimits) -> tuple[str, ...]:
 def hidden(data: bytes, limits: ReadLimits) -> list[EmbeddedPicture]:
     """As `transforms.leaks.embedded_images.hidden`; likewise."""
     return _call(HIDDEN, "hidden", limits, data)
+
+
+def preview(
+    data: bytes, side: int, limits: ReadLimits, box: tuple[float, float, float, float] | None = None
+) -> bytes:
+    """As `transforms.photo.preview.preview`; likewise. box: None for the whole photo."""
+    part = () if box is None else (box,)
+    return _call(PREVIEW, "preview", limits, data, side, int(limits.max_megapixels * 1e6), *part)
 
 
 class _Child:
