@@ -11,7 +11,7 @@ _ANOTHER_COPY = (
 )
 _RAISE_LIMIT = "Raise that limit in the settings (--config) and run again, if the file is yours."
 _CONVERT = "Export it as JPEG or PNG and put that beside it, if you want to publish it."
-_ADVICE = {
+ADVICE = {
     Reason.DAMAGED: _ANOTHER_COPY,
     Reason.CRASHES: _ANOTHER_COPY,
     Reason.NOT_REWRITTEN: _CONVERT,
@@ -54,4 +54,4 @@ def advice(reason: str) -> str:
     Args:
         reason: of the manifest; of several joined by semicolons, the first counts.
     """
-    return next((text for known, text in _ADVICE.items() if matches(known, reason)), _OTHERWISE)
+    return next((text for known, text in ADVICE.items() if matches(known, reason)), _OTHERWISE)

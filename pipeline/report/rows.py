@@ -78,7 +78,7 @@ class Collector:
         self._table = manifest.read(library.manifest)
         self.everyone: list[Person] = people.everyone()
         self._who = _Who(people, self.everyone)
-        self.measures = _measures(self._table.schema)
+        self.measures = measures_of(self._table.schema)
         self.index = Index(measures={name: [] for name in self.measures})
         self.pictures: dict[str, Picture] = {}
         self.days: Counter[str] = Counter()
@@ -157,7 +157,7 @@ def _details(
             {
                 "box": [round(face["box"][side]) for side in ("left", "top", "right", "bottom")],
                 "person": person,
-                "figures": dict(_figures(face)),
+                "figures": dict(figures_of(face)),
             }
             for face, person in zip(faces, who, strict=True)
         ],
@@ -173,7 +173,7 @@ def _details(
     return found
 
 
-def _figures(face: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def figures_of(face: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """All numbers of a face, by name; those of a list by the name of each of its items."""
     for name, value in face.items():
         if isinstance(value, int | float):
@@ -186,7 +186,7 @@ def _figures(face: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                     yield f"{name} {words[0]}", round(numbers[0], 4)
 
 
-def _measures(schema: pa.Schema) -> list[str]:
+def measures_of(schema: pa.Schema) -> list[str]:
     """The names of the figures of a face that say how visible its cloak is, FLIP first."""
     face = schema.field("faces").type.value_type
     fields = [face.field(place) for place in range(face.num_fields)]
