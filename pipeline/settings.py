@@ -18,6 +18,8 @@ from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.parameters import MetadataParameters
 
 Mode = Literal["low", "mid", "high"]
+MODES = ("low", "mid", "high")
+"""From the least to see to the most."""
 Runner = Literal["local", "prism", "flink", "dataflow"]
 Option = str | int | float | bool
 

@@ -33,6 +33,10 @@ from tests.archives import Archive
 from tests.commands import hashes, invoked
 
 QUIET = Console(quiet=True)
+HAVE_AN_OUTPUT = (
+    *(Reason.TINY_FACES, Reason.SPARED_FACES),
+    *(Reason.LEFT_FACES, Reason.LEFT_PHOTO),
+)
 
 
 def script(file: Path) -> Any:
@@ -185,7 +189,7 @@ def test_a_reason_has_its_own_advice(reason: Reason) -> None:
     told = [known for known in advice.ADVICE if matches(known, text)][:1]
     if reason.name.startswith(("TIFF", "OTHER_HEIF", "AVIF", "LOSSLESS", "SUBSAMPLED")):
         assert "Export it" in advice.advice(text)
-    elif reason not in (Reason.TINY_FACES, Reason.SPARED_FACES):  # these have an output
+    elif reason not in HAVE_AN_OUTPUT:
         assert told == [reason]
 
 

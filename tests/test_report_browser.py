@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from photoveil.pipeline.cli.plan import marks_of
 from photoveil.pipeline.cli.report import make_report
 from photoveil.pipeline.library import manifest
-from photoveil.pipeline.library.library import Library
+from photoveil.pipeline.library.library import Library, reopen_library
+from photoveil.pipeline.state.review import Level, PersonMarks
 from photoveil.transforms.photo import codec_process
 from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.records import Status
@@ -184,6 +186,38 @@ def test_files_without_an_output_are_listed_with_what_to_do(seen: Watched) -> No
     count = int(first.locator(".count").inner_text())
     assert first.locator(".names li").count() == count
     assert "another" in first.locator("p").inner_text()
+
+
+def test_what_is_marked_is_exported_as_a_run_takes_it(
+    seen: Watched, report: Path, tmp_path: Path
+) -> None:
+    seen.view("photos")
+    seen.open_photo()
+    seen.page.get_by_label("What to do with this photo").select_option("weaker")
+    seen.page.get_by_label("What to do with face 1").select_option("no face")
+    sha, box = seen.page.evaluate("[details.get(0)[open].sha, details.get(0)[open].faces[0].box]")
+    seen.page.keyboard.press("Escape")
+    assert seen.page.locator("#gallery .mark").count() >= 1
+    seen.view("people")
+    person = seen.page.evaluate("data.persons[0].id")
+    seen.page.get_by_label(f"Name of {person}").fill("Anna <b>Maria</b>")
+    seen.page.get_by_label(f"What to do with {person}").select_option("leave")
+    seen.page.reload()  # kept in the browser
+    seen.view("review")
+    assert "Anna <b>Maria</b>" in seen.page.inner_text("#marks")
+    with seen.page.expect_download() as download:
+        seen.page.click("#export")
+    file = tmp_path / "review.json"
+    download.value.save_as(file)
+    library = reopen_library(str(report.parents[2] / "out"), str(report.parents[1]))
+    found = marks_of(library, str(file))
+    wish = found.wish(sha, [])
+    assert wish.level is Level.WEAKER
+    assert box[0] <= wish.faces[0].x <= box[2] and box[1] <= wish.faces[0].y <= box[3]
+    assert found.people == {person: PersonMarks(name="Anna <b>Maria</b>", mark="leave")}
+    seen.view("photos")
+    seen.page.select_option("[name=marked]", "yes")
+    seen.until("document.querySelectorAll('#gallery li').length === 1")
 
 
 def test_a_phone_shows_every_view_without_scrolling_sideways(chrome: Any, report: Path) -> None:

@@ -26,6 +26,7 @@ from photoveil.pipeline.cli.run import run
 from photoveil.pipeline.cli.scan import scan
 from photoveil.pipeline.cli.states import states
 from photoveil.pipeline.cli.status import status
+from photoveil.pipeline.cli.undo import redo, undo
 from photoveil.pipeline.cli.verify import verify
 
 app = typer.Typer(
@@ -61,6 +62,8 @@ for command in (
     scan,
     evaluate,
     report,
+    undo,
+    redo,
     status,
     restore,
     verify,

@@ -59,6 +59,12 @@ Since = Annotated[
     str | None,
     typer.Option(metavar="DATE", help="Leave files alone that were modified before 2026-11-01."),
 ]
+Review = Annotated[
+    str | None,
+    typer.Option(
+        "--review", metavar="FILE", help="Do as a review says that the report's page exported."
+    ),
+]
 Verbose = Annotated[
     bool,
     typer.Option("--verbose", help="Show the libraries' own logs, and what they say of photos."),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options, requested_files
@@ -27,6 +29,10 @@ def people(
     sheet: Annotated[
         str | None, typer.Option(metavar="JPG", help="Contact sheet; by default in the state.")
     ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID=NAME", help="Name a person; several times. ID= forgets a name."),
+    ] = None,
     state: options.State = None,
     verbose: options.Verbose = False,
 ) -> None:
@@ -36,7 +42,46 @@ def people(
     with errors_as_exit_codes():
         from photoveil.pipeline.library.library import reopen_library
 
-        show_people(reopen_library(output, state), console, sheet)
+        library = reopen_library(output, state)
+        if name:
+            name_people(library, name)
+        show_people(library, console, sheet)
+
+
+def name_people(library: Library, names: Sequence[str]) -> None:
+    """Keep the names that their owner gives to people, in the private state alone.
+
+    Args:
+        names: such as "p1a2b3c=Anna". Two people may have one name.
+
+    Raises:
+        LibraryError: one is written otherwise, or nobody has that id; or another run is writing.
+        OSError: the state cannot be read or written.
+    """
+    from photoveil.pipeline.library.library import locked
+    from photoveil.pipeline.state import review
+    from photoveil.pipeline.state.known_people import known
+    from photoveil.pipeline.state.review import PersonMarks, Review
+
+    people = set(known(library.state).values())
+    given: dict[str, str] = {}
+    for text in names:
+        person, equals, called = text.partition("=")
+        if not equals or person not in people:
+            what = f"nobody has the id {person}" if equals else f"{text} is no name"
+            raise LibraryError(
+                f"{what}; write ID=NAME with an id that `photoveil people {library.root}` lists"
+            )
+        if called.strip() in people - {person}:
+            raise LibraryError(f"{called} is the id of another person; choose another name")
+        given[person] = called.strip()
+    with locked(library):
+        before = review.read(library.state)
+        marks = {
+            person: PersonMarks(name=called, mark=before.people.get(person, PersonMarks()).mark)
+            for person, called in given.items()
+        }
+        review.write(library.state, before.then(Review(people=marks)))
 
 
 def show_people(library: Library, console: Console, sheet: str | None = None) -> str | None:
@@ -53,6 +98,7 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
     """
     from photoveil.pipeline.cli.people_sheet import draw_sheet
     from photoveil.pipeline.library.state_folder import PEOPLE_SHEET
+    from photoveil.pipeline.state import review
     from photoveil.pipeline.state.people import People
 
     if not storage.exists(library.manifest):
@@ -66,11 +112,13 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
     if not everyone:
         console.print("Nobody is known yet: `photoveil scan` finds people, and so does a run.")
         return None
-    table = Table("person", "photos", "faces", "first", "last")
+    names = {person: one.name for person, one in review.read(library.state).people.items()}
+    table = Table("person", "name", "photos", "faces", "first", "last")
     for person in everyone:
         first, last = (f"{day:%Y-%m-%d}" if day else "" for day in (person.first, person.last))
         counts = (f"{len(person.photos):,}", f"{len(person.faces):,}")
-        table.add_row(person.name, *counts, first, last)
+        called = Text(names.get(person.name, ""), overflow="fold")
+        table.add_row(person.name, called, *counts, first, last)
     console.print(table)
     sheet = sheet or storage.join(library.state, PEOPLE_SHEET)
     out = io.BytesIO()

@@ -24,7 +24,13 @@ from photoveil.pipeline.cli.ctrl_c import stopped_by_ctrl_c
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.exit_codes import ExitCode
 from photoveil.pipeline.cli.output import print_text
-from photoveil.pipeline.cli.plan import check_job, make_and_show_plan, make_selection
+from photoveil.pipeline.cli.plan import (
+    check_job,
+    make_and_show_plan,
+    make_selection,
+    marks_of,
+    settings_in_mode,
+)
 from photoveil.pipeline.cli.progress_bar import ProgressEstimate, progress_file, watched
 
 if TYPE_CHECKING:
@@ -67,6 +73,7 @@ def run(
     recloak: options.Recloak = False,
     retry: options.Retry = False,
     since: options.Since = None,
+    review: options.Review = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete cloaked photos whose originals are gone.")
     ] = False,
@@ -98,24 +105,30 @@ def run(
     with errors_as_exit_codes(WORK_IS_KEPT):
         from photoveil.pipeline.cli.summaries import summary
         from photoveil.pipeline.library.library import locked, open_library
-        from photoveil.pipeline.settings import load_settings
+        from photoveil.pipeline.state.review import write as keep
 
-        settings = load_settings(
+        before = open_library(source, output, state, make=False, new_state=new_state)
+        settings_of = partial(
+            settings_in_mode,
+            before,
             config,
-            mode=mode and mode.value,
             workers=workers,
             runner=runner and runner.value,
             strip_names=strip_names or None,
             only=only or None,
             spare=spare or None,
         )
+        settings = settings_of(mode and mode.value)
         ending = Ending(limit, None if deadline is None else next_time(deadline))
         chosen = make_selection(recloak, retry, since)
         consent = _consent(prune, max_delete, yes, console)
-        check_job(open_library(source, output, state, make=False, new_state=new_state), settings)
+        check_job(before, settings)
+        marks_of(before, review)  # another library's is refused before a folder is made
         library = open_library(source, output, state, new_state=new_state)
         with locked(library):
-            result = run_job(library, settings, console, chosen, consent, ending)
+            if review is not None:
+                keep(library.state, marks_of(library, review))
+            result = run_job(library, settings, console, chosen, consent, ending, settings_of)
     print_text(console, summary(result, library))
     raise typer.Exit(_exit_code(result))
 
@@ -146,6 +159,7 @@ def run_job(
     selection: Selection | None = None,
     prune: Consent | None = None,
     ending: Ending = ALL_DONE,
+    settings_of: Callable[[str], Settings] | None = None,
 ) -> RunResult:
     """Cloak photos of an archive. The caller holds the library's lock.
 
@@ -155,6 +169,8 @@ def run_job(
     Args:
         selection: which photos; what is new by default.
         prune: delete the outputs of sources that are gone, as far as this agrees to it.
+        settings_of: gives the settings in another mode, for photos that a review asks to cloak
+            less or more; without it they are cloaked as the others.
 
     Raises:
         LibraryError: `prune` would delete what it may not. Nothing was done.
@@ -163,9 +179,13 @@ def run_job(
     """
     from photoveil.pipeline.library import manifest
     from photoveil.pipeline.run import planning, pruning, reconcile
+    from photoveil.pipeline.run.plan import WHAT_IS_NEW
     from photoveil.pipeline.run.result import RunResult
+    from photoveil.pipeline.state.review import read as read_review
 
     stamp = planning.new_stamp(settings)
+    reviewed = planning.reviewed(library, read_review(library.state), stamp, settings_of)
+    selection = replace(selection or WHAT_IS_NEW, reviewed=reviewed)
     plan, coming = make_and_show_plan(library, settings, stamp, console, selection)
     if prune is not None:
         pruning.check(library, plan, prune)
@@ -182,7 +202,8 @@ def run_job(
         from photoveil.pipeline.runners import select
 
         if plan.todo:
-            fetch_models(settings, console)
+            for wanted in (settings, *(other for other, _ in reviewed.levels.values())):
+                fetch_models(wanted, console)
         with (
             progress_file(library.state) as file,
             stopped_by_ctrl_c(console) as pressed,
@@ -190,7 +211,7 @@ def run_job(
         ):
             reported = select.within_reach(file, settings.run)
             stop = _stopper(pressed, ending)
-            context = RunContext(library, settings, stamp, reported, stop)
+            context = RunContext(library, settings, stamp, reported, stop, reviewed)
             result = waves.run(context, plan, prune is not None)
     tried = {source for source, _ in result.failed}
     failures = manifest.failures(library.manifest)

@@ -46,6 +46,10 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
             "of them or beside them duplicates, cloaked once; "
             f"at most {plan.widest:,} files are the same",
         ),
+        (
+            sum(1 + len(group.copies) for group in plan.originals),
+            "of them get their originals, as the review says",
+        ),
         (plan.moved, "moved or renamed: their cloaked photos move too"),
         (restored, "with a new date or a lost output: put right without cloaking"),
         (plan.unchanged, "done by an earlier run"),
@@ -139,7 +143,7 @@ def summary(outcome: RunResult, library: Library) -> str:
         (outcome.near, "of them near duplicates: got the cloak of the photo that they are like"),
         (counts[Status.SKIPPED], "near duplicates, left out as the settings say"),
         (counts[Status.NO_FACE], "without a face: copied"),
-        (counts[Status.UNCHANGED], "with tiny faces only: copied"),
+        (counts[Status.UNCHANGED], "with no face to cloak: copied"),
         (counts[Status.DUPLICATE], "duplicates: got the same cloaked file as their twin"),
         (outcome.moved, "moved with their originals"),
         (outcome.pruned, "pruned: their originals are gone"),

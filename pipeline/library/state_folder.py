@@ -66,6 +66,7 @@ KINDS = (
         "cloaked photos that were deleted from the library, kept for a while",
         re.compile(rf"trash/([^/]+/(photos|rows)/.+|unfinished/{_SCRATCH})", re.DOTALL),
     ),
+    Kind("what you marked in a review, and the names of people", re.compile(r"review\.json")),
     Kind(
         "the report: pages and small pictures of the photos",
         re.compile(

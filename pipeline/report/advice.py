@@ -33,9 +33,9 @@ ADVICE = {
     Reason.LINK_TO_FOLDER: "Give the folder that it leads to as an IN of its own.",
     Reason.BROKEN_LINK: "Mend or delete the link.",
     Reason.NOT_LISTED: "Look at the permissions of that folder. The photos in it were not seen.",
-    Reason.STEP_SYSTEM: _NEXT_RUN,
     Reason.STEP_MEMORY: f"Lower cloak.batch_size in the settings. {_NEXT_RUN}",
     Reason.STEP_UNEXPECTED: "Run again with --verbose and report what that shows.",
+    Reason.STEP_SYSTEM: _NEXT_RUN,  # after those above, which it would match as well
     Reason.NO_PHOTO: "Nothing: it is no photo. It is not copied.",
     Reason.NO_KNOWN_FORMAT: _CONVERT,
     Reason.NOT_A_FORMAT_WRITTEN: _CONVERT,

@@ -30,6 +30,7 @@ from photoveil.pipeline.report.evaluation_file import Protection
 from photoveil.pipeline.report.pictures import Part
 from photoveil.pipeline.report.render import render
 from photoveil.pipeline.report.rows import CHUNK, NO_MEASURE, SCALE, Collector, Index
+from photoveil.pipeline.state import review
 from photoveil.pipeline.state.people import People, Person
 from photoveil.transforms.io import storage
 from photoveil.transforms.photo.limits import ReadLimits
@@ -126,7 +127,7 @@ def write_report(library: Library, request: Request, progress: Progress) -> Writ
             "chunk": CHUNK,
             "persons": [_person(one, faces.get(one.name, ())) for one in found.everyone],
             "command": _command(library),
-            "review": {"photos": {}, "people": {}},
+            "review": review.read(library.state).model_dump(mode="json"),
         },
     )
     page = render(library, found, protection, request.caveat)
