@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from benchmarks.report import link_thumbnails
 from photoveil.pipeline.cli.plan import marks_of
 from photoveil.pipeline.cli.report import make_report
-from photoveil.pipeline.library import manifest
-from photoveil.pipeline.library.library import Library, reopen_library
+from photoveil.pipeline.library.library import reopen_library
 from photoveil.pipeline.state.review import Level, PersonMarks
-from photoveil.transforms.photo import codec_process
-from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.records import Status
 from tests.archives import Archive, Base
 from tests.browsers import Watched, browser
@@ -235,18 +232,6 @@ def test_a_phone_shows_every_view_without_scrolling_sideways(chrome: Any, report
     seen.context.close()
 
 
-def place_thumbnails(library: Library, photo: Path) -> None:
-    """Link all thumbnails of a report to one: how fast they are drawn is tested elsewhere."""
-    one = photo.with_name("thumbnail.webp")
-    one.write_bytes(codec_process.preview(photo.read_bytes(), 320, ReadLimits()))
-    for row in manifest.read(library.manifest, ["output", "output_sha256"]).to_pylist():
-        if row["output"] is not None:
-            key = row["output_sha256"][:20]
-            place = Path(library.state, "report", "thumbnails", key[:2], f"{key}.webp")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.link(one, place)
-
-
 @pytest.mark.slow
 def test_fifty_thousand_photos_stay_smooth(
     chrome: Any, tmp_path: Path, demo_photo: Callable[[str], Path]
@@ -254,7 +239,8 @@ def test_fifty_thousand_photos_stay_smooth(
     photo = tmp_path / "photo.jpg"
     shutil.copyfile(demo_photo("obama.jpg"), photo)
     library = make_library(tmp_path / "big", 50_000, [photo])
-    place_thumbnails(library, photo)
+    # How fast they are drawn is not what is tested here.
+    link_thumbnails(library, photo, draw=0)
     page = Path(make_report(library, QUIET))
     seen = Watched(chrome, page)
     assert seen.page.evaluate("performance.now()") < 10_000
