@@ -227,7 +227,7 @@ def test_a_review_is_carried_out_and_taken_back(archive: Archive) -> None:
         face["source_sha256"]: {"faces": [{"x": x, "y": y, "mark": "no face"}]},
         original["source_sha256"]: {"mark": "original"},
     }
-    photos = {sha: {"source": sources[sha], **one} for sha, one in marks.items()}
+    photos = {sha: {"source": sources[sha]} | one for sha, one in marks.items()}
     mark(archive, photos=photos, people={spared: {"mark": "leave"}})
     plan = archive.plan()
     assert set(plan.why) == {"marked in a review"}

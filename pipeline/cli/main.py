@@ -16,6 +16,7 @@ import typer
 from photoveil.pipeline.cli.assets import assets
 from photoveil.pipeline.cli.demo import demo
 from photoveil.pipeline.cli.evaluate import evaluate
+from photoveil.pipeline.cli.examples import epilog
 from photoveil.pipeline.cli.exit_codes import ExitCode
 from photoveil.pipeline.cli.forget import forget
 from photoveil.pipeline.cli.people import people
@@ -33,7 +34,7 @@ app = typer.Typer(
     name="photoveil",
     help="Cloak a photo archive against facial recognition.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 
@@ -73,7 +74,7 @@ for command in (
     assets,
     demo,
 ):
-    app.command()(command)
+    app.command(epilog=epilog(command.__name__))(command)
 
 
 def main() -> NoReturn:

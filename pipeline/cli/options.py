@@ -59,6 +59,13 @@ Since = Annotated[
     str | None,
     typer.Option(metavar="DATE", help="Leave files alone that were modified before 2026-11-01."),
 ]
+Log = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Add to a log, of what is said and of what libraries say."),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, for a program to read.")
+]
 Review = Annotated[
     str | None,
     typer.Option(

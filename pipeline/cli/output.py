@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -11,7 +12,11 @@ MOST_LISTED = 20
 
 
 def print_text(console: Console, text: str) -> None:
-    """Print text as it is: no markup, no colours, no line breaks of the console's own."""
+    """Print text as it is: no markup, no colours, no line breaks of the console's own.
+
+    It goes into the log, too, where there is one (`pipeline.quiet_logs.keep`).
+    """
+    logging.getLogger(__name__).info(text)
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options, requested_files
+from photoveil.pipeline.cli.as_json import of_people, print_json
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.output import print_text
 from photoveil.pipeline.library.identity import LibraryError
@@ -33,6 +34,7 @@ def people(
         list[str] | None,
         typer.Option(metavar="ID=NAME", help="Name a person; several times. ID= forgets a name."),
     ] = None,
+    as_json: options.AsJson = False,
     state: options.State = None,
     verbose: options.Verbose = False,
 ) -> None:
@@ -45,7 +47,13 @@ def people(
         library = reopen_library(output, state)
         if name:
             name_people(library, name)
-        show_people(library, console, sheet)
+        if as_json:
+            from photoveil.pipeline.state import review
+            from photoveil.pipeline.state.people import People
+
+            print_json(of_people(People(library.state).everyone(), review.read(library.state)))
+        else:
+            show_people(library, console, sheet)
 
 
 def name_people(library: Library, names: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli.as_json import of_plan, print_json
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.output import print_text
 from photoveil.pipeline.library.identity import LibraryError
@@ -41,11 +42,12 @@ def plan(
     since: options.Since = None,
     review: options.Review = None,
     new_state: options.NewState = False,
+    as_json: options.AsJson = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Say what `run` would do and why. Nothing is written."""
     quiet_logs.configure(verbose)
-    console = Console()
+    console = Console(quiet=as_json)
     with errors_as_exit_codes():
         from photoveil.pipeline.library.library import open_library
         from photoveil.pipeline.run.planning import new_stamp, reviewed
@@ -65,7 +67,9 @@ def plan(
         stamp = new_stamp(settings)
         marks = reviewed(library, marks_of(library, review), stamp, settings_of)
         chosen = replace(chosen, reviewed=marks)
-        make_and_show_plan(library, settings, stamp, console, chosen)
+        found = make_and_show_plan(library, settings, stamp, console, chosen)
+        if as_json:
+            print_json(of_plan(library, *found))
 
 
 def make_selection(recloak: bool, retry: bool, since: str | None) -> Selection:

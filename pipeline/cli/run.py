@@ -17,13 +17,13 @@ import typer
 from rich.console import Console
 
 from photoveil.pipeline import quiet_logs
-from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli import options, requested_files
 from photoveil.pipeline.cli.ask import agreed
 from photoveil.pipeline.cli.assets import fetch_models
 from photoveil.pipeline.cli.ctrl_c import stopped_by_ctrl_c
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.exit_codes import ExitCode
-from photoveil.pipeline.cli.output import print_text
+from photoveil.pipeline.cli.output import failures, print_text
 from photoveil.pipeline.cli.plan import (
     check_job,
     make_and_show_plan,
@@ -90,6 +90,13 @@ def run(
     deadline: Annotated[
         str | None, typer.Option(metavar="HH:MM", help="Stop in time for this; go on next night.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, as plan does.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing unless photos fail, for cron.")
+    ] = False,
+    log: options.Log = None,
     new_state: options.NewState = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -101,10 +108,11 @@ def run(
     in this run or an earlier one; 130 stopped by Ctrl-C.
     """
     quiet_logs.configure(verbose)
-    console = Console()
+    console = Console(quiet=quiet)
     with errors_as_exit_codes(WORK_IS_KEPT):
         from photoveil.pipeline.cli.summaries import summary
         from photoveil.pipeline.library.library import locked, open_library
+        from photoveil.pipeline.run.planning import new_stamp, reviewed
         from photoveil.pipeline.state.review import write as keep
 
         before = open_library(source, output, state, make=False, new_state=new_state)
@@ -123,13 +131,23 @@ def run(
         chosen = make_selection(recloak, retry, since)
         consent = _consent(prune, max_delete, yes, console)
         check_job(before, settings)
-        marks_of(before, review)  # another library's is refused before a folder is made
+        marks = marks_of(before, review)  # another library's is refused before a folder is made
+        if log is not None:
+            quiet_logs.keep(requested_files.check(log, [source, output], [quiet_logs.LOG_MARK]))
+        if dry_run:
+            stamp = new_stamp(settings)
+            chosen = replace(chosen, reviewed=reviewed(before, marks, stamp, settings_of))
+            make_and_show_plan(before, settings, stamp, console, chosen)
+            raise typer.Exit
         library = open_library(source, output, state, new_state=new_state)
         with locked(library):
             if review is not None:
                 keep(library.state, marks_of(library, review))
             result = run_job(library, settings, console, chosen, consent, ending, settings_of)
     print_text(console, summary(result, library))
+    if quiet:
+        lines = failures("Failed:", [*result.failed, *result.still_failed])
+        print_text(Console(stderr=True), "\n".join(lines)) if lines else None
     raise typer.Exit(_exit_code(result))
 
 

@@ -26,7 +26,7 @@ from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.near_duplicates import NearDuplicateIndex
 from photoveil.pipeline.runners.select import run_pipeline
-from photoveil.pipeline.state.people import CloakedAs, People, WavePeople
+from photoveil.pipeline.state.people import People
 from photoveil.pipeline.state.review import Level
 from photoveil.pipeline.state.scan_cache import ScanCache
 from photoveil.pipeline.state.scan_table import SCHEMA as SCANS
@@ -82,22 +82,18 @@ class WaveRun:
         """
         people, settings = self._memory.people, self._context.settings
         found = self._scan()
+        # Of the run, whatever the level: a photo that is taken back to another one is then taken
+        # for whom it was before, and gets the cloak that it had.
+        engine = optimiser_hash(settings, self._context.stamp)
         reviewed = self._context.reviewed.applied(found, people.whose)
-        who: dict[str, CloakedAs] = {}
-        for level in Level:
-            part, engine = f"{self._name}{level}", self._engine(level)
-            who |= people.add(reviewed.of_level(level, found), part, engine).faces
+        who = people.add(found, self._name, engine)
         photos = people.without_spared(reviewed.photos, settings.people)
         photos = self._memory.near_duplicates.mirrored(photos, self._find_near_duplicates)
-        photos = people.with_known(map(reviewed.still, photos), WavePeople(who))
+        photos = people.with_known(map(reviewed.still, photos), who)
         levels = [level for level in Level if reviewed.of_level(level, photos)]
         for level in levels:
             self._cloak(level, reviewed.of_level(level, photos))
         return self._commit(levels)
-
-    def _engine(self, level: Level) -> str:
-        context = self._context.at(level)
-        return optimiser_hash(context.settings, context.stamp)
 
     def _scan(self) -> list[ScannedPhoto]:
         """What is in the photos: known from a scan ahead or a run that was killed, or found now."""

@@ -87,7 +87,7 @@ class _Child:
         here, there = socket.socketpair()
         # Not by `multiprocessing`: it would load the main module, and with it TensorFlow.
         # Libraries in C write warnings about a file straight to the screen.
-        quiet = not logging.getLogger("photoveil").isEnabledFor(logging.INFO)
+        quiet = not logging.getLogger().isEnabledFor(logging.INFO)
         code = f"from {__name__} import serve; serve({there.fileno()}, {CODECS!r}, {quiet})"
         path = os.pathsep.join(part for part in sys.path if part)
         with there:
