@@ -222,7 +222,7 @@ def test_a_review_is_carried_out_and_taken_back(archive: Archive) -> None:
     before = photos_of(archive)
     x, y = middle(face)
     sources = {row["source_sha256"]: row["source"] for row in (weaker, face, original)}
-    marks = {
+    marks: dict[str, dict[str, Any]] = {
         weaker["source_sha256"]: {"mark": "stronger"},
         face["source_sha256"]: {"faces": [{"x": x, "y": y, "mark": "no face"}]},
         original["source_sha256"]: {"mark": "original"},

@@ -43,6 +43,7 @@ def of_plan(library: Library, plan: Plan, forecast: Estimate) -> dict[str, Any]:
         "archive_is_away": plan.is_away,
         "bytes": plan.room,
         "seconds": round(forecast.seconds),
+        "seconds_at_most": round(forecast.most),
         "seconds_are_measured": forecast.measured,
         "faces_known": forecast.faces,
         "people_known": forecast.known,

@@ -207,7 +207,7 @@ def run_job(
     plan, coming = make_and_show_plan(library, settings, stamp, console, selection)
     if prune is not None:
         pruning.check(library, plan, prune)
-    expected = coming.seconds / max(1, plan.files)
+    expected = coming.most / max(1, plan.files)
     if ending.limit is not None:
         plan = replace(plan, todo=plan.todo[: ending.limit])
     result = RunResult(plan)

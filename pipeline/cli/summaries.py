@@ -48,7 +48,7 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
         ),
         (
             sum(1 + len(group.copies) for group in plan.originals),
-            "of them get their originals, as the review says",
+            "of them get the original, as the review says",
         ),
         (plan.moved, "moved or renamed: their cloaked photos move too"),
         (restored, "with a new date or a lost output: put right without cloaking"),
@@ -67,12 +67,14 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
     ]
     lines += listed("No longer there:", plan.gone)
     if plan.todo:
-        basis = "by the pace of earlier runs" if forecast.measured else "a guess before a first run"
         lines += _faces(forecast)
-        lines.append(
-            f"Time: about {duration(forecast.seconds)} ({basis}). "
-            f"Disk: about {size(plan.room)}, as much as the originals."
+        time = (
+            f"about {duration(forecast.seconds)} (by the pace of earlier runs)"
+            if forecast.measured
+            else f"{duration(forecast.seconds)} to {duration(forecast.most)} (a guess, as no run "
+            "here was timed yet)"
         )
+        lines.append(f"Time: {time}. Disk: about {size(plan.room)}, as much as the originals.")
     if free is not None and plan.room > free:
         lines.append(f"Only {size(free)} are free there: the run will stop when they are used.")
     return "\n".join(lines)
