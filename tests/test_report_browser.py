@@ -15,6 +15,7 @@ from benchmarks.report import link_thumbnails
 from photoveil.pipeline.cli.plan import marks_of
 from photoveil.pipeline.cli.report import make_report
 from photoveil.pipeline.library.library import reopen_library
+from photoveil.pipeline.state import review
 from photoveil.pipeline.state.review import Level, PersonMarks
 from photoveil.transforms.records import Status
 from tests.archives import Archive, Base
@@ -215,6 +216,19 @@ def test_what_is_marked_is_exported_as_a_run_takes_it(
     seen.view("photos")
     seen.page.select_option("[name=marked]", "yes")
     seen.until("document.querySelectorAll('#gallery li').length === 1")
+    assert seen.page.inner_text("#marked") == "2"
+    # Once a run has taken the file, the next report says so, and the browser forgets its edits.
+    state = report.parents[1]
+    review.write(str(state), found)
+    try:
+        make_report(library, QUIET)
+        seen.page.reload()
+        seen.view("review")
+        assert seen.page.locator("#marks td:last-child").all_inner_texts() == ["in force"] * 2
+        assert not seen.page.is_visible("#marked")
+    finally:
+        (state / review.FILE).unlink()
+        make_report(library, QUIET)
 
 
 def test_a_phone_shows_every_view_without_scrolling_sideways(chrome: Any, report: Path) -> None:

@@ -42,6 +42,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("people ~/Pictures-cloaked", "list the people"),
         ("people ~/Pictures-cloaked --name p1a2b3c=Anna", "name one of them"),
     ),
+    "schedule": (
+        ("schedule ~/Pictures ~/Pictures-cloaked", "show the units of a nightly run"),
+        ("schedule ~/Pictures ~/Pictures-cloaked --start 23:30 --install", "and start it"),
+        (
+            "schedule ~/Pictures ~/Pictures-cloaked --threads 2",
+            "on two cores",
+        ),
+    ),
     "forget": (
         ("forget ~/Pictures-cloaked", "delete the private state of a library"),
         ("forget --all", "delete all of them"),

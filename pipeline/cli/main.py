@@ -25,6 +25,7 @@ from photoveil.pipeline.cli.report import report
 from photoveil.pipeline.cli.restore import restore
 from photoveil.pipeline.cli.run import run
 from photoveil.pipeline.cli.scan import scan
+from photoveil.pipeline.cli.schedule import schedule
 from photoveil.pipeline.cli.states import states
 from photoveil.pipeline.cli.status import status
 from photoveil.pipeline.cli.undo import redo, undo
@@ -69,6 +70,7 @@ for command in (
     restore,
     verify,
     people,
+    schedule,
     forget,
     states,
     assets,

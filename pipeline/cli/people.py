@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,8 @@ from photoveil.transforms.io import storage
 if TYPE_CHECKING:
     from photoveil.pipeline.library.library import Library
 
-_MOST_SHOWN = 100  # people on the sheet
+_MOST_SHOWN = 400  # people on all sheets
+_ON_A_SHEET = 25
 
 
 def people(
@@ -93,13 +95,14 @@ def name_people(library: Library, names: Sequence[str]) -> None:
 
 
 def show_people(library: Library, console: Console, sheet: str | None = None) -> str | None:
-    """Print the people of a library and draw their contact sheet.
+    """Print the people of a library and draw their contact sheets, each of a page.
 
     Args:
-        sheet: where to write it; by default in the private state, for it shows clean faces.
+        sheet: where to write the first, the others beside it with a number; by default in the
+            private state, for they show clean faces.
 
     Returns:
-        The sheet; None when nobody is known.
+        The first sheet; None when nobody is known.
 
     Raises:
         LibraryError: there is no library, or `sheet` lies in it or is another file.
@@ -128,11 +131,24 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
         called = Text(names.get(person.name, ""), overflow="fold")
         table.add_row(person.name, called, *counts, first, last)
     console.print(table)
-    sheet = sheet or storage.join(library.state, PEOPLE_SHEET)
-    out = io.BytesIO()
-    draw_sheet(library, people, everyone[:_MOST_SHOWN]).save(
-        out, "JPEG", quality=90, comment=requested_files.SHEET_MARK
-    )
-    storage.write_private(sheet, out.getvalue())
-    print_text(console, f"Faces: {sheet}")
-    return sheet
+    first = sheet or storage.join(library.state, PEOPLE_SHEET)
+    shown = everyone[:_MOST_SHOWN]
+    pages = [shown[at : at + _ON_A_SHEET] for at in range(0, len(shown), _ON_A_SHEET)]
+    for number, page in enumerate(pages, 1):
+        out = io.BytesIO()
+        draw_sheet(library, people, page, names).save(
+            out, "JPEG", quality=90, comment=requested_files.SHEET_MARK
+        )
+        place = _page(first, number)
+        if number > 1 and sheet is not None:
+            requested_files.check(place, [library.source], [requested_files.SHEET_MARK])
+        storage.write_private(place, out.getvalue())
+    more = f" to {_page(first, len(pages))}" if len(pages) > 1 else ""
+    print_text(console, f"Faces: {first}{more}")
+    return first
+
+
+def _page(sheet: str, number: int) -> str:
+    """Return where a sheet goes: the second of people.jpg is people-2.jpg."""
+    stem, suffix = os.path.splitext(sheet)
+    return sheet if number == 1 else f"{stem}-{number}{suffix}"

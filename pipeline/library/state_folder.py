@@ -45,7 +45,7 @@ class Kind:
 KINDS = (
     Kind(
         "pictures of faces, as contact sheets",
-        re.compile(rf"{re.escape(SHEET)}|{re.escape(PEOPLE_SHEET)}|(people/)?{_SCRATCH}"),
+        re.compile(rf"{re.escape(SHEET)}|people/people(-[0-9]+)?\.jpg|(people/)?{_SCRATCH}"),
     ),
     Kind(
         "who is who: embeddings of faces, and what their cloaks start from",

@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from photoveil.pipeline.library import run_history
-from photoveil.pipeline.library.library import Library
+from photoveil.pipeline.library.library import Library, default_state
 from photoveil.pipeline.report.advice import advice
 from photoveil.pipeline.report.evaluation_file import Protection
 from photoveil.pipeline.report.rows import NO_MEASURE, SCALE, Collector, Index
@@ -78,9 +78,19 @@ def render(library: Library, found: Collector, protection: Protection | None, ca
         troubles=list(_troubles(index)),
         made=f"{dt.datetime.now():%Y-%m-%d %H:%M}",
         duration=duration,
-        evaluate_command=["photoveil", "evaluate", library.root, "--originals", library.source],
+        evaluate_command=[
+            *("photoveil", "evaluate", library.root, "--originals", library.source),
+            *state_option(library),
+        ],
+        report_command=["photoveil", "report", library.root, *state_option(library)],
     )
     return page.encode()
+
+
+def state_option(library: Library) -> tuple[str, ...]:
+    """What a command needs to find a private state that is not where one is by default."""
+    by_default = library.state == default_state(library.root)
+    return () if by_default else ("--state", library.state)
 
 
 def _text(name: str) -> str:

@@ -28,7 +28,7 @@ from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.report import evaluation_file, pictures
 from photoveil.pipeline.report.evaluation_file import Protection
 from photoveil.pipeline.report.pictures import Part
-from photoveil.pipeline.report.render import render
+from photoveil.pipeline.report.render import render, state_option
 from photoveil.pipeline.report.rows import CHUNK, NO_MEASURE, SCALE, Collector, Index
 from photoveil.pipeline.state import review
 from photoveil.pipeline.state.people import People, Person
@@ -165,7 +165,8 @@ def _url(folder: str) -> str:
 
 
 def _command(library: Library) -> list[str]:
-    return [shlex.quote(word) for word in ("photoveil", "run", library.source, library.root)]
+    words = ("photoveil", "run", library.source, library.root, *state_option(library))
+    return [shlex.quote(word) for word in words]
 
 
 def _person(person: Person, faces: Sequence[Part]) -> dict[str, Any]:

@@ -75,6 +75,15 @@ const review = {
   load() {
     try { this.edits = { photos: {}, people: {}, ...JSON.parse(localStorage.getItem(this.key)) }; } catch { /* no storage: kept while the page is open */ }
   },
+  // What a run has carried out since is no longer an edit.
+  settle() {
+    const plain = entry => JSON.stringify([entry.mark || "", entry.name || "", (entry.faces || []).map(at => [at.x, at.y, at.mark]).sort()]);
+    for (const kind of ["photos", "people"]) {
+      for (const [id, entry] of Object.entries(this.edits[kind]))
+        if (plain(entry) === plain(data.review[kind][id] || {})) delete this.edits[kind][id];
+    }
+    this.save();
+  },
   save() {
     try { localStorage.setItem(this.key, JSON.stringify(this.edits)); } catch { /* likewise */ }
     showCount();
@@ -109,12 +118,12 @@ function showCount() {
   const badge = one("#marked");
   badge.hidden = !review.count;
   badge.textContent = review.count;
-  badge.setAttribute("aria-label", `${review.count} not exported`);
+  badge.setAttribute("aria-label", `${review.count} not in force yet`);
 }
 
 function showReview() {
   const rows = [];
-  const edited = (list, id) => (id in list ? "not exported" : "in force");
+  const edited = (list, id) => (id in list ? "not in force yet" : "in force");
   for (const [id, entry] of Object.entries({ ...data.review.people, ...review.edits.people })) {
     const words = [entry.name ? `is called ${entry.name}` : "", entry.mark ? wordOf(PERSON_MARKS, entry.mark) : ""].filter(Boolean);
     rows.push([id, words.join("; ") || "as any other again", edited(review.edits.people, id)]);
@@ -378,6 +387,7 @@ function view() {
 function start() {
   data.review = data.review || { photos: {}, people: {} };
   review.load();
+  review.settle();
   const sorted = name => data.names[name].map((text, index) => [index, name === "status" ? STATUS[text] || text : text || "(none)"]).sort((a, b) => a[1].localeCompare(b[1]));
   for (const name of ["status", "folder", "mode"]) fill(name, sorted(name), "all");
   fillPeople();
