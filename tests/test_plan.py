@@ -270,9 +270,8 @@ def marked(mark: str) -> Reviewed:
     """A review with a mark of the photo."""
     weaker = replace(STAMP, mode="low", settings_hash="low looks")
     levels = {Level.WEAKER: (Settings(), weaker)}
-    return Reviewed(
-        Review.model_validate({"photos": {"abc": {"source": "a", "mark": mark}}}), levels
-    )
+    marks = {"photos": {"abc": {"source": "a.jpg", "mark": mark}}}
+    return Reviewed(Review.model_validate(marks), levels)
 
 
 def test_a_photo_is_done_again_when_its_marks_change_and_not_after() -> None:

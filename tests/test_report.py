@@ -158,6 +158,11 @@ def test_a_report_is_not_written_where_it_may_be_published(archive: Archive, pla
     assert hashes(archive.out.parent) == before
 
 
+def test_a_report_in_a_bucket_is_refused(archive: Archive) -> None:
+    with pytest.raises(LibraryError, match=r"gs://bucket/report: .*a folder on a disk"):
+        make_report(archive.library, QUIET, to="gs://bucket/report")
+
+
 def test_a_report_goes_where_it_is_asked_to(archive: Archive, tmp_path: Path) -> None:
     for _ in range(2):
         code, said = invoked(

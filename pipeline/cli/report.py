@@ -83,6 +83,10 @@ def make_report(
 
     if not storage.exists(library.manifest):
         raise LibraryError(f"{library.root} is no library of cloaked photos")
+    if not storage.is_local(to or library.state):
+        raise LibraryError(
+            f"{to or library.state}: a report is for a browser; give a folder on a disk (--to)"
+        )
     folder = storage.join(library.state, REPORT) if to is None else _folder(to, library)
     request = Request(folder, " ".join(CAVEAT.split()), evaluation, portable)
     with _Bar(console) as bar:
@@ -100,8 +104,6 @@ def _folder(to: str, library: Library) -> str:
     from photoveil.pipeline.report.write import MARK
 
     folder = storage.absolute(to)
-    if not storage.is_local(folder):
-        raise LibraryError(f"{to}: a report is for a browser; give a folder on a disk")
     for place in (library.source, library.root):
         if storage.is_within(folder, place):
             raise LibraryError(

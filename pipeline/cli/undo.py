@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,9 +99,9 @@ def undo_job(
         if not agreed("Put the originals there?", console, yes):
             print_text(console, "Nothing was done.")
             raise typer.Exit(ExitCode.STOPPED)
-        review.write(library.state, _marked(kept, rows, "original"))
         wanted = {row["source"] for row in rows}
         refs = [ref for ref in discover(library.source) if ref.source in wanted]
+        review.write(library.state, _marked(kept, rows, "original"))
         groups = tuple(ContentGroup(ref) for ref in refs)
         plan = with_names(Plan(originals=groups), library)
         names = sequence.names(library, planning.new_run_id())
@@ -122,7 +123,7 @@ def redo_job(paths: Sequence[str], state: str | None, console: Console) -> None:
         LibraryError: as `undo_job`.
         OSError: likewise.
     """
-    from photoveil.pipeline.library.library import locked
+    from photoveil.pipeline.library.library import default_state, locked
     from photoveil.pipeline.state import review
 
     library = _library(paths, state)
@@ -133,10 +134,12 @@ def redo_job(paths: Sequence[str], state: str | None, console: Console) -> None:
     if not rows:
         print_text(console, "No photo there was undone.")
         return
+    by_default = library.state == default_state(library.root)
+    command = ["photoveil", "run", library.source, library.root]
+    command += [] if by_default else ["--state", library.state]
     print_text(
         console,
-        f"{number(len(rows), 'photo')} cloaked again by the next run: "
-        f"photoveil run {library.source} {library.root}",
+        f"{number(len(rows), 'photo')} cloaked again by the next run: {shlex.join(command)}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ def put_originals(
         The new rows, which are committed.
 
     Raises:
-        OSError: an output or the manifest cannot be written.
+        OSError: the disk is full, or the manifest cannot be written.
     """
     refs = {ref.source: ref for group in groups for ref in (group.ref, *group.copies)}
     if not refs:
@@ -56,8 +57,13 @@ def _put(library: Library, row: Row, ref: PhotoRef, review: Review) -> Row:
         return _failed(new, Reason.NOT_READ.of(system=storage.explain(error)))
     if hashlib.sha256(data).hexdigest() != row["source_sha256"]:
         return _failed(new, Reason.CHANGED.of())
-    target = output_names.place(library.root, ref.output)
-    storage.write_atomic(target, data, library.scratch, ref.mtime, like=ref.path)
+    try:
+        target = output_names.place(library.root, ref.output)
+        storage.write_atomic(target, data, library.scratch, ref.mtime, like=ref.path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return _failed(new, Reason.NOT_WRITTEN.of(system=storage.explain(error)))
     is_copy = row["status"] == Status.DUPLICATE
     return {
         **new,
