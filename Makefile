@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEOPLE ?= ../shared/data/people
 FLINK_JOB_SERVER ?= $(VENV)/flink/job-server.jar
 
-.PHONY: demo test test-slow test-kill test-prism test-flink test-cloud bench-protection bench-fawkes bench-archive bench-scale bench-detector install clean
+.PHONY: demo test test-slow test-kill test-prism test-flink test-cloud bench-protection bench-fawkes bench-archive bench-scale bench-detector bench-report install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -50,6 +50,9 @@ bench-scale: install  ## Photos per second by stage and worker, what that predic
 
 bench-detector: install  ## Recall and false alarms of the detector; PEOPLE=folder with people.csv
 	$(BIN)/python -m benchmarks.detector --people $(PEOPLE)
+
+bench-report: install  ## Time, size and speed of the report's page; needs Chromium; PHOTOS="1000 50000"
+	$(BIN)/python -m benchmarks.report --photos $(or $(PHOTOS),1000 50000)
 
 install: $(VENV)/installed
 

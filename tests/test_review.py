@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
-from photoveil.pipeline.cli.people import name_people
+from photoveil.pipeline.cli import people as people_command
+from photoveil.pipeline.cli.people import name_people, show_people
 from photoveil.pipeline.cli.plan import check_job, marks_of, with_ids
+from photoveil.pipeline.library import state_folder
 from photoveil.pipeline.library.identity import read_identity
 from photoveil.pipeline.library.library import LibraryError
 from photoveil.pipeline.state import review
@@ -270,3 +273,18 @@ def test_a_new_photo_of_a_person_who_is_left_is_left(archive: Archive, base: Bas
     new = archive.rows()[f"new/{photo.name}"]
     assert new["faces"] == [] and "a review says so" in new["reason"]
     assert not archive.plan().refs
+
+
+def test_many_people_come_on_pages(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people_command, "_ON_A_SHEET", 2)
+    count = len(set(known(str(archive.state)).values()))
+    first = show_people(archive.library, QUIET)
+    assert first == str(archive.state / "people/people.jpg")
+    sheets = sorted((archive.state / "people").glob("*.jpg"))
+    heights = [Image.open(sheet).height // 112 for sheet in sheets]
+    assert sum(heights) == count and max(heights) == 2 and len(sheets) == -(-count // 2)
+    assert state_folder.content(str(archive.state)).foreign == ()
+    own = archive.out.parent / "mine.jpg"
+    (archive.out.parent / "mine-2.jpg").write_bytes(b"a photo of mine")
+    with pytest.raises(LibraryError, match=r"mine-2\.jpg is there"):
+        show_people(archive.library, QUIET, str(own))

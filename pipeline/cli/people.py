@@ -134,16 +134,17 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
     first = sheet or storage.join(library.state, PEOPLE_SHEET)
     shown = everyone[:_MOST_SHOWN]
     pages = [shown[at : at + _ON_A_SHEET] for at in range(0, len(shown), _ON_A_SHEET)]
-    for number, page in enumerate(pages, 1):
+    places = [_page(first, number) for number in range(1, len(pages) + 1)]
+    if sheet is not None:
+        for place in places:
+            requested_files.check(place, [library.source], [requested_files.SHEET_MARK])
+    for place, page in zip(places, pages, strict=True):
         out = io.BytesIO()
         draw_sheet(library, people, page, names).save(
             out, "JPEG", quality=90, comment=requested_files.SHEET_MARK
         )
-        place = _page(first, number)
-        if number > 1 and sheet is not None:
-            requested_files.check(place, [library.source], [requested_files.SHEET_MARK])
         storage.write_private(place, out.getvalue())
-    more = f" to {_page(first, len(pages))}" if len(pages) > 1 else ""
+    more = f" to {places[-1]}" if len(places) > 1 else ""
     print_text(console, f"Faces: {first}{more}")
     return first
 
