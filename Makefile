@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEOPLE ?= ../shared/data/people
 FLINK_JOB_SERVER ?= $(VENV)/flink/job-server.jar
 
-.PHONY: demo test test-fast test-slow test-kill test-prism test-dask test-flink test-cloud bench-protection bench-fawkes bench-archive bench-run bench-scale bench-detector docs install clean
+.PHONY: demo test test-fast test-slow test-kill test-prism test-dask test-flink test-cloud bench-protection bench-fawkes bench-archive bench-run bench-scale bench-detector bench-report docs install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -63,6 +63,9 @@ bench-detector: install  ## Recall and false alarms of the detector; PEOPLE=fold
 
 docs: install  ## Write the generated pages: settings, columns of the manifest, third-party notices
 	$(BIN)/python -m docs.generate
+
+bench-report: install  ## Time, size and speed of the report's page; needs Chromium; PHOTOS="1000 50000"
+	$(BIN)/python -m benchmarks.report --photos $(or $(PHOTOS),1000 50000)
 
 install: $(VENV)/installed
 

@@ -10,7 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +24,36 @@ def configure(verbose: bool) -> None:
         logging.basicConfig(level=logging.INFO)
     else:
         hide()
+
+
+class _LogHandler(logging.StreamHandler[TextIO]):
+    """Writes to the log of `keep`."""
+
+
+LOG_MARK = b"Photoveil log"
+"""In the first line of a log."""
+
+
+def keep(path: str) -> None:
+    """Add what this program says, and what libraries say of photos, to a log of its owner's.
+
+    A process has one log; another one takes its place.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    stream = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+    if not os.fstat(descriptor).st_size:
+        stream.write(f"{LOG_MARK.decode()}\n")
+    handler = _LogHandler(stream)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("photoveil")
+    for earlier in [one for one in logger.handlers if isinstance(one, _LogHandler)]:
+        logger.removeHandler(earlier)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = not _hidden
 
 
 def is_hidden() -> bool:

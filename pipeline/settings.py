@@ -19,6 +19,8 @@ from photoveil.transforms.photo.parameters import MetadataParameters
 
 Mode = Literal["low", "mid", "high"]
 Runner = Literal["local", "prism", "dask", "flink", "dataflow"]
+MODES = ("low", "mid", "high")
+"""From the least to see to the most."""
 Option = str | int | float | bool
 
 

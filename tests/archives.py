@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from photoveil.pipeline.library import manifest, sequence
 from photoveil.pipeline.library.library import Library, open_library
+from photoveil.pipeline.library.manifest import RunStamp
 from photoveil.pipeline.run import planning, waves
 from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.plan import Plan, Selection
 from photoveil.pipeline.run.result import RunResult
+from photoveil.pipeline.run.reviewed import Reviewed
 from photoveil.pipeline.settings import RunSettings, Settings
+from photoveil.pipeline.state import review
 from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.faces.parameters import DetectorParameters
 from tests.commands import hashes
@@ -46,15 +50,27 @@ class Archive:
     def plan(self, settings: Settings | None = None, recloak: bool = False) -> Plan:
         settings = settings or self.settings
         stamp = planning.new_stamp(settings)
-        return planning.plan_run(self.library, settings, stamp, Selection(recloak))
+        selection = Selection(recloak, reviewed=self._reviewed(stamp))
+        return planning.plan_run(self.library, settings, stamp, selection)
 
     def run(
         self, prune: bool = False, recloak: bool = False, since: float | None = None
     ) -> RunResult:
         stamp = planning.new_stamp(self.settings)
-        selection = Selection(recloak, since=since)
+        reviewed = self._reviewed(stamp)
+        selection = Selection(recloak, since=since, reviewed=reviewed)
         plan = planning.plan_run(self.library, self.settings, stamp, selection)
-        return waves.run(RunContext(self.library, self.settings, stamp), plan, prune)
+        context = RunContext(self.library, self.settings, stamp, reviewed=reviewed)
+        return waves.run(context, plan, prune)
+
+    def _reviewed(self, stamp: RunStamp) -> Reviewed:
+        kept = review.read(str(self.state))
+        return planning.reviewed(self.library, kept, stamp, self._in_mode)
+
+    def _in_mode(self, mode: str) -> Settings:
+        """Settings that show in the row, and whose cloaks differ from those of `QUICK`."""
+        cloak = replace(self.settings.cloak, steps=self.settings.cloak.steps + 1)
+        return self.settings.model_copy(update={"mode": mode, "cloak": cloak})
 
     def add_rows(self, *rows: dict[str, Any]) -> None:
         """Add a part to the manifest, as the latest."""

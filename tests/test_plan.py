@@ -12,6 +12,9 @@ from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
 from photoveil.pipeline.run.comparison import make_plan
 from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection
+from photoveil.pipeline.run.reviewed import NOT_REVIEWED, Reviewed
+from photoveil.pipeline.settings import Settings
+from photoveil.pipeline.state.review import Level, Review
 from photoveil.transforms.io.storage import Entry
 from photoveil.transforms.records import ContentGroup, PhotoRef
 
@@ -36,6 +39,7 @@ def row(name: str = "a.jpg", **changes: Any) -> dict[str, Any]:
         "assets_hash": "assets",
         "output_version": 2,
         "version": "0.1.0",
+        "review": None,
         "gone": None,
         **changes,
     }
@@ -54,13 +58,14 @@ def plan(
     hashes: Mapping[str, str] | None = None,
     since: float | None = None,
     retry: bool = False,
+    reviewed: Reviewed = NOT_REVIEWED,
 ) -> Plan:
     """The plan; `hashes`, by name, are of the files that it may have to read."""
 
     def read(refs: Sequence[PhotoRef]) -> dict[PhotoRef, str]:
         return {ref: (hashes or {})[ref.relative] for ref in refs}
 
-    selection = Selection(recloak, retry, since)
+    selection = Selection(recloak, retry, since, reviewed)
     return make_plan(refs, rows, outputs, STAMP, selection, read)
 
 
@@ -259,3 +264,39 @@ def test_a_date_leaves_what_is_done_and_what_has_moved_as_it_is_without_one() ->
     twin = named("b.jpg", mtime=3_000.0)
     found = plan([changed, twin], [row()], hashes={"b.jpg": "abc"}, since=2_000.0)
     assert (found.older, [item.how for item in found.known]) == (1, ["duplicate"])
+
+
+def marked(mark: str) -> Reviewed:
+    """A review with a mark of the photo."""
+    weaker = replace(STAMP, mode="low", settings_hash="low looks")
+    levels = {Level.WEAKER: (Settings(), weaker)}
+    marks = {"photos": {"abc": {"source": "a.jpg", "mark": mark}}}
+    return Reviewed(Review.model_validate(marks), levels)
+
+
+def test_a_photo_is_done_again_when_its_marks_change_and_not_after() -> None:
+    reviewed = marked("weaker")
+    found = plan(rows=[row()], reviewed=reviewed)
+    assert found.why == {"marked in a review": 1} and found.files == 1
+    done = row(review=reviewed.wish("abc").fingerprint, mode="low", settings_hash="low looks")
+    for recloak in (False, True):
+        assert plan(rows=[done], reviewed=reviewed, recloak=recloak).unchanged == 1
+    assert plan(rows=[done]).why == {"no longer marked in a review": 1}
+    stale = row(review=reviewed.wish("abc").fingerprint)
+    assert plan(rows=[stale], reviewed=reviewed).stale == {"mode mid": 1}
+
+
+def test_an_original_is_put_in_place_and_stays_whatever_the_settings() -> None:
+    reviewed = marked("original")
+    found = plan(rows=[row()], reviewed=reviewed)
+    assert not found.todo and [group.ref for group in found.originals] == [REF]
+    assert found.refs == [REF]
+    done = row(review=reviewed.wish("abc").fingerprint, mode="high", settings_hash="others")
+    assert plan(rows=[done], reviewed=reviewed, recloak=True).unchanged == 1
+
+
+def test_a_copy_of_a_photo_whose_marks_changed_does_not_get_what_the_library_has() -> None:
+    copy = PhotoRef("/in", "copy.jpg", 100, 5.0)
+    hashes = {"a.jpg": "abc", "copy.jpg": "abc"}
+    found = plan([REF, copy], [row()], hashes=hashes, reviewed=marked("weaker"))
+    assert not found.known and found.files == 2

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from photoveil.pipeline.cli.output import duration
 from photoveil.pipeline.cli.progress_bar import ProgressEstimate
+from photoveil.pipeline.words import duration
 from photoveil.transforms.beam.progress import ProgressReader, tick
 
 

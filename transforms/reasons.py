@@ -70,6 +70,8 @@ class Reason(StrEnum):
     NEAR_DUPLICATE = "near duplicate of {source} (near_duplicates.policy)"
     TINY_FACES = "{number} faces too small for a recogniser (detector.min_face) left as is"
     SPARED_FACES = "{number} faces left as is because of who they are (people.only, people.spare)"
+    LEFT_FACES = "{number} faces left as is because a review says so"
+    LEFT_PHOTO = "left as the original is because a review says so"
 
     def of(self, *numbers: float | str, **fields: Any) -> str:
         """Fill in the fields; numbers in their order, as short as possible."""
@@ -92,6 +94,11 @@ _FIELDS = {
 def is_listed(reason: str) -> bool:
     """True if `reason` is in the list, or is several of the list joined by semicolons."""
     return bool(_pattern().fullmatch(reason))
+
+
+def matches(reason: Reason, text: str) -> bool:
+    """True if a text of the manifest is this reason, or begins with it where it is several."""
+    return bool(re.match(rf"{_expression(reason)}(?:$|; )", text, re.DOTALL))
 
 
 @cache

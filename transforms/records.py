@@ -170,7 +170,8 @@ class ScannedPhoto:
         of bits that differ.
     embeddings: float32 (n, 192), for identifying people; none once that is done.
     taken: date by the camera's clock.
-    spared: how many faces are left as they are because of who they are.
+    spared, left: how many faces are left as they are because of who they are, and because a review
+        says so. review: fingerprint of what that asks for the photo; None for nothing.
     known: per face, what is kept of the person, None for a new person; empty before that is looked
         up.
     """
@@ -195,6 +196,8 @@ class ScannedPhoto:
     spared: int = 0
     known: tuple[PersonPrior | None, ...] = ()
     inside: tuple[Leak, ...] = ()
+    left: int = 0
+    review: str | None = None
 
 
 @dataclass(frozen=True)

@@ -30,5 +30,5 @@ def agreed(question: str, console: Console, yes: bool = False) -> bool:
     answer = sys.stdin.readline()
     if not answer:
         console.print()
-        raise NoAnswer("nobody is here to answer, so nothing was deleted; scripts agree by --yes")
+        raise NoAnswer("nobody is here to answer, so nothing was done; scripts agree by --yes")
     return answer.strip().lower() in ("y", "yes")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options
@@ -75,7 +75,8 @@ def _table(library: Library) -> Table:
     from photoveil.pipeline.library import manifest
     from photoveil.transforms.records import Status
 
-    table = Table("source", "status", "faces", "DSSIM", "FLIP", "cosine shift", "reason or notes")
+    names = Column("source", overflow="fold", ratio=2), Column("reason or notes", overflow="fold")
+    table = Table(names[0], "status", "faces", "DSSIM", "FLIP", "cosine shift", names[1])
     for row in manifest.read(library.manifest).to_pylist():
         faces = row["faces"]
         table.add_row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,6 +60,7 @@ def evaluate(
     sheet: Annotated[
         str | None, typer.Option(metavar="PNG", help="Contact sheet; by default in the state.")
     ] = None,
+    as_json: options.AsJson = False,
     state: options.State = None,
     verbose: options.Verbose = False,
 ) -> None:
@@ -67,7 +69,7 @@ def evaluate(
     Needs the extra `evaluate`. What the figures mean: docs/evaluation.md.
     """
     quiet_logs.configure(verbose)
-    console = Console()
+    console = Console(quiet=as_json)
     request = Request(
         root=output,
         originals=originals,
@@ -83,7 +85,11 @@ def evaluate(
     )
     with errors_as_exit_codes():
         quiet_logs.load_tensorflow(console)
-        evaluate_job(request, console)
+        found = evaluate_job(request, console)
+        if as_json:
+            from photoveil.pipeline.evaluation import report as figures
+
+            sys.stdout.write(figures.as_file(found, ".json").decode() + "\n")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from photoveil.pipeline.cli import options
 from photoveil.pipeline.cli.ask import agreed
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.exit_codes import ExitCode
-from photoveil.pipeline.cli.output import number, print_text, size
+from photoveil.pipeline.cli.output import print_text
+from photoveil.pipeline.words import number, size
 from photoveil.transforms.io import storage
 
 if TYPE_CHECKING:

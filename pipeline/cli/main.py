@@ -16,22 +16,26 @@ import typer
 from photoveil.pipeline.cli.assets import assets
 from photoveil.pipeline.cli.demo import demo
 from photoveil.pipeline.cli.evaluate import evaluate
+from photoveil.pipeline.cli.examples import epilog
 from photoveil.pipeline.cli.exit_codes import ExitCode
 from photoveil.pipeline.cli.forget import forget
 from photoveil.pipeline.cli.people import people
 from photoveil.pipeline.cli.plan import plan
+from photoveil.pipeline.cli.report import report
 from photoveil.pipeline.cli.restore import restore
 from photoveil.pipeline.cli.run import run
 from photoveil.pipeline.cli.scan import scan
+from photoveil.pipeline.cli.schedule import schedule
 from photoveil.pipeline.cli.states import states
 from photoveil.pipeline.cli.status import status
+from photoveil.pipeline.cli.undo import redo, undo
 from photoveil.pipeline.cli.verify import verify
 
 app = typer.Typer(
     name="photoveil",
     help="Cloak a photo archive against facial recognition.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 
@@ -59,16 +63,20 @@ for command in (
     plan,
     scan,
     evaluate,
+    report,
+    undo,
+    redo,
     status,
     restore,
     verify,
     people,
+    schedule,
     forget,
     states,
     assets,
     demo,
 ):
-    app.command()(command)
+    app.command(epilog=epilog(command.__name__))(command)
 
 
 def main() -> NoReturn:

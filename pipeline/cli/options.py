@@ -60,6 +60,19 @@ Since = Annotated[
     str | None,
     typer.Option(metavar="DATE", help="Leave files alone that were modified before 2026-11-01."),
 ]
+Log = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Add to a log, of what is said and of what libraries say."),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, for a program to read.")
+]
+Review = Annotated[
+    str | None,
+    typer.Option(
+        "--review", metavar="FILE", help="Do as a review says that the report's page exported."
+    ),
+]
 Verbose = Annotated[
     bool,
     typer.Option("--verbose", help="Show the libraries' own logs, and what they say of photos."),

@@ -1,7 +1,8 @@
-"""Plain text on the console, and counts, sizes and time spans in words."""
+"""Plain text on the console, and lists of counts and of names."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -11,33 +12,12 @@ MOST_LISTED = 20
 
 
 def print_text(console: Console, text: str) -> None:
-    """Print text as it is: no markup, no colours, no line breaks of the console's own."""
+    """Print text as it is: no markup, no colours, no line breaks of the console's own.
+
+    It goes into the log, too, where there is one (`pipeline.quiet_logs.keep`).
+    """
+    logging.getLogger(__name__).info(text)
     console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def number(count: int, noun: str) -> str:
-    """Put a count before its noun, such as "1,200 photos"."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def size(count: int) -> str:
-    """Put bytes into words, such as "12 MB"."""
-    for unit in ("kB", "MB"):
-        count_in = count / {"kB": 1e3, "MB": 1e6}[unit]
-        if count_in < 1000:
-            return f"{count_in:,.0f} {unit}"
-    return f"{count / 1e9:,.1f} GB"
-
-
-def duration(seconds: float) -> str:
-    """Put a time span into words, such as "3 min 20 s"."""
-    whole = round(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    if minutes:
-        return f"{minutes} min {rest:02} s"
-    return f"{rest} s"
 
 
 def counted(*pairs: tuple[int, str]) -> list[str]:

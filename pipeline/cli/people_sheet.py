@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import Library
@@ -15,11 +17,17 @@ from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.records import PhotoRef
 
 _SHOWN = 6  # faces of each person
-_LABEL = 90  # pixels
+_LABEL = 150  # pixels
 
 
-def draw_sheet(library: Library, people: People, shown: list[Person]) -> Image.Image:
-    """Draw a row of faces for each person, cut from the originals; what is gone is left out."""
+def draw_sheet(
+    library: Library, people: People, shown: list[Person], names: Mapping[str, str]
+) -> Image.Image:
+    """Draw a row of faces for each person, cut from the originals; what is gone is left out.
+
+    Args:
+        names: that the owner gave to people, by id.
+    """
     landmarks = people.landmarks()
     table = manifest.read(library.manifest, ["source", "source_sha256"])
     sources = scan_cache.sources(library.state) | dict(
@@ -27,9 +35,10 @@ def draw_sheet(library: Library, people: People, shown: list[Person]) -> Image.I
     )
     side = 112
     sheet = Image.new("RGB", (_LABEL + _SHOWN * side, len(shown) * side), "white")
-    draw = ImageDraw.Draw(sheet)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for row, person in enumerate(shown):
-        draw.text((8, row * side + side // 2), person.name, fill="black")
+        text = "\n".join(filter(None, (names.get(person.name), person.name)))
+        draw.multiline_text((8, row * side + side // 3), text, "black", font)
         for column, face in enumerate(_spread(person.faces)):
             source = sources.get(face.split()[0])
             crop = None if source is None else _crop(library, source, landmarks[face])

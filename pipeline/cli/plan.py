@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli.as_json import of_plan, print_json
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.output import print_text
 from photoveil.pipeline.library.identity import LibraryError
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from photoveil.pipeline.run.estimate import Estimate
     from photoveil.pipeline.run.plan import Plan, Selection
     from photoveil.pipeline.settings import Settings
+    from photoveil.pipeline.state.review import Review
 
 
 def plan(
@@ -35,28 +40,36 @@ def plan(
     recloak: options.Recloak = False,
     retry: options.Retry = False,
     since: options.Since = None,
+    review: options.Review = None,
     new_state: options.NewState = False,
+    as_json: options.AsJson = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Say what `run` would do and why. Nothing is written."""
     quiet_logs.configure(verbose)
-    console = Console()
+    console = Console(quiet=as_json)
     with errors_as_exit_codes():
         from photoveil.pipeline.library.library import open_library
-        from photoveil.pipeline.run.planning import new_stamp
-        from photoveil.pipeline.settings import load_settings
+        from photoveil.pipeline.run.planning import new_stamp, reviewed
 
-        settings = load_settings(
+        library = open_library(source, output, state, make=False, new_state=new_state)
+        settings_of = partial(
+            settings_in_mode,
+            library,
             config,
-            mode=mode and mode.value,
             strip_names=strip_names or None,
             only=only or None,
             spare=spare or None,
         )
+        settings = settings_of(mode and mode.value)
         chosen = make_selection(recloak, retry, since)
-        library = open_library(source, output, state, make=False, new_state=new_state)
         check_job(library, settings)
-        make_and_show_plan(library, settings, new_stamp(settings), console, chosen)
+        stamp = new_stamp(settings)
+        marks = reviewed(library, marks_of(library, review), stamp, settings_of)
+        chosen = replace(chosen, reviewed=marks)
+        found = make_and_show_plan(library, settings, stamp, console, chosen)
+        if as_json:
+            print_json(of_plan(library, *found))
 
 
 def make_selection(recloak: bool, retry: bool, since: str | None) -> Selection:
@@ -95,7 +108,6 @@ def check_job(library: Library, settings: Settings) -> None:
         SettingsError: the runner's options are wrong.
         OSError: the archive or the private state cannot be read.
     """
-    from photoveil.pipeline.state.known_people import known
     from photoveil.transforms.photo.discover import holds_photo
 
     if not holds_photo(library.source):
@@ -104,17 +116,66 @@ def check_job(library: Library, settings: Settings) -> None:
             "AVIF or HEIC file lies there or in a folder below it. Is the disk there, and is it "
             "the right folder? Nothing was done"
         )
-    named = {*settings.people.only, *settings.people.spare}
-    unknown = named - set(known(library.state).values()) if named else ()
-    if unknown:
-        raise LibraryError(
-            f"nobody is called {', '.join(sorted(unknown))}; `photoveil people {library.root}` "
-            "lists who is known, and `photoveil scan` finds people before the first run"
-        )
+    with_ids(library, settings)
     if settings.run.options or settings.run.runner != "local":
         from photoveil.pipeline.runners import select  # Beam, which knows its options
 
         select.check(settings.run, library.source, library.root, library.state)
+
+
+def settings_in_mode(
+    library: Library, config: Path | None, mode: str | None, **flags: Any
+) -> Settings:
+    """Return the settings of a run, with the ids of the people that it names.
+
+    Raises:
+        SettingsError: they cannot be used.
+        LibraryError: somebody named in them is not known.
+    """
+    from photoveil.pipeline.settings import load_settings
+
+    return with_ids(library, load_settings(config, mode=mode, **flags))
+
+
+def with_ids(library: Library, settings: Settings) -> Settings:
+    """Return settings with the ids of people in place of the names that their owner gave them.
+
+    Raises:
+        LibraryError: somebody of that name is not known.
+    """
+    from photoveil.pipeline.state import review
+    from photoveil.pipeline.state.known_people import known
+    from photoveil.transforms.faces.parameters import PeopleParameters
+
+    if settings.people == PeopleParameters():
+        return settings
+    names, people = review.read(library.state), set(known(library.state).values())
+    only, strangers = names.named(settings.people.only, people)
+    spare, others = names.named(settings.people.spare, people)
+    if unknown := {*strangers, *others}:
+        raise LibraryError(
+            f"nobody is called {', '.join(sorted(unknown))}; `photoveil people {library.root}` "
+            "lists who is known, and `photoveil scan` finds people before the first run"
+        )
+    chosen = PeopleParameters(only=tuple(only), spare=tuple(spare))
+    return settings.model_copy(update={"people": chosen})
+
+
+def marks_of(library: Library, file: str | None) -> Review:
+    """Return the review of a library, with what an exported file adds.
+
+    Raises:
+        LibraryError: the file is no review of this library.
+        OSError: it cannot be read.
+    """
+    from photoveil.pipeline.library.identity import read_identity
+    from photoveil.pipeline.state import review
+
+    kept = review.read(library.state)
+    if file is None:
+        return kept
+    identity = read_identity(library.root)
+    return kept.then(review.read_file(file, identity.id if identity else ""))
 
 
 def make_and_show_plan(

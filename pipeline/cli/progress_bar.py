@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from photoveil.pipeline.cli.output import duration
+from photoveil.pipeline.words import duration
 from photoveil.transforms.beam.progress import ProgressReader
 from photoveil.transforms.io import storage
 

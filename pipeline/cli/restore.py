@@ -9,7 +9,8 @@ from rich.console import Console
 from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
-from photoveil.pipeline.cli.output import number, print_text
+from photoveil.pipeline.cli.output import print_text
+from photoveil.pipeline.words import number
 
 if TYPE_CHECKING:
     from photoveil.pipeline.library.library import Library

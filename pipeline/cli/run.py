@@ -17,14 +17,20 @@ import typer
 from rich.console import Console
 
 from photoveil.pipeline import quiet_logs
-from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli import options, requested_files
 from photoveil.pipeline.cli.ask import agreed
 from photoveil.pipeline.cli.assets import fetch_models
 from photoveil.pipeline.cli.ctrl_c import stopped_by_ctrl_c
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.exit_codes import ExitCode
-from photoveil.pipeline.cli.output import print_text
-from photoveil.pipeline.cli.plan import check_job, make_and_show_plan, make_selection
+from photoveil.pipeline.cli.output import failures, print_text
+from photoveil.pipeline.cli.plan import (
+    check_job,
+    make_and_show_plan,
+    make_selection,
+    marks_of,
+    settings_in_mode,
+)
 from photoveil.pipeline.cli.progress_bar import ProgressEstimate, progress_file, watched
 
 if TYPE_CHECKING:
@@ -71,6 +77,7 @@ def run(
     recloak: options.Recloak = False,
     retry: options.Retry = False,
     since: options.Since = None,
+    review: options.Review = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete cloaked photos whose originals are gone.")
     ] = False,
@@ -87,6 +94,13 @@ def run(
     deadline: Annotated[
         str | None, typer.Option(metavar="HH:MM", help="Stop in time for this; go on next night.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, as plan does.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing unless photos fail, for cron.")
+    ] = False,
+    log: options.Log = None,
     new_state: options.NewState = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -98,15 +112,18 @@ def run(
     in this run or an earlier one; 130 stopped by Ctrl-C.
     """
     quiet_logs.configure(verbose)
-    console = Console()
+    console = Console(quiet=quiet)
     with errors_as_exit_codes(WORK_IS_KEPT):
         from photoveil.pipeline.cli.summaries import summary
         from photoveil.pipeline.library.library import locked, open_library
-        from photoveil.pipeline.settings import load_settings
+        from photoveil.pipeline.run.planning import new_stamp, reviewed
+        from photoveil.pipeline.state.review import write as keep
 
-        settings = load_settings(
+        before = open_library(source, output, state, make=False, new_state=new_state)
+        settings_of = partial(
+            settings_in_mode,
+            before,
             config,
-            mode=mode and mode.value,
             workers=workers,
             runner=runner and runner.value,
             options=dask_scheduler and {"dask_scheduler": dask_scheduler},
@@ -114,14 +131,28 @@ def run(
             only=only or None,
             spare=spare or None,
         )
+        settings = settings_of(mode and mode.value)
         ending = Ending(limit, None if deadline is None else next_time(deadline))
         chosen = make_selection(recloak, retry, since)
         consent = _consent(prune, max_delete, yes, console)
-        check_job(open_library(source, output, state, make=False, new_state=new_state), settings)
+        check_job(before, settings)
+        marks = marks_of(before, review)  # another library's is refused before a folder is made
+        if log is not None:
+            quiet_logs.keep(requested_files.check(log, [source, output], [quiet_logs.LOG_MARK]))
+        if dry_run:
+            stamp = new_stamp(settings)
+            chosen = replace(chosen, reviewed=reviewed(before, marks, stamp, settings_of))
+            make_and_show_plan(before, settings, stamp, console, chosen)
+            raise typer.Exit
         library = open_library(source, output, state, new_state=new_state)
         with locked(library):
-            result = run_job(library, settings, console, chosen, consent, ending)
+            if review is not None:
+                keep(library.state, marks_of(library, review))
+            result = run_job(library, settings, console, chosen, consent, ending, settings_of)
     print_text(console, summary(result, library))
+    if quiet:
+        lines = failures("Failed:", [*result.failed, *result.still_failed])
+        print_text(Console(stderr=True), "\n".join(lines)) if lines else None
     raise typer.Exit(_exit_code(result))
 
 
@@ -151,6 +182,7 @@ def run_job(
     selection: Selection | None = None,
     prune: Consent | None = None,
     ending: Ending = ALL_DONE,
+    settings_of: Callable[[str], Settings] | None = None,
 ) -> RunResult:
     """Cloak photos of an archive. The caller holds the library's lock.
 
@@ -160,6 +192,8 @@ def run_job(
     Args:
         selection: which photos; what is new by default.
         prune: delete the outputs of sources that are gone, as far as this agrees to it.
+        settings_of: gives the settings in another mode, for photos that a review asks to cloak
+            less or more; without it they are cloaked as the others.
 
     Raises:
         LibraryError: `prune` would delete what it may not. Nothing was done.
@@ -168,13 +202,17 @@ def run_job(
     """
     from photoveil.pipeline.library import manifest
     from photoveil.pipeline.run import planning, pruning, reconcile
+    from photoveil.pipeline.run.plan import WHAT_IS_NEW
     from photoveil.pipeline.run.result import RunResult
+    from photoveil.pipeline.state.review import read as read_review
 
     stamp = planning.new_stamp(settings)
+    reviewed = planning.reviewed(library, read_review(library.state), stamp, settings_of)
+    selection = replace(selection or WHAT_IS_NEW, reviewed=reviewed)
     plan, coming = make_and_show_plan(library, settings, stamp, console, selection)
     if prune is not None:
         pruning.check(library, plan, prune)
-    expected = coming.seconds / max(1, plan.files)
+    expected = coming.most / max(1, plan.files)
     if ending.limit is not None:
         plan = replace(plan, todo=plan.todo[: ending.limit])
     result = RunResult(plan)
@@ -187,7 +225,8 @@ def run_job(
         from photoveil.pipeline.runners import select
 
         if plan.todo:
-            fetch_models(settings, console)
+            for wanted in (settings, *(other for other, _ in reviewed.levels.values())):
+                fetch_models(wanted, console)
         with (
             progress_file(library.state) as file,
             stopped_by_ctrl_c(console) as pressed,
@@ -195,7 +234,7 @@ def run_job(
         ):
             reported = select.within_reach(file, settings.run)
             stop = _stopper(pressed, ending)
-            context = RunContext(library, settings, stamp, reported, stop)
+            context = RunContext(library, settings, stamp, reported, stop, reviewed)
             result = waves.run(context, plan, prune is not None)
     tried = {source for source, _ in result.failed}
     failures = manifest.failures(library.manifest)

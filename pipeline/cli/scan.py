@@ -9,6 +9,7 @@ from rich.console import Console
 
 from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli.as_json import of_scan, print_json
 from photoveil.pipeline.cli.assets import fetch_models
 from photoveil.pipeline.cli.ctrl_c import stopped_by_ctrl_c
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
@@ -32,6 +33,7 @@ def scan(
     state: options.State = None,
     since: options.Since = None,
     new_state: options.NewState = False,
+    as_json: options.AsJson = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Find the faces and people in IN, so that you can choose before the first photo is cloaked.
@@ -40,7 +42,7 @@ def scan(
     the same command goes on from there. Exit status: as of `run`.
     """
     quiet_logs.configure(verbose)
-    console = Console()
+    console = Console(quiet=as_json)
     with errors_as_exit_codes(WORK_IS_KEPT):
         from photoveil.pipeline.cli.summaries import scan_summary
         from photoveil.pipeline.library.library import locked, open_library
@@ -54,7 +56,10 @@ def scan(
         with locked(library):
             result = scan_job(library, settings, console, chosen)
         people = len(set(known(library.state).values()))
-    print_text(console, scan_summary(result, people, library))
+    if as_json:
+        print_json(of_scan(result, people))
+    else:
+        print_text(console, scan_summary(result, people, library))
     raise typer.Exit(ExitCode.INTERRUPTED if result.stopped else ExitCode.DONE)
 
 

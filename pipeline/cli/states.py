@@ -12,7 +12,8 @@ from rich.console import Console
 from photoveil.pipeline.cli import options
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.forget import delete_states
-from photoveil.pipeline.cli.output import number, print_text, size
+from photoveil.pipeline.cli.output import print_text
+from photoveil.pipeline.words import number, size
 from photoveil.transforms.io import storage
 
 if TYPE_CHECKING:

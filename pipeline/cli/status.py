@@ -18,9 +18,11 @@ from rich.console import Console
 
 from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli.as_json import of_status, print_json
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.exit_codes import ExitCode
-from photoveil.pipeline.cli.output import counted, duration, failures, number, print_text, size
+from photoveil.pipeline.cli.output import counted, failures, print_text
+from photoveil.pipeline.words import duration, number, size
 from photoveil.transforms.io import storage
 
 if TYPE_CHECKING:
@@ -32,7 +34,10 @@ _GO_ON = "The same command goes on from there."
 
 
 def status(
-    output: options.Root, state: options.State = None, verbose: options.Verbose = False
+    output: options.Root,
+    as_json: options.AsJson = False,
+    state: options.State = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Say what a library holds, how its last run ended and whether one is going on.
 
@@ -43,8 +48,10 @@ def status(
     console = Console()
     with errors_as_exit_codes():
         found = read_status(output, state)
-        text = words(found)
-    print_text(console, text)
+        if as_json:
+            print_json(of_status(found))
+        else:
+            print_text(console, words(found))
     raise typer.Exit(ExitCode.DONE if found.is_well else ExitCode.SOME_FAILED)
 
 

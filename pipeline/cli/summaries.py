@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import shlex
 
-from photoveil.pipeline.cli.output import (
-    MOST_LISTED,
-    counted,
-    duration,
-    failures,
-    listed,
-    number,
-    size,
-)
+from photoveil.pipeline.cli.output import MOST_LISTED, counted, failures, listed
 from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.run.estimate import Estimate
 from photoveil.pipeline.run.plan import Plan, Relation
 from photoveil.pipeline.run.pruning import MUCH
 from photoveil.pipeline.run.result import RunResult, ScanResult
+from photoveil.pipeline.words import duration, number, size
 from photoveil.transforms.records import Status
 
 _LEAST_SHARE = 0.01  # of the workers' time that is worth a word
 
-_CAVEAT = (
+CAVEAT = (
     "A cloak makes today's recognisers less sure of a face. It is no guarantee: recognisers "
     "built later,\nor trained on cloaked photos, may see through it, and photos already online "
     "stay as they are."
@@ -53,6 +46,10 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
             "of them or beside them duplicates, cloaked once; "
             f"at most {plan.widest:,} files are the same",
         ),
+        (
+            sum(1 + len(group.copies) for group in plan.originals),
+            "of them get the original, as the review says",
+        ),
         (plan.moved, "moved or renamed: their cloaked photos move too"),
         (restored, "with a new date or a lost output: put right without cloaking"),
         (plan.unchanged, "done by an earlier run"),
@@ -70,12 +67,14 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
     ]
     lines += listed("No longer there:", plan.gone)
     if plan.todo:
-        basis = "by the pace of earlier runs" if forecast.measured else "a guess before a first run"
         lines += _faces(forecast)
-        lines.append(
-            f"Time: about {duration(forecast.seconds)} ({basis}). "
-            f"Disk: about {size(plan.room)}, as much as the originals."
+        time = (
+            f"about {duration(forecast.seconds)} (by the pace of earlier runs)"
+            if forecast.measured
+            else f"{duration(forecast.seconds)} to {duration(forecast.most)} (a guess, as no run "
+            "here was timed yet)"
         )
+        lines.append(f"Time: {time}. Disk: about {size(plan.room)}, as much as the originals.")
     if free is not None and plan.room > free:
         lines.append(f"Only {size(free)} are free there: the run will stop when they are used.")
     return "\n".join(lines)
@@ -146,7 +145,7 @@ def summary(outcome: RunResult, library: Library) -> str:
         (outcome.near, "of them near duplicates: got the cloak of the photo that they are like"),
         (counts[Status.SKIPPED], "near duplicates, left out as the settings say"),
         (counts[Status.NO_FACE], "without a face: copied"),
-        (counts[Status.UNCHANGED], "with tiny faces only: copied"),
+        (counts[Status.UNCHANGED], "with no face to cloak: copied"),
         (counts[Status.DUPLICATE], "duplicates: got the same cloaked file as their twin"),
         (outcome.moved, "moved with their originals"),
         (outcome.pruned, "pruned: their originals are gone"),
@@ -185,7 +184,7 @@ def summary(outcome: RunResult, library: Library) -> str:
         left = number(plan.files - sum(counts.values()), "file")
         lines += ["", f"Stopped by {outcome.stopped}, {left} to go: the same command goes on."]
     lines += _time(outcome)
-    lines += ["", f"Photos:   {library.root}", f"Manifest: {library.manifest}", "", _CAVEAT]
+    lines += ["", f"Photos:   {library.root}", f"Manifest: {library.manifest}", "", CAVEAT]
     return "\n".join(lines)
 
 

@@ -18,11 +18,13 @@ from rich.console import Console
 
 from photoveil.pipeline import quiet_logs
 from photoveil.pipeline.cli import options, requested_files
+from photoveil.pipeline.cli.as_json import of_verify, print_json
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.exit_codes import ExitCode
-from photoveil.pipeline.cli.output import duration, print_text
+from photoveil.pipeline.cli.output import print_text
 from photoveil.pipeline.cli.progress_bar import tracked
 from photoveil.pipeline.library.identity import LibraryError
+from photoveil.pipeline.words import duration
 from photoveil.transforms.io import storage
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def verify(
             "--leaks", help="Instead look for uncloaked faces in thumbnails, previews and the like."
         ),
     ] = False,
+    as_json: options.AsJson = False,
     state: options.State = None,
     verbose: options.Verbose = False,
 ) -> None:
@@ -67,10 +70,12 @@ def verify(
     wrong; 130 stopped by Ctrl-C.
     """
     quiet_logs.configure(verbose)
-    console = Console()
+    console = Console(quiet=as_json)
     with errors_as_exit_codes():
         from photoveil.pipeline.library.library import reopen_library
 
+        if as_json and leaks:
+            raise LibraryError("--json is for the check without --leaks; leave one of them out")
         library = reopen_library(output, state, originals)
         if leaks:
             quiet_logs.load_tensorflow(console)
@@ -78,7 +83,10 @@ def verify(
 
             is_well = leak_job(output, library.source, console).is_well
         else:
-            is_well = not verify_job(library, console, repair, csv).findings
+            report = verify_job(library, console, repair, csv)
+            is_well = not report.findings
+            if as_json:
+                print_json(of_verify(report))
     raise typer.Exit(ExitCode.DONE if is_well else ExitCode.SOME_FAILED)
 
 

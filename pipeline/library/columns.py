@@ -52,6 +52,8 @@ MEANINGS = {
     "assets_hash": "identifies the models that made the output",
     "output_version": "version of the code that made the output; null in rows of Photoveil 0.1.0, "
     "which stands for 1",
+    "review": "fingerprint of what a review asked for the photo ([report.md](report.md#review)); "
+    "null where it asked for nothing",
     "version": "the version of Photoveil that made the row",
     "run_id": "the run that made the row",
     "finished": "when the row was made",

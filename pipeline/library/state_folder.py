@@ -23,6 +23,7 @@ from photoveil.transforms.io.system_files import is_junk
 
 MARKER = "photoveil-state.json"
 SOURCE = "source"  # names the input folder, for commands that are given the library alone
+REPORT, REPORT_PICTURES = "report", ("thumbnails", "before", "after", "people")
 SHEET, PEOPLE_SHEET = "contact-sheet.png", "people/people.jpg"
 FORMAT = 1
 """Of the private state. A program refuses one of a later format."""
@@ -43,7 +44,7 @@ class Kind:
 KINDS = (
     Kind(
         "pictures of faces, as contact sheets",
-        re.compile(rf"{re.escape(SHEET)}|{re.escape(PEOPLE_SHEET)}|(people/)?{_SCRATCH}"),
+        re.compile(rf"{re.escape(SHEET)}|people/people(-[0-9]+)?\.jpg|(people/)?{_SCRATCH}"),
     ),
     Kind(
         "who is who: embeddings of faces, and what their cloaks start from",
@@ -64,6 +65,14 @@ KINDS = (
         "cloaked photos that were deleted from the library, kept for a while",
         re.compile(rf"trash/([^/]+/(photos|rows)/.+|unfinished/{_SCRATCH})", re.DOTALL),
     ),
+    Kind("what you marked in a review, and the names of people", re.compile(r"review\.json")),
+    Kind(
+        "the report: pages and small pictures of the photos",
+        re.compile(
+            rf"{REPORT}/(index\.html|evaluation\.json|data/([0-9]+|index)\.js"
+            rf"|({'|'.join(REPORT_PICTURES)})/([0-9a-f]{{2}}/)?[0-9a-f-]+\.webp)(\.unfinished)?"
+        ),
+    ),
     Kind(
         "notes: whose state this is, where the originals lie, how far a run is",
         re.compile(rf"{re.escape(MARKER)}|{SOURCE}|progress|unfinished/{_SCRATCH}"),
@@ -72,8 +81,9 @@ KINDS = (
 """All that a private state may hold. `forget` deletes nothing else."""
 
 _FOLDERS = re.compile(
-    r"(people(/(faces|changes|unfinished))?|scans(/([0-9a-f]{16}|unfinished))?|(waves|trash)(/.+)?"
-    r"|unfinished)/",
+    r"(people(/(faces|changes|unfinished))?"
+    rf"|{REPORT}(/data|/({'|'.join(REPORT_PICTURES)})(/[0-9a-f]{{2}})?)?"
+    r"|scans(/([0-9a-f]{16}|unfinished))?|(waves|trash)(/.+)?|unfinished)/",
     re.DOTALL,
 )
 
@@ -360,8 +370,9 @@ def _is_bare(name: str) -> bool:
 
 def _link(place: str) -> str | None:
     """The first link where the program has a folder of its own: nothing is written through it."""
-    folders = ("people", "people/faces", "people/changes", "scans", "waves", "trash", "unfinished")
-    links = (name for name in folders if os.path.islink(os.path.join(place, name)))
+    report = ("report", *(f"report/{name}" for name in ("data", *REPORT_PICTURES)))
+    folders = ("people", "people/faces", "people/changes", "scans", "waves", "trash", *report)
+    links = (name for name in (*folders, "unfinished") if os.path.islink(os.path.join(place, name)))
     return next(links, None) if storage.is_local(place) else None
 
 

@@ -11,16 +11,18 @@ from photoveil.pipeline.fingerprints import output_version
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
 from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection
+from photoveil.pipeline.run.reviewed import Reviewed
+from photoveil.pipeline.state.review import NO_WISH
 from photoveil.transforms.duplicates.exact import group_by_content
 from photoveil.transforms.io.storage import Entry, printable
 from photoveil.transforms.io.system_files import is_junk
-from photoveil.transforms.records import PhotoRef, Status
+from photoveil.transforms.records import ContentGroup, PhotoRef, Status
 
 # Columns of the manifest that `make_plan` looks at.
 COLUMNS = (
     *("source", "output", "status", "retry", "source_sha256", "output_sha256"),
     *("source_size", "output_size", "source_modified"),
-    *("mode", "settings_hash", "assets_hash", "output_version", "version", "gone"),
+    *("mode", "settings_hash", "assets_hash", "output_version", "version", "review", "gone"),
 )
 
 Row = Mapping[str, Any]
@@ -60,10 +62,11 @@ def make_plan(
             why[ref] = reason
     hashes = _hashes(why, by_source, hash_files)
     settled = {ref.source for ref in refs} - {ref.source for ref in why}
-    cloaked = _by_content(by_source.values(), held, stamp, selection.recloak, settled)
+    cloaked = _by_content(by_source.values(), held, stamp, selection, settled)
     known, moved = _known(why, hashes, by_source, cloaked)
     placed = {item.ref for item in known}
-    todo = group_by_content((ref for ref in why if ref not in placed), hashes)
+    groups = group_by_content((ref for ref in why if ref not in placed), hashes)
+    todo, originals = _by_wish(groups, hashes, by_source, selection.reviewed)
     away = [
         source
         for source in _away(refs, by_source, moved)
@@ -92,6 +95,7 @@ def make_plan(
         len(present),
         len(photos.intersection(gone)),
         _bare(refs, photos.intersection(gone)),
+        tuple(originals),
     )
 
 
@@ -140,7 +144,9 @@ def _why(
         return "new"
     if not _is_as_it_was(ref, row):
         return "changed"
-    differs = _differs(row, stamp)
+    reviewed = selection.reviewed
+    wish = reviewed.wish(row["source_sha256"])
+    differs = _differs(row, reviewed.stamp(wish, stamp))
     if row["output"] is None:
         if row["retry"] or (selection.retry and row["status"] == Status.FAILED):
             return "failed before, tried again"
@@ -153,6 +159,10 @@ def _why(
         return None
     if not held.has(row):
         return "output lost or cut"
+    if reviewed.differs(row):
+        return "marked in a review" if wish != NO_WISH else "no longer marked in a review"
+    if wish.original:
+        differs = None  # it is the original, with whatever settings
     if differs is None:
         counts.unchanged += 1
     elif selection.recloak:
@@ -160,6 +170,23 @@ def _why(
     else:
         counts.stale[differs] += 1
     return None
+
+
+def _by_wish(
+    groups: Iterable[ContentGroup],
+    hashes: Mapping[PhotoRef, str],
+    by_source: Mapping[str, Row],
+    reviewed: Reviewed,
+) -> tuple[list[ContentGroup], list[ContentGroup]]:
+    """The groups to cloak, and those that get their originals, of which the library has a row."""
+    todo: list[ContentGroup] = []
+    originals: list[ContentGroup] = []
+    for group in groups:
+        sha256, row = hashes.get(group.ref), by_source.get(group.ref.source)
+        is_known = row is not None and row["output"] is not None and row["source_sha256"] == sha256
+        is_left = is_known and reviewed.wish(sha256).original
+        (originals if is_left else todo).append(group)
+    return todo, originals
 
 
 def _is_as_it_was(ref: PhotoRef, row: Row) -> bool:
@@ -247,12 +274,15 @@ class _Cloaked:
 
 
 def _by_content(
-    rows: Iterable[Row], held: _Held, stamp: RunStamp, recloak: bool, settled: set[str]
+    rows: Iterable[Row], held: _Held, stamp: RunStamp, selection: Selection, settled: set[str]
 ) -> dict[str, _Cloaked]:
     found: defaultdict[str, _Cloaked] = defaultdict(_Cloaked)
     for row in rows:
         place = held.find(row)
-        if place is None or (recloak and _differs(row, stamp)):
+        if place is None or selection.reviewed.differs(row):
+            continue
+        wish = selection.reviewed.wish(row["source_sha256"])
+        if selection.recloak and _differs(row, selection.reviewed.stamp(wish, stamp)):
             continue
         cloaked = found[row["source_sha256"]]
         (cloaked.there if row["source"] in settled else cloaked.away).append((row, place))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.library.manifest import RunStamp
 from photoveil.pipeline.run.result import StopReason
+from photoveil.pipeline.run.reviewed import NOT_REVIEWED, Reviewed
 from photoveil.pipeline.settings import Settings
+from photoveil.pipeline.state.review import Level
 
 
 def _never() -> StopReason | None:
@@ -25,6 +27,7 @@ class RunContext:
     progress: file that workers report to, see `transforms.beam.progress`; None where no one
         watches.
     stop: asked before each wave; a reason ends the run there.
+    reviewed: what the owner asked for in a review.
     """
 
     library: Library
@@ -32,3 +35,11 @@ class RunContext:
     stamp: RunStamp
     progress: Path | None = None
     stop: Callable[[], StopReason | None] = _never
+    reviewed: Reviewed = NOT_REVIEWED
+
+    def at(self, level: Level) -> RunContext:
+        """Return the same for photos that are cloaked less or more than others."""
+        if level not in self.reviewed.levels:
+            return self
+        settings, stamp = self.reviewed.levels[level]
+        return replace(self, settings=settings, stamp=stamp)

@@ -17,8 +17,10 @@ from photoveil.pipeline.state.known_people import known as known_people
 from photoveil.pipeline.state.scan_cache import ScanCache
 from photoveil.transforms.records import Status
 
-# Seconds that a photo takes on two cores in mode mid, before any run here has been timed.
-_GUESS = 2.0
+# Before any run here has been timed: seconds until the first photo is at work, and that each takes,
+# in mode mid. From eight idle cores to two that others use too.
+_START, _START_AT_MOST = 15.0, 60.0
+_GUESS, _GUESS_AT_MOST = 1.5, 8.0
 _ENOUGH = 10  # photos, for their pace or their faces to foretell those of others
 _WRITTEN = (Status.CLOAKED, Status.NO_FACE, Status.UNCHANGED)
 
@@ -30,7 +32,8 @@ class Estimate:
     scanned: how many of them were looked at before. faces, people: in these.
     unseen: how many were not. rate: faces a file in the library; None while it holds few.
     known: people of the whole library.
-    seconds: that the run will take. measured: by a run here, or guessed.
+    seconds, most: that the run will take, at least and at most. measured: by a run here, which
+        gives one number, or guessed.
     """
 
     scanned: int
@@ -40,14 +43,15 @@ class Estimate:
     rate: float | None
     known: int
     seconds: float
+    most: float
     measured: bool
 
 
 def estimate(library: Library, plan: Plan, ahead: ScanCache, stamp: RunStamp) -> Estimate:
     """Look at what the private state and the manifest tell of the files of a plan."""
-    seconds, measured = _seconds(plan, run_history.read(library), stamp)
+    seconds, most, measured = _seconds(plan, run_history.read(library), stamp)
     if not plan.todo:
-        return Estimate(0, 0, 0, 0, None, 0, seconds, measured)
+        return Estimate(0, 0, 0, 0, None, 0, seconds, most, measured)
     everyone = known_people(library.state)
     persons: dict[str, list[str]] = {}
     for face, person in everyone.items():
@@ -65,19 +69,28 @@ def estimate(library: Library, plan: Plan, ahead: ScanCache, stamp: RunStamp) ->
             people.update(there)
     unseen = len(plan.todo) - scanned
     known = len(set(everyone.values()))
-    return Estimate(scanned, faces, len(people), unseen, rate, known, seconds, measured)
+    return Estimate(scanned, faces, len(people), unseen, rate, known, seconds, most, measured)
 
 
 def _seconds(
     plan: Plan, records: Iterable[Mapping[str, Any]], stamp: RunStamp
-) -> tuple[float, bool]:
-    """Seconds that the plan's photos will take, and whether a run here is the measure."""
-    pace, measured = _GUESS, False
+) -> tuple[float, float, bool]:
+    """Estimate the seconds that the plan's photos will take.
+
+    Returns:
+        At least and at most, and whether a run here is the measure.
+    """
+    pace: float | None = None
     for run in records:
         done = sum(run["statuses"].get(name, 0) for name in _WRITTEN)
         if done >= _ENOUGH and run["settings_hash"] == stamp.settings_hash:
-            pace, measured = run["seconds"] / done, True
-    return pace * len(plan.todo), measured
+            pace = run["seconds"] / done
+    photos = len(plan.todo)
+    if pace is not None:
+        return pace * photos, pace * photos, True
+    if not photos:
+        return 0.0, 0.0, False
+    return _START + _GUESS * photos, _START_AT_MOST + _GUESS_AT_MOST * photos, False
 
 
 def _done(library: Library) -> tuple[dict[str, int], float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pyarrow.compute as pc
@@ -13,7 +14,7 @@ from photoveil.pipeline.run.plan import Plan, Relation
 from photoveil.transforms.naming import output_names
 from photoveil.transforms.naming.output_names import Held, Wanted
 from photoveil.transforms.naming.probe import find_rules
-from photoveil.transforms.records import Naming, PhotoRef
+from photoveil.transforms.records import ContentGroup, Naming, PhotoRef
 
 
 def with_names(plan: Plan, library: Library) -> Plan:
@@ -35,12 +36,16 @@ def _named(plan: Plan, names: dict[str, Naming]) -> Plan:
     def name(ref: PhotoRef) -> PhotoRef:
         return replace(ref, naming=names.get(ref.relative))
 
+    def named(groups: Iterable[ContentGroup]) -> tuple[ContentGroup, ...]:
+        return tuple(
+            replace(group, ref=name(group.ref), copies=tuple(map(name, group.copies)))
+            for group in groups
+        )
+
     return replace(
         plan,
-        todo=tuple(
-            replace(group, ref=name(group.ref), copies=tuple(map(name, group.copies)))
-            for group in plan.todo
-        ),
+        todo=named(plan.todo),
+        originals=named(plan.originals),
         known=tuple(replace(item, ref=name(item.ref)) for item in plan.known),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from photoveil.pipeline.run.reviewed import NOT_REVIEWED, Reviewed
 from photoveil.transforms.records import ContentGroup, PhotoRef
 
 
@@ -16,6 +17,7 @@ class Selection:
 
     recloak: do anew what was done with another mode, settings, models or output version.
     retry: try photos again that failed, though nothing about them changed.
+    reviewed: what the owner asked for in a review.
     since: leave files alone that were modified before, in seconds since the epoch. A file keeps its
         time when it is moved, so sources that are older than that and are no longer there may lie
         elsewhere, unread: they do not count as gone.
@@ -24,6 +26,7 @@ class Selection:
     recloak: bool = False
     retry: bool = False
     since: float | None = None
+    reviewed: Reviewed = NOT_REVIEWED
 
 
 WHAT_IS_NEW = Selection()
@@ -58,7 +61,8 @@ class KnownFile:
 class Plan:
     """What a run will do, and what it will leave.
 
-    todo: photos to open and cloak, each with its exact duplicates. why: how many of these files
+    todo: photos to open and cloak, each with its exact duplicates. originals: those that get their
+    originals, likewise, as a review asks. why: how many of these files
         for which reason. known: files that get what the library holds.
     unchanged: files that are done. left_out, failed: files that an earlier run left out or could
         not do, and that would fare no better now.
@@ -90,6 +94,7 @@ class Plan:
     present: int = 0
     gone_photos: int = 0
     bare: tuple[str, ...] = ()
+    originals: tuple[ContentGroup, ...] = ()
 
     @property
     def is_away(self) -> bool:
@@ -99,7 +104,8 @@ class Plan:
     @property
     def refs(self) -> list[PhotoRef]:
         """All files that there is something to do for."""
-        cloaked = [ref for group in self.todo for ref in (group.ref, *group.copies)]
+        groups = (*self.todo, *self.originals)
+        cloaked = [ref for group in groups for ref in (group.ref, *group.copies)]
         return [*cloaked, *(item.ref for item in self.known)]
 
     @property

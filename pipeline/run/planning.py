@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 
@@ -19,7 +20,10 @@ from photoveil.pipeline.library.library import Library
 from photoveil.pipeline.library.manifest import RunStamp
 from photoveil.pipeline.run.comparison import COLUMNS, make_plan
 from photoveil.pipeline.run.plan import WHAT_IS_NEW, Plan, Selection
-from photoveil.pipeline.settings import Settings
+from photoveil.pipeline.run.reviewed import NOT_REVIEWED, NOTHING, Reviewed
+from photoveil.pipeline.settings import MODES, Settings
+from photoveil.pipeline.state.known_people import known
+from photoveil.pipeline.state.review import Level, Review
 from photoveil.pipeline.state.scan_cache import ScanCache
 from photoveil.transforms.embedding.models import ASSETS, WHO
 from photoveil.transforms.io import storage
@@ -55,6 +59,33 @@ def new_stamp(settings: Settings) -> RunStamp:
         fingerprints.OUTPUT_VERSION,
         version("photoveil"),
     )
+
+
+def reviewed(
+    library: Library,
+    review: Review,
+    stamp: RunStamp,
+    settings_of: Callable[[str], Settings] | None = None,
+) -> Reviewed:
+    """What a run needs to carry a review out.
+
+    Args:
+        stamp: of the run. settings_of: gives the settings in another mode; None where there is
+            none, and all photos are cloaked alike.
+    """
+    if review == NOTHING:
+        return NOT_REVIEWED
+    people: dict[str, list[str]] = {}
+    for face, person in known(library.state).items():
+        if person in review.people:
+            people.setdefault(face.split()[0], []).append(person)
+    levels = {}
+    for level, by in ((Level.WEAKER, -1), (Level.STRONGER, 1)):
+        place = MODES.index(stamp.mode) + by
+        if settings_of is not None and 0 <= place < len(MODES):
+            settings = settings_of(MODES[place])
+            levels[level] = (settings, replace(new_stamp(settings), run_id=stamp.run_id))
+    return Reviewed(review, levels, people)
 
 
 def plan_run(

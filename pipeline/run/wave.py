@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
+
 from photoveil.pipeline.fingerprints import optimiser_hash, wave_hash
 from photoveil.pipeline.graph import pipelines
 from photoveil.pipeline.graph.paths import WavePaths
@@ -25,6 +27,7 @@ from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.near_duplicates import NearDuplicateIndex
 from photoveil.pipeline.runners.select import run_pipeline
 from photoveil.pipeline.state.people import People
+from photoveil.pipeline.state.review import Level
 from photoveil.pipeline.state.scan_cache import ScanCache
 from photoveil.pipeline.state.scan_table import SCHEMA as SCANS
 from photoveil.pipeline.state.scans import read_scans, scanned_ahead
@@ -79,11 +82,18 @@ class WaveRun:
         """
         people, settings = self._memory.people, self._context.settings
         found = self._scan()
-        who = people.add(found, self._name, optimiser_hash(settings, self._context.stamp))
-        photos = people.without_spared(found, settings.people)
+        # Of the run, whatever the level: a photo that is taken back to another one is then taken
+        # for whom it was before, and gets the cloak that it had.
+        engine = optimiser_hash(settings, self._context.stamp)
+        reviewed = self._context.reviewed.applied(found, people.whose)
+        who = people.add(found, self._name, engine)
+        photos = people.without_spared(reviewed.photos, settings.people)
         photos = self._memory.near_duplicates.mirrored(photos, self._find_near_duplicates)
-        self._cloak(people.with_known(photos, who))
-        return self._commit()
+        photos = people.with_known(map(reviewed.still, photos), who)
+        levels = [level for level in Level if reviewed.of_level(level, photos)]
+        for level in levels:
+            self._cloak(level, reviewed.of_level(level, photos))
+        return self._commit(levels)
 
     def _scan(self) -> list[ScannedPhoto]:
         """What is in the photos: known from a scan ahead or a run that was killed, or found now."""
@@ -107,15 +117,33 @@ class WaveRun:
         self._run_graph(partial(find_near_duplicates, photos=hashes))
         return self._paths.pairs
 
-    def _cloak(self, photos: list[ScannedPhoto]) -> None:
-        """Cloak and write the photos, and keep the cloaks of people met first."""
-        self._run_graph(partial(pipelines.cloak, photos=photos))
-        self._memory.people.keep_cloaks(parquet.gathered(self._paths.changes, CHANGES), self._name)
+    def _cloak(self, level: Level, photos: list[ScannedPhoto]) -> None:
+        """Cloak and write photos of one level, and keep the cloaks of people met first."""
+        context, paths = self._context.at(level), self._paths_at(level)
+        build = partial(pipelines.cloak, photos=photos)
+        self._memory.work.add(_run_graph(context, paths, build))
+        changes = parquet.gathered(paths.changes, CHANGES)
+        self._memory.people.keep_cloaks(changes, f"{self._name}{level}")
 
-    def _commit(self) -> list[dict[str, Any]]:
+    def _paths_at(self, level: Level) -> WavePaths:
+        """Where photos of a level are worked on: cloaks of another one do not count there."""
+        if level is Level.NORMAL:
+            return self._paths
+        paths = self._paths
+        return replace(
+            paths,
+            handed=storage.join(paths.handed, level),
+            cloaks=storage.join(paths.cloaks, level),
+            changes=storage.join(paths.changes, level),
+            manifest=storage.join(paths.manifest, level),
+            stamp=self._context.at(level).stamp,
+        )
+
+    def _commit(self, levels: Sequence[Level]) -> list[dict[str, Any]]:
         """Make the rows part of the manifest, in one file; the wave's folders go."""
         library = self._context.library
-        rows = parquet.gathered(self._paths.manifest, manifest.SCHEMA)
+        parts = [self._paths_at(level).manifest for level in levels]
+        rows = pa.concat_tables([parquet.gathered(part, manifest.SCHEMA) for part in parts])
         part = storage.join(library.manifest, f"{self._name}.parquet")
         parquet.write(rows, part, library.scratch)
         storage.remove_folder(self._paths.manifest)

@@ -14,6 +14,7 @@ from photoveil.pipeline.run import reconcile
 from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.naming import with_names
 from photoveil.pipeline.run.near_duplicates import NearDuplicateIndex
+from photoveil.pipeline.run.originals import put_originals
 from photoveil.pipeline.run.plan import Plan
 from photoveil.pipeline.run.reconcile import (
     Names,
@@ -24,6 +25,7 @@ from photoveil.pipeline.run.reconcile import (
 from photoveil.pipeline.run.result import RunResult, ScanResult
 from photoveil.pipeline.run.wave import WaveMemory, WaveRun, disk_full, scan_wave
 from photoveil.pipeline.settings import RunSettings
+from photoveil.pipeline.state import review
 from photoveil.pipeline.state.people import People
 from photoveil.pipeline.state.scan_cache import ScanCache
 from photoveil.pipeline.state.scan_cache import sources as scanned_sources
@@ -119,6 +121,7 @@ def _reconcile(context: RunContext, outcome: RunResult, prune: bool, names: Name
     placing = context.settings.run.duplicates
     for placed in reconcile_outputs(library, plan, placing, prune, names):
         outcome.add(row for row in placed if row["status"] in (Status.DUPLICATE, Status.FAILED))
+    outcome.add(put_originals(library, plan.originals, context.reviewed.review, names.parts))
     outcome.moved = plan.moved
     outcome.pruned = len(plan.gone) if prune else 0
     outcome.trash = trash.folder(library, names.run) if outcome.pruned else None
@@ -185,4 +188,9 @@ def _settle(people: People, library: Library) -> Change:
     """Over the photos of the library, and those scanned ahead."""
     done = manifest.read(library.manifest, ["source_sha256"])["source_sha256"]
     photos = {*done.drop_null().to_pylist(), *scanned_sources(library.state)}
-    return people.settle(photos, len(done))
+    change = people.settle(photos, len(done))
+    if change.merged:
+        before = review.read(library.state)
+        if (after := before.following(change)) != before:
+            review.write(library.state, after)
+    return change

@@ -102,6 +102,7 @@ class People:
         self._memory = WarmStarts(state)
         self._recogniser: NearestPerson | None = None
         self._settled_at: int | None = None
+        self._people: dict[str, str] | None = None  # as `known`; read once, not once a photo
         self._cloaked: pa.Table | None = None  # `_CLOAKED_AS` of all; read once, not once a wave
 
     def add(
@@ -158,6 +159,14 @@ class People:
         if not choice.only and not choice.spare:
             return list(photos)
         return [spare(photo, list(to_cloak(self._recognised(photo), choice))) for photo in photos]
+
+    def whose(self, photo: ScannedPhoto) -> list[str | None]:
+        """Who each face of a photo is: as people were settled, or else as they are recognised."""
+        if self._people is None:
+            self._people = self.known()
+        known, seen = self._people, self._recognised(photo)
+        keys = (face_key(photo.sha256, index) for index in range(len(photo.faces)))
+        return [known.get(key, person) for key, person in zip(keys, seen, strict=True)]
 
     def with_known(self, photos: Iterable[ScannedPhoto], wave: WavePeople) -> list[ScannedPhoto]:
         """The photos of a wave, with what is known of the people in them.
@@ -218,7 +227,7 @@ class People:
         schema = known_people.SCHEMA.with_metadata({_SIZE: str(sources)})
         self._write(pa.table(rows, schema), known_people.FILE)
         self._compact(table)
-        self._recogniser, self._cloaked = None, None
+        self._recogniser, self._cloaked, self._people = None, None, None
         return change
 
     def known(self) -> dict[str, str]:
@@ -242,6 +251,11 @@ class People:
             row["face"]: np.array(row["landmarks"], np.float32).reshape(5, 2)
             for row in table.to_pylist()
         }
+
+    def taken(self) -> dict[str, dt.datetime]:
+        """When the photos with faces were taken, by sha256, as far as their cameras say."""
+        table = self._faces().select(["sha256", "taken"]).to_pylist()
+        return {row["sha256"]: row["taken"] for row in table if row["taken"] is not None}
 
     def recogniser(self) -> NearestPerson:
         """Tells who of the people known a new face is."""

@@ -32,6 +32,7 @@ from photoveil.transforms.reasons import Reason
 from photoveil.transforms.records import EmbeddedPicture
 
 CODECS, HIDDEN = "photoveil.transforms.codecs", "photoveil.transforms.leaks.embedded_images"
+PREVIEW = "photoveil.transforms.photo.preview"
 _GIGA = 1_000_000_000
 
 
@@ -72,12 +73,20 @@ def hidden(data: bytes, limits: ReadLimits) -> list[EmbeddedPicture]:
     return _call(HIDDEN, "hidden", limits, data)
 
 
+def preview(
+    data: bytes, side: int, limits: ReadLimits, box: tuple[float, float, float, float] | None = None
+) -> bytes:
+    """As `transforms.photo.preview.preview`; likewise. box: None for the whole photo."""
+    part = () if box is None else (box,)
+    return _call(PREVIEW, "preview", limits, data, side, int(limits.max_megapixels * 1e6), *part)
+
+
 class _Child:
     def __init__(self) -> None:
         here, there = socket.socketpair()
         # Not by `multiprocessing`: it would load the main module, and with it TensorFlow.
         # Libraries in C write warnings about a file straight to the screen.
-        quiet = not logging.getLogger("photoveil").isEnabledFor(logging.INFO)
+        quiet = not logging.getLogger().isEnabledFor(logging.INFO)
         code = f"from {__name__} import serve; serve({there.fileno()}, {CODECS!r}, {quiet})"
         path = os.pathsep.join(part for part in sys.path if part)
         with there:

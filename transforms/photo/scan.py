@@ -86,13 +86,18 @@ def failed(photo: ScannedPhoto, failure: Failure) -> ScannedPhoto:
 
 
 def spare(photo: ScannedPhoto, wanted: Sequence[bool]) -> ScannedPhoto:
+    """The photo with only those of its faces who are wanted, the others being counted."""
+    return replace(without_faces(photo, wanted), spared=list(wanted).count(False))
+
+
+def without_faces(photo: ScannedPhoto, wanted: Sequence[bool]) -> ScannedPhoto:
     """The photo with only the wanted ones of its faces."""
     kept = [index for index, is_wanted in enumerate(wanted) if is_wanted]
     return replace(
         photo,
         faces=tuple(photo.faces[index] for index in kept),
         crops=photo.crops[kept],
-        spared=len(photo.faces) - len(kept),
+        embeddings=photo.embeddings[kept] if len(photo.embeddings) else photo.embeddings,
     )
 
 

@@ -158,6 +158,7 @@ def _left_as_is(photo: ScannedPhoto) -> str | None:
     reasons = [
         (photo.tiny_faces, Reason.TINY_FACES),
         (photo.spared, Reason.SPARED_FACES),
+        (photo.left, Reason.LEFT_FACES),
     ]
     return "; ".join(why.of(count) for count, why in reasons if count) or None
 
