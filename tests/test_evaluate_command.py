@@ -63,7 +63,7 @@ def library(tmp_path_factory: pytest.TempPathFactory, demo_photo: Callable[[str]
 def test_it_says_how_well_people_are_found_and_what_that_does_not_show(library: Library) -> None:
     assert library.done.returncode == 0, library.done.stderr
     assert library.done.stderr == ""
-    assert "(surrogate)" in library.done.stdout
+    assert "(white box)" in library.done.stdout
     assert "uncloaked" in library.done.stdout
     assert "Radiya-Dixit" in library.done.stdout
 

@@ -312,7 +312,7 @@ def _uncloaked(finding: Finding) -> Tally:
 
 
 def _named(finding: Finding) -> str:
-    return finding.recogniser + ("\n(surrogate)" if finding.white_box else "\n(held out)")
+    return finding.recogniser + ("\n(white box)" if finding.white_box else "\n(held out)")
 
 
 def _with_interval(tally: Tally) -> str:
