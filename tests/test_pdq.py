@@ -1,4 +1,4 @@
-"""PDQ gives the hashes of its authors' code, which libraries have had in their manifests for years."""
+"""PDQ gives the hashes of its authors' code, which the manifests of older libraries have."""
 
 from __future__ import annotations
 

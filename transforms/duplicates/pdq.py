@@ -1,8 +1,8 @@
 """PDQ, the perceptual hash of Facebook (2019), of a picture of 256 x 256 pixels.
 
-Hashes are kept in manifests and compared by the bit for years, so each sum is taken in the order of
-the authors' C++ code (ThreatExchange, `pdq/cpp`), in float32 and without BLAS: the hash of a picture
-is the same on every machine, and the same as that code gives.
+Hashes are kept in manifests and compared by the bit for years. So each sum is taken in the order of
+the authors' C++ code (ThreatExchange, `pdq/cpp`), in float32 and without BLAS: a picture has the
+same hash on every machine, and the one that their code gives.
 
 "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm" describes it.
 """
