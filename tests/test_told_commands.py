@@ -27,7 +27,7 @@ SOURCES = sorted(
     for path in (ROOT / folder).rglob("*.py")
 )
 COMMANDS = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
-PROSE = re.compile(r"[A-Za-z][a-z]*")
+PROSE = re.compile(r"[A-Za-z][a-z]*|[A-Z]+")
 
 
 def strings(source: Path) -> Iterator[str]:
