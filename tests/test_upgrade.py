@@ -1,8 +1,8 @@
 """What version 0.1.0 left opens in this one: a library, its private state, and half a wave.
 
-`support/library-0.1.0.tar.xz` was made at commit cbde0f8 by the script `make.py` in it: seven photos
-are done, four more were in the hands of a run that was killed before it committed them. One of
-these is a smaller copy of one that was done.
+`support/library-0.1.0.tar.xz` was made at commit cbde0f8 by the script `make.py` in it: seven
+photos are done, four more were in the hands of a run that was killed before it committed them. One
+of these is a smaller copy of one that was done.
 """
 
 from __future__ import annotations
