@@ -299,8 +299,8 @@ def test_packages_need_no_client(registries: dict[str, str], pinned: Pinned, kin
 def test_package_that_changed_is_refused(
     registries: dict[str, str], pinned: Pinned, cache: Path, kind: str
 ) -> None:
-    name = {"pypi": "demo==1.0", "npm": "@scope/demo@1.0"}[kind]
-    pinned(Source(**{kind: name}, package_sha256="1" * 64, member="demo/model.bin"))
+    source = {"pypi": Source(pypi="demo==1.0"), "npm": Source(npm="@scope/demo@1.0")}[kind]
+    pinned(replace(source, package_sha256="1" * 64, member="demo/model.bin"))
     with pytest.raises(AssetError, match="1" * 64):
         assets.fetch("demo.bin")
     assert kept(cache) == []

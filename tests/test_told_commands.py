@@ -38,7 +38,8 @@ def strings(source: Path) -> Iterator[str]:
         if isinstance(node, ast.JoinedStr):
             parts |= set(node.values)
             yield "".join(
-                value.value if isinstance(value, ast.Constant) else "VALUE" for value in node.values
+                str(value.value) if isinstance(value, ast.Constant) else "VALUE"
+                for value in node.values
             )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in parts:
             yield node.value

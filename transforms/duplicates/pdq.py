@@ -53,7 +53,8 @@ def _mean_of_two(rows: np.ndarray) -> np.ndarray:
 
 
 def _sum_in_order(products: np.ndarray, axis: int) -> np.ndarray:
-    return np.cumsum(products, axis=axis, dtype=np.float32).take(-1, axis=axis)
+    sums: np.ndarray = np.cumsum(products, axis=axis, dtype=np.float32)
+    return np.moveaxis(sums, axis, 0)[-1]
 
 
 def _detail(grid: np.ndarray) -> int:
