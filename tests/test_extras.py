@@ -11,6 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from photoveil.transforms import extras
+from photoveil.transforms.io import object_store, storage
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
@@ -43,3 +44,11 @@ def test_uv_is_told_where_there_is_no_pip(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     words = shlex.split(extras.install_command("heif"))
     assert words[:5] == ["uv", "pip", "install", "--python", sys.executable]
+
+
+def test_a_bucket_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)  # as if it were not installed
+    object_store._s3.cache_clear()
+    with pytest.raises(OSError, match=r"s3:// needs more packages: .*boto3") as raised:
+        storage.exists("s3://bucket/photo.jpg")
+    assert extras.install_command("aws") in str(raised.value)
