@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 PEOPLE ?= ../shared/data/people
 FLINK_JOB_SERVER ?= $(VENV)/flink/job-server.jar
 
-.PHONY: demo test test-fast test-slow test-kill test-prism test-dask test-flink test-cloud bench-protection bench-fawkes bench-archive bench-run bench-scale bench-detector bench-report docs install clean
+PYTHONS ?= $(PYTHON)
+
+.PHONY: demo test test-fast test-slow test-kill test-prism test-dask test-flink test-cloud test-install wheel findings bench-protection bench-fawkes bench-archive bench-run bench-scale bench-detector bench-report docs install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -38,6 +40,16 @@ test-flink: install $(FLINK_JOB_SERVER) $(VENV)/flink/installed  ## The same on 
 
 test-cloud: install $(VENV)/clouds/versitygw $(VENV)/clouds/fake-gcs-server  ## Archives in gs:// and s3://, against servers on this machine; needs Go
 	PHOTOVEIL_CLOUDS="$(CURDIR)/$(VENV)/clouds" $(BIN)/pytest tests/test_storage.py tests/test_object_lease.py tests/test_cloud.py
+
+wheel: install  ## Wheel and sdist, in dist/
+	$(BIN)/python -m build --outdir dist
+
+test-install: install  ## Install the wheel as a user does, without compiler, npm and git; PYTHONS="python3.11 python3.12"; downloads gigabytes
+	PHOTOVEIL_INSTALL="$(PYTHONS)" $(BIN)/pytest tests/test_install.py
+
+findings: install  ## Do other programs still behave as findings/ says? Each script exits 0 while they do; needs a network
+	@for script in findings/*.sh; do echo "== $$script"; bash $$script || failed="$$failed $$script"; done; \
+		[ -z "$$failed" ] || { echo "changed or not to be seen here:$$failed"; exit 1; }
 
 bench-protection: install  ## Do recognisers find people in written files? PEOPLE=folder with people.csv or a folder a person; ARGS="--held-out each --half b"
 	$(BIN)/pip install --quiet --editable '.[evaluate]'
@@ -113,4 +125,4 @@ $(VENV)/fawkes/installed: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo dist build

@@ -5,10 +5,6 @@
 ARG BEAM
 FROM apache/beam_python3.11_sdk:${BEAM}
 
-# One model comes from an npm package.
-RUN apt-get update && apt-get install --yes --no-install-recommends npm \
-    && rm -rf /var/lib/apt/lists/*
-
 # "gcp" for a worker without an accelerator, "gcp,gpu" for one with NVIDIA's libraries.
 ARG EXTRAS=gcp
 ARG BEAM

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
+import tarfile
 import threading
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
+from http.server import (
+    BaseHTTPRequestHandler,
+    SimpleHTTPRequestHandler,
+    ThreadingHTTPServer,
+)
 from pathlib import Path
 
 import pytest
 
-from photoveil.transforms.io import assets
+from photoveil.transforms.io import asset_file, assets
 from photoveil.transforms.io.assets import Asset, AssetError, Source
+from tests.commands import invoked
 
 CONTENT = b"a model" * 100
 NOWHERE = "http://127.0.0.1:9"
@@ -231,3 +239,148 @@ def test_torn_download_is_refused(
     with pytest.raises(AssetError, match="IncompleteRead"):
         assets.fetch("demo.bin")
     assert kept(cache) == []
+
+
+@pytest.fixture
+def registries(
+    tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> Iterator[dict[str, str]]:
+    """A package index and an npm registry on this machine, and no pip and no npm.
+
+    Yields:
+        The sha256 of the package of each.
+    """
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(root))  # type: ignore[arg-type]
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    root = tmp_path / "served"
+    page, packages = root / "simple" / "demo", root / "@scope" / "demo" / "-"
+    page.mkdir(parents=True)
+    packages.mkdir(parents=True)
+    shutil.copy(wheel, root / wheel.name)
+    pypi = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (page / "index.html").write_text(
+        f'<a href="../../other.whl#sha256={"0" * 64}">other</a>'
+        f'<a href="../../{wheel.name}#sha256={pypi}">{wheel.name}</a>'
+    )
+    tarball = packages / "demo-1.0.tgz"
+    with tarfile.open(tarball, "w:gz") as tar:
+        entry = tarfile.TarInfo("package/model.bin")
+        entry.size = len(CONTENT)
+        tar.addfile(entry, io.BytesIO(CONTENT))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(assets, "PYPI", f"{address}/simple")
+    monkeypatch.setenv("npm_config_registry", f"{address}/")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(assets, "find_spec", lambda name: None)
+    yield {"pypi": pypi, "npm": hashlib.sha256(tarball.read_bytes()).hexdigest()}
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("kind", ["pypi", "npm"])
+def test_packages_need_no_client(registries: dict[str, str], pinned: Pinned, kind: str) -> None:
+    source = {
+        "pypi": Source(pypi="demo==1.0", member="demo/model.bin"),
+        "npm": Source(npm="@scope/demo@1.0", member="package/model.bin"),
+    }[kind]
+    pinned(replace(source, package_sha256=registries[kind]))
+    assert assets.fetch("demo.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("kind", ["pypi", "npm"])
+def test_package_that_changed_is_refused(
+    registries: dict[str, str], pinned: Pinned, cache: Path, kind: str
+) -> None:
+    source = {"pypi": Source(pypi="demo==1.0"), "npm": Source(npm="@scope/demo@1.0")}[kind]
+    pinned(replace(source, package_sha256="1" * 64, member="demo/model.bin"))
+    with pytest.raises(AssetError, match="1" * 64):
+        assets.fetch("demo.bin")
+    assert kept(cache) == []
+
+
+def test_a_package_is_downloaded_once_for_all_that_is_needed_of_it(
+    registries: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(pypi="demo==1.0", package_sha256=registries["pypi"], member="demo/model.bin")
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    both = {n: Asset(n, "model", "", "MIT", sha256, (source,)) for n in ("one", "other")}
+    monkeypatch.setattr(assets, "catalogue", lambda: both)
+    assets.fetch("one")
+    monkeypatch.setattr(assets, "PYPI", NOWHERE)
+    assert assets.fetch("other").read_bytes() == CONTENT
+
+
+@pytest.fixture
+def exported(cache: Path, tmp_path: Path, pinned: Pinned) -> Path:
+    """A file that `--export` made of one asset, and an empty cache."""
+    pinned(address(tmp_path / "file", CONTENT))
+    file = tmp_path / "assets.zip"
+    asset_file.export(["demo.bin"], file)
+    shutil.rmtree(cache)
+    (tmp_path / "file").unlink()
+    return file
+
+
+def test_exported_assets_are_imported_without_a_network(
+    exported: Path, cache: Path, offline: None
+) -> None:
+    assert asset_file.import_from(exported) == ["demo.bin"]
+    assert assets.fetch("demo.bin").read_bytes() == CONTENT
+
+
+def test_an_export_is_the_same_to_the_byte_and_says_the_licences(
+    exported: Path, tmp_path: Path
+) -> None:
+    asset_file.import_from(exported)
+    asset_file.export(["demo.bin"], tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == exported.read_bytes()
+    with zipfile.ZipFile(exported) as archive:
+        notice = archive.read(asset_file.NOTICE).decode()
+    assert "licence: MIT" in notice and hashlib.sha256(CONTENT).hexdigest() in notice
+
+
+def test_changed_assets_are_not_imported(exported: Path, cache: Path) -> None:
+    data = exported.read_bytes()
+    at = data.index(CONTENT)
+    exported.write_bytes(data[:at] + b"A" + data[at + 1 :])
+    with pytest.raises(AssetError, match="damaged"):
+        asset_file.import_from(exported)
+    with zipfile.ZipFile(exported) as archive:
+        names = archive.namelist()
+    with zipfile.ZipFile(exported, "w") as archive:
+        for name in names:
+            archive.writestr(name, "other")
+    with pytest.raises(AssetError, match="wrong hash"):
+        asset_file.import_from(exported)
+    assert kept(cache) == []
+
+
+@pytest.mark.parametrize("content", [b"no archive", None], ids=["text", "other archive"])
+def test_other_files_are_not_imported(
+    cache: Path, tmp_path: Path, wheel: Path, content: bytes | None
+) -> None:
+    file = wheel
+    if content is not None:
+        file = tmp_path / "file.zip"
+        file.write_bytes(content)
+    code, said = invoked("assets", "--import", file)
+    assert code == 1 and "photoveil assets --export" in said
+
+
+def test_what_a_file_of_another_version_lacks_is_named(
+    exported: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (asset,) = assets.catalogue().values()
+    new = replace(asset, name="new.bin", sha256="2" * 64)
+    monkeypatch.setattr(assets, "catalogue", lambda: {"demo.bin": asset, "new.bin": new})
+    code, said = invoked("assets", "--import", exported)
+    assert code == 1 and "new.bin was not in the file" in said
+    assert assets.is_cached(asset)

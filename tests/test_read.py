@@ -167,7 +167,7 @@ def test_heic_is_tried_again_once_its_package_is_there(
     monkeypatch.setattr(codec_process, "decode", lambda data, most, _: codecs.decode(data, most))
     found = read(tmp_path, "a.heic", out.getvalue())
     assert (found.status, found.format, found.retry) == ("unsupported", "HEIC", True)
-    assert found.reason == "HEIC needs an optional package: pip install 'photoveil[heif]'"
+    assert found.reason == "HEIC needs the optional package pillow-heif"
 
 
 def test_image_bomb_is_refused_by_its_header(tmp_path: Path) -> None:

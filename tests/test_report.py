@@ -21,7 +21,7 @@ from photoveil.pipeline.evaluation import report as evaluation_report
 from photoveil.pipeline.evaluation.evaluate import Evaluation
 from photoveil.pipeline.library import manifest, state_folder
 from photoveil.pipeline.library.identity import LibraryError
-from photoveil.pipeline.library.library import LibraryError, reopen_library
+from photoveil.pipeline.library.library import reopen_library
 from photoveil.pipeline.report import advice, evaluation_file, rows
 from photoveil.transforms.evaluate.conditions import AS_WRITTEN
 from photoveil.transforms.evaluate.metrics import Tally

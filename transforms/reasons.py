@@ -49,7 +49,7 @@ class Reason(StrEnum):
     NO_PHOTO = "not a photo"
     NO_KNOWN_FORMAT = "no picture format that is known here"
     NOT_A_FORMAT_WRITTEN = "{format}: a format that Photoveil does not write"
-    NEEDS_HEIF = "HEIC needs an optional package: pip install 'photoveil[heif]'"
+    NEEDS_HEIF = "HEIC needs the optional package pillow-heif"
     ANIMATED = "animated {format}"
     LOSSLESS_JPEG = "lossless or hierarchical JPEG"
     OTHER_HEIF_CODING = "HEIF in a coding other than HEVC and AV1"

@@ -54,7 +54,9 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
     ] = False,
 ) -> None:
-    pass
+    if sys.platform == "win32":  # limits of a photo's time and memory, and locks, are POSIX's
+        print("Photoveil runs on Linux and macOS; on Windows, use it in WSL 2 or in a container")
+        raise typer.Exit(ExitCode.STOPPED)
 
 
 # In the order of the help.

@@ -145,8 +145,8 @@ def foreign(
         )
     if marker is None:
         return _foreign_of_0_1(found, root, source)
-    if marker.format > state_folder.FORMAT:
-        return f"{place} was made by a later version of Photoveil; install that one"
+    if later := of_a_later_version(found):
+        return later
     if identity is not None and marker.library == identity.id:
         return None
     if identity is None and _lost_its_id(found, root):
@@ -158,6 +158,13 @@ def foreign(
         f"{marker.root}. Two libraries cannot share one. Leave out --state, or give a new or an "
         "empty folder"
     )
+
+
+def of_a_later_version(found: Found) -> str | None:
+    """Why a state that this version does not know how to read is left alone."""
+    if found.marker is None or found.marker.format <= state_folder.FORMAT:
+        return None
+    return f"{found.place} was made by a later version of Photoveil; install that one"
 
 
 def _foreign_of_0_1(found: Found, root: str, source: str | None) -> str | None:

@@ -19,6 +19,7 @@ from photoveil.pipeline.library.claim import (
     foreign,
     given_folder,
     no_state,
+    of_a_later_version,
     shared_with,
 )
 from photoveil.pipeline.library.identity import (
@@ -127,7 +128,7 @@ def find_library(root: str, state: str | None = None) -> Library:
     """A library for what needs no originals: its source is "" where the private state is lost.
 
     Raises:
-        LibraryError: there is none.
+        LibraryError: there is none, or a later version made it or its private state.
     """
     root, given = storage.absolute(root), given_folder(state)
     if not storage.exists(storage.join(root, FOLDER)):
@@ -135,6 +136,8 @@ def find_library(root: str, state: str | None = None) -> Library:
     _check_links(root)
     identity = read_identity(root)
     found = find(root, identity, given)
+    if later := of_a_later_version(found):
+        raise LibraryError(later)
     own = found.is_state and foreign(found, root, identity) is None
     return Library((found.source if own else None) or "", root, found.place)
 

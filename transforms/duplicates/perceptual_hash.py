@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-import pdqhash
 from PIL import Image
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as validated
 
+from photoveil.transforms.duplicates.pdq import SIDE, pdq_of
 from photoveil.transforms.records import HashedPhoto, NearDuplicatePair
 
 PDQ_BYTES = 32
 _BANDS = 16
-_SIDE = 256  # pixels: a hash of 16 x 16 frequencies needs no more, and costs a tenth
 _MOST_PAIRED = 100  # photos that one is compared with by eye in a bucket
 _LOOK = 32  # cells a side in which two pictures are compared by eye, as it were
 
@@ -48,10 +47,11 @@ def pdq(pixels: np.ndarray) -> bytes | None:
     PDQ gives a quality, 0 to 100, and its authors advise against hashes below 50: any plain wall
     looks like any other.
     """
+    # A hash of 16 x 16 frequencies needs no more than 256 pixels, and costs a tenth with them.
     # reducing_gap lets Pillow halve a large photo before the costly filter.
-    image = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, None, 2.0)
-    bits, quality = pdqhash.compute(np.asarray(image))
-    return np.packbits(bits).tobytes() if quality >= 50 else None
+    image = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR, None, 2.0)
+    value, quality = pdq_of(np.asarray(image))
+    return value if quality >= 50 else None
 
 
 def bands(value: bytes) -> list[bytes]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from photoveil.transforms.extras import install_command
 from photoveil.transforms.faces import turns
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.faces.rows import COLUMNS, SCORE, Detector
@@ -99,7 +100,7 @@ def load_retinaface_resnet50() -> Detector:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "the detector retinaface-resnet50 needs an optional package: "
-            "pip install 'photoveil[retina-face]'"
+            + install_command("retina-face")
         ) from error
     try:
         model = RetinaFace.build_model()

@@ -11,24 +11,31 @@ import contextlib
 import hashlib
 import http.client
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import tempfile
+import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
-from shutil import which
 from typing import Any, Literal
 
 import platformdirs
 import yaml
 
 CACHE_ENV = "PHOTOVEIL_CACHE"
+
+PYPI = "https://pypi.org/simple"
+NPM = "https://registry.npmjs.org"
+_NPM_ENV = "npm_config_registry"  # npm's own, for those who use another registry
+_TIMEOUT = 30  # seconds without an answer
 
 
 class AssetError(RuntimeError):
@@ -108,17 +115,40 @@ def fetch(name: str) -> Path:
     for source in asset.sources:
         try:
             with _taken_from(source) as path:
-                return _keep(asset, path.read_bytes())
+                if source.member is None:
+                    return keep(asset, path.read_bytes())
+                kept = keep(asset, _member(path, source.member))
+                _keep_others_of(source.package_sha256, path)
+                return kept
         except AssetError as error:
             failures.append(f"  {source}: {error}")
     raise AssetError(
         f"cannot get {name} ({asset.about}). Tried:\n"
         + "\n".join(failures)
-        + "\nCheck the network connection and run `photoveil assets` again."
+        + "\nCheck the network connection and run `photoveil assets` again. Without a network, run "
+        "`photoveil assets --export FILE` on another machine and "
+        "`photoveil assets --import FILE` here."
     )
 
 
-def _keep(asset: Asset, data: bytes) -> Path:
+def _keep_others_of(package_sha256: str | None, package: Path) -> None:
+    """Keep what else is needed of a package, which need not be downloaded again for it."""
+    for asset in catalogue().values():
+        for source in asset.sources:
+            if source.package_sha256 == package_sha256 and source.member and not is_cached(asset):
+                with contextlib.suppress(AssetError):  # said when this one is fetched
+                    keep(asset, _member(package, source.member))
+
+
+def keep(asset: Asset, data: bytes) -> Path:
+    """Put the bytes of `asset` into the cache.
+
+    Returns:
+        Where they are now.
+
+    Raises:
+        AssetError: they do not have the pinned hash.
+    """
     found = hashlib.sha256(data).hexdigest()
     if found != asset.sha256:
         raise AssetError(f"wrong hash: expected sha256 {asset.sha256}, got {found}; refused")
@@ -134,33 +164,71 @@ def _keep(asset: Asset, data: bytes) -> Path:
 
 @contextlib.contextmanager
 def _taken_from(source: Source) -> Iterator[Path]:
-    """A temporary local file with the bytes that `source` offers."""
+    """A temporary local file with the bytes that `source` offers: the asset or its package."""
     with tempfile.TemporaryDirectory(prefix="photoveil-") as name:
         folder = Path(name)
         if source.url:
             yield _download(source.url, folder / "file")
             return
-        package = _pip_download(source, folder) if source.pypi else _npm_pack(source, folder)
+        if source.pypi:
+            package = _from_pypi(source, folder)
+        else:
+            package = _download(_npm_address(str(source.npm)), folder / "package")
         found = _sha256(package)
         if found != source.package_sha256:
             raise AssetError(
                 f"wrong hash: expected package sha256 {source.package_sha256}, got {found}; refused"
             )
-        yield _extract(package, str(source.member), folder / "member")
+        yield package
 
 
 def _download(url: str, to: Path) -> Path:
-    try:
-        with urllib.request.urlopen(url, timeout=60) as response:
-            to.write_bytes(response.read())
-    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-        raise AssetError(f"{error}") from error
+    to.write_bytes(_get(url))
     return to
 
 
+def _get(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
+            data: bytes = response.read()
+            return data
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+        raise AssetError(f"{error}") from error
+
+
+def _npm_address(package: str) -> str:
+    """Return where the registry has `name@version` or `@scope/name@version`."""
+    name, _, version = package.rpartition("@")
+    registry = os.environ.get(_NPM_ENV, NPM).rstrip("/")
+    return f"{registry}/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"
+
+
+def _from_pypi(source: Source, folder: Path) -> Path:
+    # An address needs no pip, and nothing of the package is run: to read the metadata of an sdist,
+    # pip runs its build script. But only pip knows the index that a user has in place of PyPI.
+    try:
+        return _download(_pypi_address(source), folder / "download")
+    except AssetError as error:
+        if find_spec("pip") is None:
+            raise
+        try:
+            return _pip_download(source, folder)
+        except AssetError as of_pip:
+            raise AssetError(f"{error}; by pip: {of_pip}") from error
+
+
+def _pypi_address(source: Source) -> str:
+    """Return where PyPI has the file with the pinned hash, as the page of the package says."""
+    page = f"{PYPI}/{str(source.pypi).partition('==')[0]}/"
+    text = _get(page).decode("utf-8", "replace")
+    found = re.search(rf'href="([^"#]+)#sha256={source.package_sha256}"', text)
+    if found is None:
+        raise AssetError(f"{page} lists no file with sha256 {source.package_sha256}")
+    return urllib.parse.urljoin(page, found[1])
+
+
 def _pip_download(source: Source, folder: Path) -> Path:
-    # pip checks --hash before it opens a package; that matters for an sdist, whose build script
-    # runs while pip reads its metadata.
+    # pip checks --hash before it opens a package, and before it runs a build script in it.
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.pypi} --hash=sha256:{source.package_sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
@@ -168,24 +236,7 @@ def _pip_download(source: Source, folder: Path) -> Path:
         command += ["--only-binary", ":all:", "--implementation", "cp"]
         command += ["--platform", source.wheel["platform"]]
         command += ["--python-version", source.wheel["python"]]
-    return _run(
-        [*command, "--dest", str(folder / "package"), "--requirement", str(requirements)], folder
-    )
-
-
-def _npm_pack(source: Source, folder: Path) -> Path:
-    npm = which("npm")
-    if npm is None:
-        raise AssetError("npm is not installed")
-    (folder / "package").mkdir()
-    return _run(
-        [npm, "pack", "--silent", "--pack-destination", str(folder / "package"), str(source.npm)],
-        folder,
-    )
-
-
-def _run(command: list[str], folder: Path) -> Path:
-    """Run a package client; return the one file it left in `folder/package`."""
+    command += ["--dest", str(folder / "package"), "--requirement", str(requirements)]
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=600, check=False
@@ -202,20 +253,18 @@ def _run(command: list[str], folder: Path) -> Path:
     return found[0]
 
 
-def _extract(package: Path, member: str, to: Path) -> Path:
+def _member(package: Path, member: str) -> bytes:
     try:
         if zipfile.is_zipfile(package):
             with zipfile.ZipFile(package) as archive:
-                to.write_bytes(archive.read(member))
-        else:
-            with tarfile.open(package) as tar:
-                stream = tar.extractfile(member)
-                if stream is None:
-                    raise AssetError(f"{member} in the package is not a file")
-                to.write_bytes(stream.read())
+                return archive.read(member)
+        with tarfile.open(package) as tar:
+            stream = tar.extractfile(member)
+            if stream is None:
+                raise AssetError(f"{member} in the package is not a file")
+            return stream.read()
     except KeyError as error:
         raise AssetError(f"the package has no {member}") from error
-    return to
 
 
 def _sha256(path: Path) -> str:

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
+from photoveil.transforms.extras import install_command
+
 _DELETIONS = 16  # at once
 _NO_BUCKET = "there is no such bucket"
 
@@ -254,7 +256,7 @@ def _find(path: str) -> tuple[_Store, str, str]:
         with _in_plain_words(path):
             return make(), bucket, key
     except ImportError as error:
-        words = f"{scheme}:// needs more packages: pip install 'photoveil[{extra}]'"
+        words = f"{scheme}:// needs more packages: {install_command(extra)}"
         raise OSError(errno.EPROTONOSUPPORT, words, path) from error
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from photoveil.transforms.extras import install_command
 from photoveil.transforms.recognisers.recogniser import (
     MissingPackage,
     Recogniser,
@@ -73,4 +74,4 @@ def load() -> Recogniser:
 
 
 def _missing() -> MissingPackage:
-    return MissingPackage("the recogniser dlib needs an extra: pip install 'photoveil[evaluate]'")
+    return MissingPackage(f"the recogniser dlib needs more packages: {install_command('evaluate')}")
