@@ -329,7 +329,7 @@ function showPeople() {
   one("#persons").replaceChildren(...shown.map((person, index) => {
     const number_ = personPage * size + index, entry = review.person(person.id);
     const dates = person.first && (person.first === person.last ? person.first : `${person.first} to ${person.last}`);
-    const name = make("input", { type: "text", value: entry.name || "", maxlength: 80, autocomplete: "off", onchange: () => { review.changePerson(person.id, { name: name.value.trim() }); fillPeople(); } });
+    const name = make("input", { type: "text", value: entry.name || "", maxlength: 80, autocomplete: "off", oninput: () => review.changePerson(person.id, { name: name.value.trim() }), onchange: fillPeople });
     return make("li", {},
       make("div", { class: "faces" }, ...person.pictures.map(src => make("img", { src, alt: "", loading: "lazy", width: 76, height: 76 }))),
       make("p", {}, make("strong", {}, person.id), ` · ${number(person.photos)} ${person.photos === 1 ? "photo" : "photos"}${dates ? " · " + dates : ""} `,
