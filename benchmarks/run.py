@@ -109,7 +109,7 @@ def run(base: Path, path: Path) -> Spent:
         RuntimeError: it failed.
     """
     (base / "config.yaml").write_text(_CONFIG)
-    command = [sys.executable, "-c", _START, "run", base / "in", base / "out"]
+    command = [sys.executable, "-P", "-c", _START, "run", base / "in", base / "out"]
     command += ["--state", base / "state", "--config", base / "config.yaml"]
     started, most = time.monotonic(), 0.0
     with (base / "said").open("wb") as said:
