@@ -206,7 +206,7 @@ def test_weights_that_cannot_be_downloaded_are_a_missing_asset(retina_face: Magi
 
 
 def test_the_optional_detector_says_how_to_get_it() -> None:
-    with pytest.raises(ModuleNotFoundError, match=r"pip install retina-face.* tf-keras"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'retina-face.* 'tf-keras"):
         load_retinaface_resnet50()
 
 
