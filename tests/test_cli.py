@@ -20,7 +20,6 @@ from PIL import Image
 
 from photoveil.pipeline.cli.demo_folder import build_archive
 from photoveil.pipeline.library import manifest
-from photoveil.transforms.cloak.budget import TOLERANCE
 from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.records import Visibility
 from tests.commands import hashes, invoked, photoveil
@@ -116,7 +115,9 @@ def test_the_manifest_measures_each_face_on_the_written_file(run: Run) -> None:
             figures = Visibility(
                 face["flip"], face["delta_e"], face["dssim"], face["drawn_contrast"]
             )
-            assert 0.2 < CloakParameters().budget.spent(figures) <= 1 + TOLERANCE
+            # Coding what was moved anew adds to what was drawn.
+            assert 0.2 < CloakParameters().budget.spent(figures) <= 1.2
+            assert not any("budget" in note for note in row["notes"])
             assert face["steps"] == 8
             (pair,) = face["cosine_shift"]
             assert pair["surrogate"] == "mobilefacenet"

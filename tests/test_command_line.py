@@ -21,7 +21,7 @@ from tests.commands import hashes, invoked
 
 COMMANDS = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
 QUICK = "cloak: {steps: 2, known_steps: 1, batch_size: 4, surrogates: [mobilefacenet]}\n"
-QUICK += "detector: {long_sides: [256]}\nrun: {first_wave: 64}\n"
+QUICK += "detector: {long_sides: [256], turned_levels: 0}\nrun: {first_wave: 64}\n"
 
 
 def places(archive: Archive, *more: object) -> tuple[object, ...]:

@@ -39,7 +39,7 @@ def test_any_name_with_the_prefix_is_one_of_frbench() -> None:
 
 @pytest.mark.skipif(HERE, reason="the extra frbench is installed")
 def test_without_the_package_it_says_how_to_install_it() -> None:
-    with pytest.raises(MissingPackage, match=r"frbench:x_y_z needs an extra: .*\[frbench\]"):
+    with pytest.raises(MissingPackage, match=r"frbench:x_y_z needs more packages: .*frbench"):
         load_recogniser("frbench:x_y_z")
 
 

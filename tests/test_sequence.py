@@ -123,7 +123,7 @@ def test_parts_that_a_killed_compaction_left_do_not_count(archive: Archive) -> N
 def test_what_was_kept_of_a_person_last_counts(tmp_path: Path) -> None:
     memory, made = WarmStarts(str(tmp_path)), []
     for number, run_id in ((2, "2099"), (10, "2026"), (11, "1970")):
-        change = np.full((CROP_SIZE, CROP_SIZE), number, np.float16)
+        change = np.full((CROP_SIZE, CROP_SIZE, 3), number, np.float16)
         made.append(change)
         row = {"face": "f", "change": change.tobytes()}
         part = sequence.name(number, run_id)

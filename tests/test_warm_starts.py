@@ -165,7 +165,7 @@ def test_targets_stay_and_point_away(archive: Archive, tmp_path: Path) -> None:
 def test_strangers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm_starts, "_MOST", 1)
     faces = [f"photo{number:02} 0" for number in range(9)]
-    change = np.ones((112, 112), np.float16)
+    change = np.ones((112, 112, 3), np.float16)
     memory = WarmStarts(str(tmp_path))
     rows = {"face": faces, "change": [(n * change).tobytes() for n in range(9)]}
     memory.keep(pa.table(rows, CHANGES), "wave")
@@ -179,6 +179,18 @@ def test_strangers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not again.has_start("berta")
     (kept,) = (tmp_path / "people/changes").iterdir()
     assert pq.read_table(kept)["face"].to_pylist() == faces[3:4]
+
+
+def test_a_start_of_the_first_libraries_moves_nothing(tmp_path: Path) -> None:
+    """They kept levels alone, (S, S)."""
+    memory = WarmStarts(str(tmp_path))
+    levels = np.random.default_rng(1).normal(size=(112, 112)).astype(np.float16)
+    memory.keep(pa.table({"face": ["a 0"], "change": [levels.tobytes()]}, CHANGES), "wave")
+    memory.learn({"a 0": "anna"}, {"anna": np.ones(192, np.float32)})
+    start = WarmStarts(str(tmp_path)).of("anna")
+    assert start is not None and start.start is not None
+    assert np.array_equal(start.start[..., 2], levels)
+    assert not start.start[..., :2].any()
 
 
 def test_a_face_that_is_added_again_is_as_it_was_last(tmp_path: Path) -> None:

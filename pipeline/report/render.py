@@ -29,10 +29,17 @@ from photoveil.transforms.records import Status
 _MEASURES = {
     "flip": (
         "FLIP",
-        "How different original and cloaked face look side by side: 0 is equal, 1 the most.",
+        "How different the face looks from the original as it was bent: 0 is equal, 1 the most.",
     ),
     "delta_e": ("CIEDE2000", "Mean difference of colour; 1 is about just noticeable."),
     "dssim": ("DSSIM", "Difference of structure: 0 is equal."),
+    "drawn_contrast": (
+        "contrast on smooth skin",
+        "Levels that were drawn at the worst spot; lines were seen from 1.6 up.",
+    ),
+    "shift_peak": ("displacement", "Largest one, in percent of the distance of the eyes."),
+    "shift_rms": ("mean displacement", "Root mean square, likewise."),
+    "stretch": ("stretch", "By what part a short length changes, at most."),
 }
 _FILTERS = {
     "measure": lambda name: _MEASURES.get(name, (name.replace("_", " "), ""))[0],

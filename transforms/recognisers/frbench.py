@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from photoveil.transforms.extras import install_command
 from photoveil.transforms.faces.align import crop_face, similarity
 from photoveil.transforms.io.assets import AssetError
 from photoveil.transforms.recognisers.recogniser import (
@@ -35,7 +36,7 @@ def load(key: str) -> Recogniser:
     """
     name = PREFIX + key
     if find_spec("frbench") is None:
-        raise MissingPackage(f"{name} needs an extra: pip install 'photoveil[frbench]'")
+        raise MissingPackage(f"{name} needs more packages: {install_command('frbench')}")
     import frbench
     import torch
 
