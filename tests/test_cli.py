@@ -115,9 +115,8 @@ def test_the_manifest_measures_each_face_on_the_written_file(run: Run) -> None:
             figures = Visibility(
                 face["flip"], face["delta_e"], face["dssim"], face["drawn_contrast"]
             )
-            # Coding what was moved anew adds to what was drawn.
-            assert 0.2 < CloakParameters().budget.spent(figures) <= 1.2
-            assert not any("budget" in note for note in row["notes"])
+            assert CloakParameters().budget.spent(figures) > 0.2
+            assert not any("visibility budget" in note for note in row["notes"])
             assert face["steps"] == 8
             (pair,) = face["cosine_shift"]
             assert pair["surrogate"] == "mobilefacenet"

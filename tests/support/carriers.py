@@ -136,9 +136,8 @@ def lower_bmp(image: Image.Image, clean: Image.Image) -> bytes:
 
 
 def lower_gif(image: Image.Image, clean: Image.Image) -> bytes:
-    # Error diffusion draws dots in the scene that the detector takes for a face.
-    flat = _stacked(image, clean).quantize(256, dither=Image.Dither.NONE)
-    data = bytearray(saved(flat, "GIF"))
+    # Interlaced, the rows that are seen would be of both pictures.
+    data = bytearray(saved(_stacked(image, clean).quantize(256), "GIF", interlace=0))
     at = 13 + 3 * 256
     while data[at] != 0x2C:
         at += 2
