@@ -26,6 +26,7 @@ from photoveil.pipeline.run.result import RunResult
 from photoveil.pipeline.settings import RunSettings, SettingsError
 from photoveil.pipeline.state.scan_cache import ScanCache
 from photoveil.transforms.beam.stage_metrics import STAGES
+from photoveil.transforms.beam.thread_map import cores
 from photoveil.transforms.photo import write
 from photoveil.transforms.records import Placed
 from tests.archives import QUICK, Archive, Base, opened_files, photos_of
@@ -314,7 +315,8 @@ def test_a_run_tells_where_its_time_went_from_the_metrics_of_its_workers(base: B
     faces = [row["source"] for row in rows.values() if row["status"] == "cloaked"]
     assert work.faces == sum(len(rows[source]["faces"]) for source in faces) == base.first.faces
     assert all(work.seconds[stage] > 0 for stage in STAGES)
-    assert sum(work.seconds.values()) < base.first.seconds
+    # Photos are read and written side by side, by a thread a core.
+    assert sum(work.seconds.values()) < cores() * base.first.seconds
     (record,) = run_history.read(base.library)
     assert record["work"] == work.record(QUICK.cloak.batch_size)
     assert 0 < record["work"]["batch_fill"] <= 1
