@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from photoveil.pipeline import quiet_logs
+from tests.support.labelled_people import by_person, people_of_half
 
 if TYPE_CHECKING:
     from photoveil.pipeline.settings import Settings
@@ -66,20 +66,6 @@ class Cloaked:
     source: str
     surrogates: frozenset[str]
     said: str
-
-
-def by_person(labels: Mapping[str, str]) -> dict[str, list[str]]:
-    """Files of each person, people and files in order of name."""
-    photos = defaultdict(list)
-    for name, person in labels.items():
-        photos[person].append(name)
-    return {person: sorted(photos[person]) for person in sorted(photos)}
-
-
-def people_of_half(photos: Mapping[str, list[str]], half: str) -> list[str]:
-    """Every other person who has two or more photos; all of them for "all"."""
-    several = [person for person, files in photos.items() if len(files) > 1]
-    return several if half == "all" else several["ab".index(half) :: 2]
 
 
 def choose(folder: Path, labels: Mapping[str, str], given: argparse.Namespace) -> Photos:

@@ -37,8 +37,8 @@ class Displacement:
         self._onto_budget = PROJECTIONS[parameters.projection](crops, self._mask, parameters)
 
     def start(self, change: tf.Tensor) -> tf.Tensor:
-        """Scale a mean of perturbations, which is faint, to the budgets; the field is smooth
-        already, and is taken for its own variable."""
+        """Scale the field of a mean of perturbations, which is faint, to its limit. It is smooth
+        already, and is taken for its own variable. The levels are kept."""
         field = change[..., _SHIFT]
         square = tf.reduce_mean(tf.square(field), axis=(1, 2, 3), keepdims=True) * 2
         wanted = self._parameters.shift_rms * self._pixels

@@ -69,7 +69,8 @@ def drawn_contrast(clean: np.ndarray, changed: np.ndarray) -> float:
 
     Returns:
         Levels, 0 or more: root mean square of the change at the spot, as if it lay on skin without
-        any contrast. About 1 shows no line; from 1.6 up lines were seen (docs/results.md).
+        any contrast. About 1 shows no line; from 1.6 up lines were seen
+        (docs/lab-notebook.md).
     """
     grey, other = (pixels.astype(np.float32) @ _LUMA for pixels in (clean, changed))
     unit = sum(grey.shape) / 2 / 112  # the lengths below are in pixels of a crop
