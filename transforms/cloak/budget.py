@@ -1,9 +1,9 @@
 """Scale what is drawn on a face to the visibility budget.
 
-The optimiser works on a crop of 112 pixels. What counts is the face in the photo at viewing size,
-so the luminance change is scaled there. Every face is then drawn on about as visibly as any other,
-whatever its size, light and skin. The displacement is bounded by the optimiser itself: its limits
-are parts of the distance of the eyes, which are the same at any size.
+The optimiser works on a crop of 112 pixels. A viewer sees the face in the photo, so the luminance
+change is scaled there, at viewing size. The change is then about as visible on each face, whatever
+its size, light and skin. The displacement needs no scaling: the optimiser limits it in percent of
+the interocular distance, which holds at any size.
 """
 
 from __future__ import annotations
@@ -31,21 +31,26 @@ from photoveil.transforms.visibility.metrics import (
 
 TOLERANCE = 0.05  # share of a budget that compression may add
 _USUAL = 0.95  # typical scale; measurements are expensive, so start near it
-_FAR = 1.25  # where a look moves the scale by more, the power laws of `rescale` miss by percents
-_LOOKS = 2  # at most, before encoding
+_FAR = 1.25  # if a measurement moves the scale by more, `rescale` misses the budget by percents
+_MEASUREMENTS = 2  # at most, before encoding
 
 
 def visibility_of(
     bent: np.ndarray, changed: np.ndarray, face: Face, cloak: Perturbation
 ) -> Visibility:
-    """Measure what a perturbation shows on a face.
+    """Measure how visible a perturbation is on a face.
 
     Args:
         bent, changed: uint8 (H, W, 3) RGB of equal size: the original photo with its faces bent,
-            and the photo with what is drawn on them, too.
+            and the same photo with the luminance change drawn on them.
+        face: in pixels of these photos.
+        cloak: the face's perturbation, of which only the displacement is measured directly.
+
+    Returns:
+        What is drawn is all 0 for a face whose box is outside of the photo.
     """
     regions = [face_region(pixels, face.box) for pixels in (bent, changed)]
-    if regions[0].size == 0:  # the box lies beyond the frame
+    if regions[0].size == 0:  # the box is outside of the photo
         return Visibility(0.0, 0.0, 0.0, 0.0, *displacement_of(cloak))
     pair = [at_viewing_size(region) for region in regions]
     matrix = face_to_crop(face.landmarks)
@@ -63,8 +68,8 @@ def displacement_of(cloak: Perturbation) -> tuple[float, float, float]:
     """Measure the displacement of a perturbation.
 
     Returns:
-        Its peak and its root mean square over the crop, in percent of the interocular distance, and
-        its stretch, the largest singular value of its Jacobian matrix.
+        The peak and the root mean square of its length over the crop, in percent of the interocular
+        distance, and its stretch, the largest singular value of its Jacobian matrix.
     """
     shift = cloak.shift.astype(np.float64)
     percent = 100 / (INTEROCULAR * len(shift) / 112)
@@ -77,17 +82,23 @@ def displacement_of(cloak: Perturbation) -> tuple[float, float, float]:
 
 
 def scale_to_budget(bent: np.ndarray, cloak: Perturbation, face: Face, budget: Budget) -> float:
-    """Find the scale, 0.02..1.3, at which the luminance change just keeps to the budget in a photo.
+    """Find the scale at which the luminance change of a face just keeps to the budget in a photo.
 
     Args:
         bent: uint8 (H, W, 3) RGB, the original photo with its faces bent.
+        cloak: the perturbation at scale 1.
+        face: in pixels of the photo.
+        budget: at viewing size.
+
+    Returns:
+        The factor for `cloak.change`, 0.02..1.3.
     """
     bent, face = _surroundings(bent, face)
     height, width = bent.shape[:2]
     top, left, patch = lay_back(cloak.change, face_to_crop(face.landmarks), height, width)
     inside = (slice(top, top + patch.shape[0]), slice(left, left + patch.shape[1]))
     scale = _USUAL
-    for _ in range(_LOOKS):
+    for _ in range(_MEASUREMENTS):
         changed = bent.copy()
         levels = np.rint(bent[inside] + scale * patch[..., np.newaxis])
         changed[inside] = np.clip(levels, 0, 255).astype(np.uint8)
@@ -98,8 +109,10 @@ def scale_to_budget(bent: np.ndarray, cloak: Perturbation, face: Face, budget: B
 
 
 def _surroundings(pixels: np.ndarray, face: Face) -> tuple[np.ndarray, Face]:
-    """Cut out the part of a photo that holds a face's box and crop, with the face moved
-    accordingly.
+    """Cut out the part of a photo that holds the box and the crop of a face.
+
+    Returns:
+        A view of the pixels, and the face in its coordinates.
     """
     extent = crop_extent(invert(face_to_crop(face.landmarks)))
     left, top = (max(0, int(min(face.box[side], extent[side]))) for side in (0, 1))

@@ -1,5 +1,4 @@
-"""Perturbations that bend a face and hardly draw on it: a smooth displacement field and a faint
-change of luminance, optimised together.
+"""Perturbations by a smooth displacement field and a faint luminance change, optimised together.
 
 A field moves the photo's own pixels, so it leaves no line, no noise and no blur at any size. The
 sources are spatially transformed adversarial examples (Xiao et al., ICLR 2018, arXiv:1801.02612)
@@ -24,21 +23,36 @@ _SHIFT, _LEVEL = slice(0, 2), slice(2, 3)  # channels of a perturbation
 
 
 class Displacement:
-    """A `PerturbationSpace` whose variable is float32 (N, S, S, 3): the displacement in x and y
-    before it is smoothed, in pixels of the crop, and the luminance change in levels.
+    """A `PerturbationSpace` of displacements and luminance changes.
+
+    Its variable is float32 (N, S, S, 3): the displacement in x and y before it is smoothed, in
+    pixels of the crop, and the luminance change in levels, before the mask of the crop's edge.
+
+    Args:
+        crops: float32 (N, S, S, 3) RGB in 0..255.
+        parameters: limits, rates and the names of preconditioner and projection of the levels.
     """
 
     def __init__(self, crops: tf.Tensor, parameters: CloakParameters) -> None:
         self._crops, self._parameters = crops, parameters
         self._mask = tf.constant(feather(crops.shape[1])[:, :, tf.newaxis])
         self._stiff = stiffness(crops)
-        self._pixels = INTEROCULAR * crops.shape[1] / 112 / 100  # of one percent
+        self._pixels = INTEROCULAR * crops.shape[1] / 112 / 100  # 1 % of the interocular distance
         self._of_level = PRECONDITIONERS[parameters.preconditioner](crops, parameters)
         self._onto_budget = PROJECTIONS[parameters.projection](crops, self._mask, parameters)
 
     def start(self, change: tf.Tensor) -> tf.Tensor:
-        """Scale the field of a mean of perturbations, which is faint, to its limit. It is smooth
-        already, and is taken for its own variable. The levels are kept."""
+        """Scale the field of a mean of perturbations to the limit of its root mean square.
+
+        A mean is fainter than what it is made of. The field is smooth already, so it serves as the
+        variable without a deconvolution. The levels are kept.
+
+        Args:
+            change: float32 (N, S, S, 3), as `finish` returns it; zeros stay zeros.
+
+        Returns:
+            The initial variable, admissible.
+        """
         field = change[..., _SHIFT]
         square = tf.reduce_mean(tf.square(field), axis=(1, 2, 3), keepdims=True) * 2
         wanted = self._parameters.shift_rms * self._pixels
@@ -46,8 +60,16 @@ class Displacement:
         return self.project(tf.concat([field, change[..., _LEVEL]], axis=-1))
 
     def apply(self, variable: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-        """Return the changed crops, float32 (N, S, S, 3) in 0..255, seen through similarities (N,
-        2, 3). A pixel of the crop is interpolated once, whatever moves it.
+        """Change the crops and resample them through similarities.
+
+        Field and similarity are composed first, so that a crop is interpolated only once.
+
+        Args:
+            variable: float32 (N, S, S, 3).
+            matrices: float32 (N, 2, 3), output to input pixel coordinates.
+
+        Returns:
+            float32 (N, S, S, 3) RGB in 0..255, differentiable in the variable.
         """
         points = warped_grid(self._crops.shape[1], matrices)
         change = tf.concat(
@@ -58,15 +80,31 @@ class Displacement:
         return tf.clip_by_value(tf.reshape(seen, self._crops.shape), 0.0, 255.0)
 
     def precondition(self, gradient: tf.Tensor) -> tf.Tensor:
-        """Scale the gradient of the field to its own rate, and precondition that of the levels."""
+        """Scale the gradient of the field to its own rate, and precondition that of the levels.
+
+        Args:
+            gradient: float32 (N, S, S, 3), of the objective.
+
+        Returns:
+            The direction of a step, float32 (N, S, S, 3). Times the learning rate, the first step
+            moves the field by `shift_rate`.
+        """
         rate = self._parameters.shift_rate * self._pixels / self._parameters.learning_rate
         # A root mean square of 1 for the length of the vectors, not for each of their two parts.
         shift = unit_rms(gradient[..., _SHIFT]) * (rate / 2**0.5)
         return tf.concat([shift, self._of_level(gradient[..., _LEVEL])], axis=-1)
 
     def project(self, variable: tf.Tensor) -> tf.Tensor:
-        """Bound the displacement by its peak, its root mean square and its stretch, and the levels
-        as `project` does."""
+        """Shrink the field to its limits and project the levels.
+
+        The field is limited in its peak, its root mean square and its stretch, each face alone.
+
+        Args:
+            variable: float32 (N, S, S, 3), after a step.
+
+        Returns:
+            The admissible variable.
+        """
         shift = variable[..., _SHIFT]
         peak = self._parameters.shift_peak * self._pixels
         length = tf.sqrt(tf.reduce_sum(tf.square(shift), axis=-1, keepdims=True))
@@ -80,22 +118,32 @@ class Displacement:
         return tf.concat([shift, self._onto_budget(variable[..., _LEVEL])], axis=-1)
 
     def finish(self, variable: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the field in pixels and the change in levels, (N, S, S, 3), and the DSSIM of the
-        latter, (N,)."""
+        """Compute the perturbation of a variable.
+
+        Returns:
+            float32 (N, S, S, 3): the smoothed field in x and y, in pixels, and the change in
+            levels; and float32 (N,): the DSSIM of the levels alone on the clean crops, 0..1.
+        """
         levels = self._mask * variable[..., _LEVEL]
         field = self._field(variable[..., _SHIFT])
         return tf.concat([field, levels], axis=-1), dssim_of_change(self._crops, levels)
 
     def _field(self, shift: tf.Tensor) -> tf.Tensor:
-        """Smooth a variable, more so where something straight lies, and let it fall to 0 at the
-        crop's edge."""
+        """Smooth a displacement, more strongly where the crop is stiff, and mask the crop's edge.
+
+        Args:
+            shift: float32 (N, S, S, 2), in pixels.
+
+        Returns:
+            float32 (N, S, S, 2), in pixels; 0 at the edge of the crop.
+        """
         fine = low_pass(shift, self._parameters.shift_sigma)
         coarse = low_pass(shift, self._parameters.stiff_sigma)
         return self._mask * (fine + self._stiff * (coarse - fine))
 
 
 def stretch(field: tf.Tensor) -> tf.Tensor:
-    """Compute how much a field stretches or squeezes each place, at most.
+    """Compute by how much a field stretches or squeezes a short length at each place, at most.
 
     Args:
         field: float32 (N, S, S, 2) displacements in pixels.

@@ -19,13 +19,14 @@ def luminance(images: tf.Tensor) -> tf.Tensor:
 
 
 def texture(crops: tf.Tensor, sigma: float = 2.0) -> tf.Tensor:
-    """Compute the local standard deviation of luminance: where it is high, the eye misses changes.
+    """Compute the local standard deviation of luminance.
 
-    Visual masking (Legge & Foley 1980, JOSA 70(12)): contrast hides contrast of the same kind.
+    Where it is high, the eye misses changes. That is visual masking (Legge & Foley 1980, JOSA
+    70(12)): contrast hides contrast of the same kind.
 
     Args:
         crops: float32 (N, H, W, 3) RGB in 0..255.
-        sigma: of the Gaussian neighbourhood, in pixels.
+        sigma: standard deviation of the Gaussian neighbourhood, in pixels.
 
     Returns:
         float32 (N, H, W, 1) in levels.
@@ -36,11 +37,11 @@ def texture(crops: tf.Tensor, sigma: float = 2.0) -> tf.Tensor:
 
 
 def low_pass(images: tf.Tensor, sigma: float) -> tf.Tensor:
-    """Blur with a Gaussian that is renormalised at the image border.
+    """Blur with a Gaussian that is renormalised at the edge of the image.
 
     Args:
         images: float32 (N, H, W, C).
-        sigma: in pixels.
+        sigma: standard deviation in pixels; the kernel ends at 3 sigma.
 
     Returns:
         float32 (N, H, W, C), in the units of the images.
@@ -52,13 +53,29 @@ def low_pass(images: tf.Tensor, sigma: float) -> tf.Tensor:
 
 
 def gaussian_kernel(sigma: float, radius: int) -> np.ndarray:
-    """Return a normalised Gaussian, float32 (2 * radius + 1,); lengths in pixels."""
+    """Compute the samples of a Gaussian, normalised to the sum 1.
+
+    Args:
+        sigma: standard deviation in pixels.
+        radius: pixels from the centre to the last sample.
+
+    Returns:
+        float32 (2 * radius + 1,).
+    """
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return (weights / weights.sum()).astype(np.float32)
 
 
 def blur_matrix(side: int, kernel: np.ndarray) -> np.ndarray:
-    """Return the float32 (side, side) matrix that blurs a column of pixels; 0 beyond the edge."""
+    """Build the matrix that blurs a column of pixels, which counts as 0 beyond its ends.
+
+    Args:
+        side: pixels of the column.
+        kernel: float32 of odd length.
+
+    Returns:
+        float32 (side, side).
+    """
     radius = len(kernel) // 2
     matrix = np.zeros((side, side + 2 * radius), np.float32)
     for row in range(side):
@@ -67,9 +84,19 @@ def blur_matrix(side: int, kernel: np.ndarray) -> np.ndarray:
 
 
 def blur(images: tf.Tensor, down: np.ndarray, across: np.ndarray) -> tf.Tensor:
-    # The products are convolutions of one pixel, with a line of the image as its channels. On a CPU
-    # that takes a tenth of the time of a convolution over one or three channels; and threads share
-    # a matrix product of many images in the midst of one, and round otherwise there.
+    """Multiply the columns and the rows of images by blur matrices.
+
+    Args:
+        images: float32 (N, H, W, C).
+        down: float32 (H', H), for the columns; fewer rows than H cut the result.
+        across: float32 (W', W), for the rows.
+
+    Returns:
+        float32 (N, H', W', C).
+    """
+    # The products are 1 x 1 convolutions, with a line of the image as the channels. On a CPU that
+    # takes a tenth of the time of a convolution over one or three channels. A matrix product would
+    # not do: threads split it within an image, so its rounding would depend on the batch.
     lines = tf.transpose(images, (0, 1, 3, 2))
     lines = tf.nn.conv2d(lines, across.T[np.newaxis, np.newaxis], 1, "VALID")
     lines = tf.transpose(lines, (0, 3, 2, 1))

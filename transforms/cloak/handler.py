@@ -16,20 +16,20 @@ from photoveil.transforms.records import AlignedFace, Perturbation
 
 @cache
 def load_optimizer(parameters: CloakParameters) -> Optimizer:
-    """Load the compiled optimiser, once per process.
+    """Load the optimiser, once per process.
 
-    Each wave is a pipeline of its own, and compiling again for each would cost more than cloaking a
-    face.
+    Each wave is a pipeline of its own, and to compile again for each would cost more than to cloak
+    a face.
     """
     loaded = {name: load_surrogate(name, parameters.precision) for name in parameters.recognisers}
     return Optimizer([loaded[name] for name in parameters.surrogates], parameters)
 
 
 class CloakHandler(StageHandler[AlignedFace, Optimizer]):
-    """Turns aligned faces into `Perturbation`s, the inference of each prediction.
+    """Turns each aligned face into a `Perturbation`.
 
-    Faces with a warm start and faces without come in separate streams, because they take a
-    different number of steps.
+    The faces of a batch must all have a warm start or all have none, because that decides the
+    number of steps.
     """
 
     def __init__(self, parameters: CloakParameters) -> None:

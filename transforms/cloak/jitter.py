@@ -1,8 +1,8 @@
-"""Random similarities of a crop: expectation over transformation (Athalye et al., ICML 2018,
-arXiv:1707.07397).
+"""Random similarities of a crop.
 
 Every recogniser cuts a face out a little differently, and a perturbation that fools only one crop
-is worth little. So each step sees the face through a new similarity.
+is worth little. So each step sees the face through another similarity: expectation over
+transformation (Athalye et al., ICML 2018, arXiv:1707.07397).
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ from photoveil.transforms.cloak.parameters import CloakParameters
 def jitter_matrices(seed: int, size: int, steps: int, parameters: CloakParameters) -> np.ndarray:
     """Draw random similarities about the centre of the crop; each is mirrored with probability 1/2.
 
+    Args:
+        seed: the same seed draws the same similarities.
+        size: side of the crop in pixels.
+        steps: how many to draw.
+        parameters: the standard deviations of rotation, scale and shift.
+
     Returns:
-        float64 (steps, 2, 3), output to input.
+        float64 (steps, 2, 3), output to input pixel coordinates.
     """
     draws = np.random.default_rng(seed).normal(size=(steps, 5))
     angle = draws[:, 0] * parameters.jitter_rotation
@@ -41,14 +47,18 @@ def warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
         images: float32 (N, S, S, C).
         matrices: float32 (N, 2, 3), output to input pixel coordinates. Samples outside the image
             take the nearest pixel.
+
+    Returns:
+        float32 (N, S, S, C).
     """
     return tf.reshape(sample(images, warped_grid(images.shape[1], matrices)), images.shape)
 
 
 def warped_grid(size: int, matrices: tf.Tensor) -> tf.Tensor:
-    """Return where each pixel of a warped image lies in its source.
+    """Compute the source coordinates of each pixel of a warped image.
 
     Args:
+        size: side of the image in pixels.
         matrices: float32 (N, 2, 3), output to input pixel coordinates.
 
     Returns:
@@ -56,7 +66,7 @@ def warped_grid(size: int, matrices: tf.Tensor) -> tf.Tensor:
     """
     axis = tf.range(size, dtype=tf.float32)
     grid_x, grid_y = (tf.reshape(part, (-1, 1)) for part in tf.meshgrid(axis, axis))
-    # No matrix product: one of a batch may be rounded otherwise where threads share it.
+    # No matrix product: threads split a batched one, so its rounding would depend on the batch.
     by_x, by_y, shift = tf.unstack(matrices[:, tf.newaxis], axis=-1)
     return by_x * grid_x + by_y * grid_y + shift
 

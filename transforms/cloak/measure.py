@@ -1,4 +1,4 @@
-"""Measure in the written file by how much each surrogate's embedding has moved.
+"""Measure by how much each surrogate's embedding of a face has moved in the written file.
 
 The optimiser's own figures are not reported, because resampling and compression come after it.
 """
@@ -16,11 +16,16 @@ from photoveil.transforms.embedding.normalize import cosine
 from photoveil.transforms.embedding.surrogates import Surrogate, load_surrogate
 from photoveil.transforms.records import Measured, WrittenPhoto
 
-_PHOTOS = 32  # measured together: the last of their batches of faces is seldom full
+_PHOTOS = 32  # measured together, since only the last batch of their faces is filled up
 
 
 class Measure:
-    """Compares aligned crops of originals and written files in batches of one compiled shape."""
+    """Compares aligned crops of originals and written files in batches of one compiled shape.
+
+    Args:
+        surrogates: whose embeddings are compared.
+        batch_size: faces in a batch; the last batch is filled up.
+    """
 
     def __init__(self, surrogates: Sequence[Surrogate], batch_size: int) -> None:
         self._surrogates = tuple(surrogates)
@@ -28,10 +33,13 @@ class Measure:
         self._compare = tf.function(self._figures)
 
     def compare(self, clean: np.ndarray, written: np.ndarray) -> list[Measured]:
-        """Figures of each face.
+        """Compute the cosine shift of each face for each surrogate.
 
         Args:
-            clean, written: uint8 (n, S, S, 3) RGB aligned crops, any n.
+            clean, written: uint8 (n, S, S, 3) RGB aligned crops of the same faces, any n.
+
+        Returns:
+            One record per face, in order.
         """
         figures: list[np.ndarray] = []
         for start in range(0, len(clean), self._batch_size):
@@ -57,12 +65,22 @@ class Measure:
 
 @cache
 def load_measure(surrogates: tuple[str, ...], batch_size: int) -> Measure:
-    """Load the measure, once per process; see `handler.load_optimizer`."""
+    """Load the surrogates to measure with, once per process; see `handler.load_optimizer`.
+
+    Args:
+        surrogates: their names.
+        batch_size: faces in a batch.
+    """
     return Measure([load_surrogate(name) for name in surrogates], batch_size)
 
 
 class MeasureHandler(StageHandler[WrittenPhoto, Measure]):
-    """Turns written photos into `list[Measured]`, one for each face."""
+    """Turns each written photo into a list of `Measured`, one for each of its faces.
+
+    Args:
+        surrogates: the names of those to measure with.
+        batch_size: faces, not photos, that a surrogate gets at once.
+    """
 
     def __init__(self, surrogates: tuple[str, ...], batch_size: int) -> None:
         super().__init__("measure", _PHOTOS)

@@ -14,9 +14,9 @@ from photoveil.transforms.embedding.normalize import cosine
 from photoveil.transforms.embedding.surrogates import Surrogate
 
 Objective = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
-"""From embeddings of the changed crops, embeddings of the clean crops (both float32 (N, D), of unit
-length) and targets (float32 (N, 192), zeros where a person has none) to a float32 (N,) gain, which
-the optimiser ascends."""
+"""A function of the embeddings of the changed crops and of the clean crops (both float32 (N, D), of
+unit length) and of the targets (float32 (N, 192), zeros for a person without one). It returns the
+gain, float32 (N,), which the optimiser maximises."""
 
 
 def evade(found: tf.Tensor, clean: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
@@ -36,7 +36,7 @@ OBJECTIVES: dict[str, Objective] = {"evade": evade, "poison": poison}
 def objective(name: str, surrogate: Surrogate) -> Objective:
     """Return the objective of that name for a surrogate.
 
-    Targets are embeddings of the surrogate `WHO`, so the other surrogates evade.
+    Targets are embeddings of the surrogate `WHO`, so all other surrogates evade.
 
     Raises:
         KeyError: no objective has that name.

@@ -1,4 +1,4 @@
-"""The optimiser: iterative ascent in the space of a perturbation, with alternating surrogates.
+"""The optimiser: gradient ascent over perturbations of one kind, with alternating surrogates.
 
 The loop is the momentum iterative method (Dong et al., CVPR 2018, arXiv:1710.06081) under
 expectation over transformation (`jitter`). It maximises the `objective`. Preconditioning turns a
@@ -34,9 +34,12 @@ _MOMENTUM = 0.7
 class Optimizer:
     """Perturbs batches of aligned faces against a set of surrogates.
 
-    One compiled function holds the whole loop. Batches are filled up to `batch_size` by repeating
-    the last face, and the loop is told how many of its steps to take, so that it is compiled once
-    per crop size.
+    One compiled function holds the whole loop. It is compiled once per crop size: batches are
+    filled up to `batch_size` by repeating the last face, and the number of steps is an argument.
+
+    Args:
+        surrogates: in the order of their turns; one may occur several times.
+        parameters: all but `surrogates` and `precision`, which the first argument settles.
     """
 
     def __init__(self, surrogates: Sequence[Surrogate], parameters: CloakParameters) -> None:
@@ -61,8 +64,8 @@ class Optimizer:
         Args:
             crops: uint8 (n, S, S, 3) RGB aligned faces, 1 <= n <= batch_size.
             seeds: one per face, of its jitter.
-            starts: float (n, S, S, 3) warm starts, for known people, as `Perturbation.stacked`:
-                `known_steps` are then enough in place of `steps`.
+            starts: float (n, S, S, 3) warm starts of known people, like `Perturbation.stacked`.
+                With them the loop takes `known_steps` steps, without them `steps`.
             targets: one per face, float (192,) of unit length, which `poison` moves the face
                 towards; None, or an empty sequence, to evade.
 
@@ -71,7 +74,7 @@ class Optimizer:
             because every batch is computed at one size and no sum crosses faces.
 
         Raises:
-            ValueError: more faces than the batch size.
+            ValueError: there is no face, or more than the batch size.
         """
         count, size = crops.shape[:2]
         if not 1 <= count <= self._parameters.batch_size:
@@ -84,9 +87,9 @@ class Optimizer:
         for face, seed in enumerate(seeds):
             jitter[face, :steps] = jitter_matrices(seed, size, steps, self._parameters)
         target = np.zeros((count, WHO_SIZE), np.float32)
-        for face, where in enumerate(targets):
-            if where is not None:
-                target[face] = where
+        for face, embedding in enumerate(targets):
+            if embedding is not None:
+                target[face] = embedding
         changes, scores = self._loop(
             tf.constant(crops[fill], tf.float32),
             tf.constant(jitter[fill]),
@@ -101,6 +104,13 @@ class Optimizer:
 
 
 def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters) -> Any:
+    """Build the loop as a `tf.function`.
+
+    Returns:
+        A function of crops, float32 (N, S, S, 3), their jitter, float32 (N, most steps, 2, 3), the
+        number of steps, int32, the warm starts, float32 (N, S, S, 3), and the targets, float32
+        (N, 192). It returns what `PerturbationSpace.finish` does.
+    """
     distinct = tuple(dict.fromkeys(surrogates))
     turns = [distinct.index(surrogate) for surrogate in surrogates]
     objectives = [objective(parameters.objective, surrogate) for surrogate in distinct]
@@ -136,17 +146,24 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
 
 
 def _embed_with_mirror(surrogate: Surrogate, crops: tf.Tensor) -> tf.Tensor:
-    """Average the embeddings of crops and their mirror images, as careful trackers do."""
+    """Average the embeddings of crops and their mirror images, as a careful tracker does.
+
+    Args:
+        crops: float32 (N, S, S, 3) RGB in 0..255.
+
+    Returns:
+        float32 (N, D), of unit length.
+    """
     return unit_length(surrogate.embed(crops) + surrogate.embed(crops[:, :, ::-1]))
 
 
 def _together() -> bool:
-    """True if the faces of a batch are computed together.
+    """Check whether the faces of a batch are to be computed together.
 
-    With oneDNN's kernels a face gets the same bits wherever it is in a batch. Eigen's, which remain
-    where TensorFlow is built without oneDNN (ARM) or told not to use it, split the sums of a
-    convolution by the rows of a batch. A GPU would idle with one face, so there the faces stay
-    together.
+    With oneDNN's kernels a face gets the same bits wherever it is in a batch. Without oneDNN (on
+    ARM, or if it is turned off) TensorFlow uses Eigen's kernels, which split the sums of a
+    convolution by the rows of a batch. On a GPU the faces stay together all the same, because one
+    face alone would leave it idle.
     """
     onednn = platform.machine().lower() in ("x86_64", "amd64") and (
         os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"

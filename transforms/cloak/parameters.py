@@ -29,73 +29,79 @@ class CloakParameters:
         "faceres",
     )
     """Recognisers to move away from, by their names in `transforms.embedding.surrogates`, in the
-    order of their turns: one that transfers well gets more of them."""
+    order of their turns. One that transfers well gets more turns."""
     perturbation: Literal["displacement", "luminance"] = "displacement"
     """The kind of change, by its name in `transforms.cloak.space`."""
     preconditioner: Literal["texture", "none"] = "texture"
     """How a gradient becomes a step, by its name in `transforms.cloak.precondition`."""
     projection: Literal["dssim", "cap"] = "dssim"
-    """What a change may be while optimising, by its name in `transforms.cloak.project`."""
+    """How a luminance change is kept within its limits after each step, by its name in
+    `transforms.cloak.project`."""
     objective: Literal["evade", "poison"] = "evade"
-    """evade: away from what the face is taken for. poison: towards the person's own target, the
-    same in all photos; a person met first evades."""
+    """evade: away from the embedding of the clean face. poison: towards the person's target, the
+    same in all photos; a new person has no target yet and evades."""
     flip_budget: Annotated[float, Field(gt=0, le=1)] = 0.03
-    """Most mean FLIP between the bent original and the written face, at viewing size."""
+    """Largest mean FLIP between the bent original and the written face, at viewing size."""
     delta_e_budget: Annotated[float, Field(gt=0, le=20)] = 1.0
-    """Most mean CIEDE2000, likewise."""
+    """Largest mean CIEDE2000 between these two, at viewing size."""
     dssim_budget: Annotated[float, Field(gt=0, le=0.1)] = 0.0025
-    """Most structural dissimilarity of the aligned crop: about so while optimising, and when
-    written."""
+    """Largest structural dissimilarity of the aligned crop in the written file, and approximately
+    while optimising."""
     contrast_budget: Annotated[float, Field(gt=0, le=64)] = 1.25
-    """Most levels of contrast added on smooth skin, at the worst spot of the written face."""
+    """Largest contrast, in levels, that is added on smooth skin, at the worst spot of the written
+    face."""
     max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
-    """Most levels any pixel may change while optimising."""
+    """Largest luminance change of a pixel while optimising, in levels."""
     smooth_cap: Annotated[float, Field(ge=0, le=64)] = 1.0
-    """Most levels where the crop is quite smooth."""
+    """Largest luminance change of a pixel where the crop has no local contrast, in levels."""
     texture_cap: Annotated[float, Field(ge=0, le=10)] = 0.6
-    """Levels more for each level of local contrast."""
+    """What each level of local contrast adds to `smooth_cap`, in levels."""
     shift_peak: Annotated[float, Field(gt=0, le=20)] = 3.0
-    """Most displacement, in percent of the interocular distance."""
+    """Largest displacement, in percent of the interocular distance."""
     shift_rms: Annotated[float, Field(gt=0, le=20)] = 1.2
-    """Most root mean square displacement over the crop, likewise."""
+    """Largest root mean square of the displacement over the crop, in percent of the interocular
+    distance."""
     max_stretch: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Most local stretch: 0.5 lets a short length change by half."""
+    """Largest local stretch: 0.5 lets a short length change by half."""
     shift_sigma: Annotated[float, Field(gt=0, le=20)] = 1.5
-    """Pixels; of the Gaussian that makes the displacement smooth."""
+    """Standard deviation, in pixels, of the Gaussian that makes the displacement smooth."""
     stiff_sigma: Annotated[float, Field(gt=0, le=20)] = 4.0
     """The same along strong straight edges, which small waves would bend visibly."""
     shift_rate: Annotated[float, Field(gt=0, le=20)] = 3.6
-    """Percent of the interocular distance, root mean square of the first step; it falls in
-    proportion to the learning rate."""
+    """Root mean square displacement of the first step, in percent of the interocular distance; it
+    falls in proportion to the learning rate."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 28
-    """Passes, forward and backward, through a surrogate, for a person met first; the surrogates
-    take turns."""
+    """Steps for a new person. A step is a pass, forward and backward, through one surrogate; the
+    surrogates take turns."""
     known_steps: Annotated[int, Field(ge=1, le=1000)] = 10
-    """The same for a person whose other photos were cloaked before: it starts from these."""
+    """Steps for a known person, whose earlier perturbations the optimiser starts from."""
     learning_rate: Annotated[float, Field(gt=0, le=50)] = 9.0
-    """Levels, about the root mean square of the first step."""
+    """About the root mean square luminance change of the first step, in levels."""
     final_learning_rate: Annotated[float, Field(gt=0, le=50)] = 1.0
-    """Of the last step; those between fall evenly."""
+    """The same of the last step; the rate falls linearly between the two."""
     gradient_power: Annotated[float, Field(ge=0.5, le=4)] = 2.0
-    """Sharpens where a change goes: 1 follows the gradient, more prefers its peaks."""
+    """Exponent of the gradient: 1 follows it, more prefers its peaks."""
     texture_floor: Annotated[float, Field(gt=0, le=100)] = 4.0
-    """Levels; what smooth skin gets of a step, beside the contrast that textured parts add."""
+    """Levels, added to the local contrast by which a step is weighted, so that smooth skin gets a
+    part of it."""
     texture_power: Annotated[float, Field(ge=0, le=4)] = 1.5
-    """Of that sum: the more, the less of a step falls on smooth skin."""
+    """Exponent of that sum: the higher, the less of a step falls on smooth skin."""
     high_pass: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of the change's low frequencies, which look like shadows, that each step takes off."""
+    """Share of the low frequencies, which look like shadows, that each step removes from the
+    luminance change."""
     high_pass_sigma: Annotated[float, Field(gt=0, le=20)] = 4.0
-    """Pixels; of the Gaussian that tells what is low."""
+    """Standard deviation, in pixels, of the Gaussian that separates low frequencies."""
     jitter_rotation: Annotated[float, Field(ge=0, le=0.5)] = 0.04
-    """Standard deviation in radians; with the next two, the spread of other recognisers' crops."""
+    """Standard deviation of the jitter's rotation, in radians. The three of the jitter are the
+    spread of other recognisers' crops."""
     jitter_scale: Annotated[float, Field(ge=0, le=0.5)] = 0.03
-    """Standard deviation of the logarithm of the scale."""
+    """Standard deviation of the logarithm of the jitter's scale."""
     jitter_shift: Annotated[float, Field(ge=0, le=20)] = 2.0
-    """Standard deviation in pixels."""
+    """Standard deviation of the jitter's shift in x and y, in pixels."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 8
     """Faces optimised at once."""
     precision: Precision = "float32"
-    """What the surrogates compute in. bfloat16 is for GPUs that have it; on a CPU it is slower."""
+    """Number format of the surrogates. bfloat16 is for GPUs that have it; on a CPU it is slower."""
 
     @property
     def recognisers(self) -> tuple[str, ...]:

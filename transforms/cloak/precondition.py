@@ -14,7 +14,8 @@ from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.embedding.normalize import divide_by_root
 
 Precondition = Callable[[tf.Tensor], tf.Tensor]
-"""From a float32 (N, S, S, 1) gradient to a direction of that shape, of root mean square 1."""
+"""A function of a gradient, float32 (N, S, S, 1). It returns a direction of the same shape, of root
+mean square 1."""
 
 
 def masked_by_texture(crops: tf.Tensor, parameters: CloakParameters) -> Precondition:
@@ -22,6 +23,7 @@ def masked_by_texture(crops: tf.Tensor, parameters: CloakParameters) -> Precondi
 
     Args:
         crops: float32 (N, S, S, 3) RGB in 0..255.
+        parameters: `gradient_power`, `texture_floor` and `texture_power` count.
     """
     weight = tf.pow(parameters.texture_floor + texture(crops), parameters.texture_power)
     return lambda gradient: unit_rms(unit_rms(gradient, parameters.gradient_power) * weight)

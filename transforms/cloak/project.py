@@ -15,24 +15,27 @@ from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.embedding.normalize import divide_by_root
 
 Project = Callable[[tf.Tensor], tf.Tensor]
-"""From a float32 (N, S, S, 1) luminance change in levels to the admissible one in its place."""
+"""A function of a luminance change in levels, float32 (N, S, S, 1). It returns the admissible one
+in its place."""
 
 
 def onto_dssim(crops: tf.Tensor, mask: tf.Tensor, parameters: CloakParameters) -> Project:
-    """Project as `within_cap` and then shrink onto the DSSIM budget, which Fawkes limits too (Shan
-    et al., USENIX Security 2020).
+    """Project as `within_cap` does and then shrink the change onto the DSSIM budget.
+
+    Fawkes limits the DSSIM, too (Shan et al., USENIX Security 2020).
 
     Args:
         crops: float32 (N, S, S, 3) RGB in 0..255.
         mask: float32 (S, S, 1) in 0..1, by which a change is multiplied before it is applied.
+        parameters: `dssim_budget` and what `within_cap` reads count.
     """
-    # DSSIM of a change of luminance is all but the one of the colours, at a third of the cost.
+    # For a luminance change, DSSIM of luminance nearly equals DSSIM of RGB, at a third of the cost.
     grey = luminance(crops)
     limit = within_cap(crops, mask, parameters)
 
     def project(change: tf.Tensor) -> tf.Tensor:
         change = limit(change)
-        # DSSIM grows about with the square of a change's scale.
+        # DSSIM grows about with the square of the scale of a change.
         excess = tf.maximum(dssim_of_change(grey, mask * change) / parameters.dssim_budget, 1.0)
         return divide_by_root(change, per_face(excess))
 
@@ -40,8 +43,15 @@ def onto_dssim(crops: tf.Tensor, mask: tf.Tensor, parameters: CloakParameters) -
 
 
 def within_cap(crops: tf.Tensor, mask: tf.Tensor, parameters: CloakParameters) -> Project:
-    """Remove low frequencies, which look like shadows, and clip to the cap, which is lower the
-    smoother the crop is: on smooth skin a faint line is seen first. Arguments as above.
+    """Remove low frequencies, which look like shadows, and clip to a cap.
+
+    The cap falls with local contrast, because a faint line is seen most easily on smooth skin.
+
+    Args:
+        crops: float32 (N, S, S, 3) RGB in 0..255.
+        mask: not used; a change is clipped before it is masked.
+        parameters: `high_pass`, `high_pass_sigma`, `smooth_cap`, `texture_cap` and `max_change`
+            count.
     """
     smooth = parameters.smooth_cap + parameters.texture_cap * texture(crops)
     cap = tf.minimum(smooth, parameters.max_change)
@@ -60,8 +70,14 @@ PROJECTIONS: dict[str, Callable[[tf.Tensor, tf.Tensor, CloakParameters], Project
 
 
 def dssim_of_change(images: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
-    """Compute the DSSIM, float32 (N,), of images float32 (N, S, S, C) in 0..255 and the changed
-    ones.
+    """Compute the DSSIM between images and the same images with a change added.
+
+    Args:
+        images: float32 (N, S, S, C) in 0..255.
+        change: float32 in levels, of a shape that broadcasts to that of the images.
+
+    Returns:
+        float32 (N,) in 0..1.
     """
     return dssim(images, tf.clip_by_value(images + change, 0.0, 255.0))
 

@@ -17,35 +17,46 @@ from photoveil.transforms.cloak.parameters import CloakParameters
 
 
 class PerturbationSpace(Protocol):
-    """Perturbations of one kind for a batch of crops: how they change a crop and which are
-    admissible.
+    """Perturbations of one kind: how they change a batch of crops, and which are admissible.
 
-    The variable that the optimiser steps is a float32 tensor (N, S, S, C). What comes of it is a
-    `Perturbation` as one tensor (N, S, S, 3): shift in x and y, and levels.
+    The optimiser's variable is float32 (N, S, S, C). The perturbation that it stands for is float32
+    (N, S, S, 3), as `Perturbation.stacked`: displacement in x and y, in pixels, and levels.
     """
 
     def start(self, change: tf.Tensor) -> tf.Tensor:
-        """Return the initial variable, given the mean perturbation of earlier photos, (N, S, S, 3);
-        zeros if there is none.
+        """Compute the initial variable.
+
+        Args:
+            change: float32 (N, S, S, 3), the mean perturbation of a person's earlier photos; zeros
+                for a new person.
         """
 
     def apply(self, variable: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-        """Return the changed crops, float32 (N, S, S, 3) in 0..255, seen through similarities (N,
-        2, 3).
+        """Change the crops and resample them through similarities.
 
-        Differentiable in the variable.
+        Args:
+            variable: float32 (N, S, S, C).
+            matrices: float32 (N, 2, 3), output to input pixel coordinates.
+
+        Returns:
+            float32 (N, S, S, 3) RGB in 0..255, differentiable in the variable.
         """
 
     def precondition(self, gradient: tf.Tensor) -> tf.Tensor:
-        """Return the direction of a step for the gradient of the objective; both are like the
-        variable.
+        """Turn the gradient of the objective into the direction of a step.
+
+        Both are float32 (N, S, S, C), like the variable.
         """
 
     def project(self, variable: tf.Tensor) -> tf.Tensor:
-        """Return the admissible variable for one that a step has made."""
+        """Return the admissible variable in place of one that a step has made."""
 
     def finish(self, variable: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the perturbation, float32 (N, S, S, 3), and the DSSIM of its levels, (N,)."""
+        """Compute the perturbation of a variable.
+
+        Returns:
+            The perturbation, float32 (N, S, S, 3), and the DSSIM of its levels, float32 (N,).
+        """
 
 
 SPACES: dict[str, Callable[[tf.Tensor, CloakParameters], PerturbationSpace]] = {

@@ -1,9 +1,9 @@
-"""Where a crop may not bend in small waves: along edges that run straight, and around spectacles.
+"""Where a crop may not bend in small waves: along straight edges, and around spectacles.
 
-A bent door post, line of text or spectacle frame catches the eye, a moved brow does not. An edge
-runs straight where the gradients of its neighbourhood agree: that is the coherence of the structure
-tensor (Weickert, Int. J. Computer Vision 31, 1999). Spectacles have corners and curves; what tells
-them is their bridge, an edge across the nose between the eyes, where a bare face is smooth.
+A bent door post, line of text or spectacle frame catches the eye, a moved brow does not. An edge is
+straight where the gradients of its neighbourhood agree: that is the coherence of the structure
+tensor (Weickert, Int. J. Computer Vision 31, 1999). Spectacles have corners and curves, and are
+recognised by their bridge: an edge across the nose between the eyes, where a bare face is smooth.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from scipy import ndimage
 
 from photoveil.transforms.cloak.filters import low_pass, luminance
 
-_NOISE, _NEIGHBOURHOOD = 1.0, 3.0  # pixels; sigma of what is smoothed away, and of what is compared
-_COHERENCE = (0.7, 0.9)  # from where the crop begins to be stiff to where it is wholly so
-_STRENGTH = (8.0, 16.0)  # levels per pixel, likewise
+# Sigma, in pixels: of the blur against noise; of the neighbourhood whose gradients are compared.
+_NOISE, _NEIGHBOURHOOD = 1.0, 3.0
+_COHERENCE = (0.7, 0.9)  # stiffness 0 below the first, 1 above the second
+_STRENGTH = (8.0, 16.0)  # of the edge, in levels per pixel; as above
 # Bare faces have up to 26 levels per pixel across the bridge, where a brow is knitted, nearly all
 # of them below 15, and dark frames 36 and more (107 labelled photos).
 _BRIDGE = (14.0, 32.0)
@@ -25,7 +26,7 @@ _FRAME_ROWS = (32, 78)
 
 
 def stiffness(crops: tf.Tensor) -> tf.Tensor:
-    """Compute how stiff each place is.
+    """Compute the stiffness of each place of a crop.
 
     Args:
         crops: float32 (N, S, S, 3) RGB in 0..255.
@@ -48,8 +49,14 @@ def stiffness(crops: tf.Tensor) -> tf.Tensor:
 
 
 def _spectacles(down: tf.Tensor) -> tf.Tensor:
-    """From the vertical gradient of luminance, float32 (N, S, S, 1), to how sure it is that a place
-    lies on spectacles, likewise in 0..1."""
+    """Estimate where spectacles are.
+
+    Args:
+        down: float32 (N, S, S, 1), the vertical gradient of luminance in levels per pixel.
+
+    Returns:
+        float32 (N, S, S, 1): 0 where there are none to 1 where there certainly are.
+    """
     scale = down.shape[1] / 112
     rows, columns = (
         slice(round(start * scale), round(stop * scale))
