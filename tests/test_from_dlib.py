@@ -104,7 +104,7 @@ def test_a_network_of_a_stem_and_two_blocks(tmp_path: Path) -> None:
     [
         (b"not dlib's", "the dense layer is missing"),
         (name("con_4") + integer(3), "tensors of version 3 are not known"),
-        (name("con_4") + b"\x00", "begins no integer"),
+        (name("con_4") + b"\x00", "no integer begins at byte"),
         (
             name("con_4") + tensor(np.zeros(2), 2, 1, 1, 1) + b"".join(map(integer, [1] * 5)),
             "an affine layer is missing",

@@ -1,8 +1,8 @@
 """dlib's face recognition network as a differentiable TensorFlow function.
 
-dlib has neither gradients for Python nor a description of the network in its file: the layers are
-written one after the other, from the input on, each as a name, its parameters and its numbers
-(`dlib/dnn/layers.h`, `dlib/serialize.h`). The architecture is ResNet-29 of dlib's example
+dlib offers no gradients to Python, and its file does not describe the network. The file holds the
+layers one after the other, from the input on, each as a name, its parameters and its weights
+(`dlib/dnn/layers.h`, `dlib/serialize.h`). The architecture, ResNet-29, is that of dlib's example
 `dnn_face_recognition_ex.cpp`.
 """
 
@@ -26,19 +26,20 @@ def load_dlib(path: str, precision: Precision = "float32") -> Callable[[tf.Tenso
     """Load `dlib_face_recognition_resnet_model_v1.dat`.
 
     Args:
+        path: of the file.
         precision: the type that it computes in.
 
     Returns:
         A function from float32 (N, 150, 150, 3) RGB chips in 0..255 to float32 (N, 128) face
-        descriptors, of any length.
+        descriptors, not normalised.
 
     Raises:
-        ValueError: the file is not written as that network is.
+        ValueError: the file does not hold the layers of that network.
     """
     with open(path, "rb") as stream:
         *layers, dense = _layers(stream.read())
     if len(layers) % 2 == 0:  # one at the start, and two a block
-        raise ValueError(f"{len(layers)} convolutions are those of another network")
+        raise ValueError(f"a network with {len(layers)} convolutions is not ResNet-29")
     stem = layers.pop(0).compiled(precision)
     blocks = [
         (before.compiled(precision), after.compiled(precision), before.strides != (1, 1))
@@ -62,7 +63,7 @@ def load_dlib(path: str, precision: Precision = "float32") -> Callable[[tf.Tenso
 
 
 def _add(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Add values of different height, width or depth: the smaller is filled up with zeros."""
+    """Add values of different height, width or depth; the smaller is padded with zeros."""
     shape = [max(sides) for sides in zip(first.shape[1:], second.shape[1:], strict=True)]
 
     def filled(values: tf.Tensor) -> tf.Tensor:
@@ -74,7 +75,10 @@ def _add(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class _Convolution:
-    """kernel: float32 (h, w, in, out). bias: float32 (out,)."""
+    """A convolution with the affine layer after it folded in.
+
+    kernel: float32 (h, w, in, out). bias: float32 (out,).
+    """
 
     kernel: np.ndarray
     bias: np.ndarray
@@ -116,23 +120,38 @@ class _Reader:
         self._position = 0
 
     def skip_to(self, name: bytes) -> bool:
-        """Go behind the next serialised string `name`; False, and no move, if there is none."""
+        """Go behind the next serialised string `name`.
+
+        Returns:
+            False, without moving, if there is none.
+        """
         found = self._data.find(name, self._position)
         if found >= 0:
             self._position = found + len(name)
         return found >= 0
 
     def integer(self) -> int:
-        """Read an integer of 0 or more: its number of bytes, then these, the lowest first."""
+        """Read an integer of 0 or more: the count of its bytes, then these in little-endian order.
+
+        Raises:
+            ValueError: no integer begins here.
+        """
         start = self._position + 1
         count = self._data[start - 1] if start <= len(self._data) else 0
         if not 1 <= count <= 8:
-            raise ValueError(f"byte {start - 1} begins no integer")
+            raise ValueError(f"no integer begins at byte {start - 1}")
         self._position = start + count
         return int.from_bytes(self._data[start : self._position], "little")
 
     def tensor(self) -> np.ndarray:
-        """Read a tensor, float32 (n,): version, four sides, values."""
+        """Read a tensor, stored as version, four sides and values.
+
+        Returns:
+            The values, float32 (n,).
+
+        Raises:
+            ValueError: the version is not supported.
+        """
         version = self.integer()
         if version != _TENSOR_VERSION:
             raise ValueError(f"tensors of version {version} are not known")

@@ -17,6 +17,7 @@ def load_frozen(
     """Load the part of a frozen graph that leads from its single input to the node `output`.
 
     Args:
+        path: of the serialised GraphDef.
         output: name of the node whose value is returned.
         precision: the type that it computes in.
 

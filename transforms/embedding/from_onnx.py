@@ -1,8 +1,8 @@
 """An ONNX file as a differentiable TensorFlow function.
 
-TensorFlow reads no ONNX, and runtimes that do have no gradients. Convolutional recognisers are
-chains of layers with sums of two branches. Most layers only scale and shift: these are folded into
-the convolution before them.
+TensorFlow does not read ONNX, and the runtimes that do offer no gradients. Convolutional
+recognisers are chains of layers with sums of two branches. Most layers only scale and shift: these
+are folded into the convolution before them.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ def load_onnx(path: str, precision: Precision = "float32") -> Layer:
     """Load a model with one input and one output.
 
     Args:
+        path: of the file.
         precision: the type that it computes in.
 
     Returns:
-        A function from float32 (N, H, W, C) to float32 (N, D), any N. H, W, C are the file's own,
-        which stores them as (N, C, H, W).
+        A function from float32 (N, H, W, C) to float32 (N, D), any N. H, W and C are those of the
+        file, whose own layout is (N, C, H, W).
 
     Raises:
         ValueError: the file uses an operator or a form of one that is not supported.
@@ -43,7 +44,7 @@ def load_onnx(path: str, precision: Precision = "float32") -> Layer:
     for node in graph.node:
         try:
             read.append(node)
-        except KeyError as missing:  # what ONNX would fill in
+        except KeyError as missing:  # an attribute that has a default in ONNX
             reason = f"{node.op_type} {node.name!r} does not say its {missing}"
             raise ValueError(reason) from missing
     steps = [(step.layer.compiled(precision), step.inputs, step.output) for step in read.steps]
@@ -61,7 +62,7 @@ def load_onnx(path: str, precision: Precision = "float32") -> Layer:
 
 @dataclass(frozen=True)
 class _Scaling:
-    """float64 (C,) or (): values * scale + offset."""
+    """The layer values * scale + offset; scale and offset are float64 (C,) or ()."""
 
     scale: np.ndarray
     offset: np.ndarray
@@ -76,9 +77,10 @@ class _Scaling:
 
 @dataclass(frozen=True)
 class _Convolution:
-    """kernel: float64 (h, w, in, out) or, depthwise, (h, w, channels, 1). bias: float64 (out,).
+    """A convolution with the scaling after it folded in.
 
-    pads: pixels of zeros before and after (height, width).
+    kernel: float64 (h, w, in, out) or, depthwise, (h, w, channels, 1). bias: float64 (out,).
+    pads: pixels of zeros (above, below) and (left, right) of the image.
     """
 
     kernel: np.ndarray
@@ -108,7 +110,7 @@ class _Convolution:
 
 @dataclass(frozen=True)
 class _Prelu:
-    """slope: float32 (C,), of what is below 0."""
+    """The layer `layers.prelu`; slope: float32 (C,)."""
 
     slope: np.ndarray
 
@@ -132,22 +134,32 @@ class _Step:
 
 
 class _Graph:
-    """The steps of a file, in its own order.
+    """The steps of a file, in the order of its nodes.
 
-    names: what a value of the file is called here; layers that change nothing have no step.
+    names: from the name of a value in the file to its name here. The two differ after a layer that
+        changes nothing and so has no step.
+
+    Args:
+        entry: name of the input.
+        constants: values of the weights, by name.
+        uses: how many nodes take a value, by its name in the file.
     """
 
     def __init__(
         self, entry: str, constants: Mapping[str, np.ndarray], uses: Mapping[str, int]
     ) -> None:
-        """uses: how many nodes take a value, by the file's name of it."""
         self.steps: list[_Step] = []
         self.names = {entry: entry}
         self._constants, self._uses = constants, uses
-        self._shared: set[str] = set()  # what more than one node takes
+        self._shared: set[str] = set()  # values that more than one node takes
 
     def append(self, node: Any) -> None:
-        """Add the effect of a node to those before it."""
+        """Add a step for a node, or fold it into the step before.
+
+        Raises:
+            ValueError: the operator, or this form of it, is not supported.
+            KeyError: an attribute that is needed is left to its default.
+        """
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         given = [self._constants[name] for name in node.input if name in self._constants]
         inputs = tuple(self.names[name] for name in node.input if name not in self._constants)
@@ -223,10 +235,12 @@ def _dense(
 ) -> _Convolution:
     """Express a dense layer on flattened (C, side, side) as a convolution over the whole image.
 
-    Args:
-        last: the convolution that made the C channels.
-
     A matrix product over the batch would round differently at different places of the batch.
+
+    Args:
+        last: the convolution whose output has the C channels.
+        given: weights (D, C * side * side) and bias (D,) of the layer.
+        attributes: of the node.
     """
     if (attributes["alpha"], attributes["beta"]) != (1, 1) or not attributes["transB"]:
         raise ValueError("scaled and transposed matrix products are not known")

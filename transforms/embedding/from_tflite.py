@@ -27,6 +27,7 @@ def load_tflite(path: str, precision: Precision = "float32") -> Callable[[tf.Ten
     """Load the first subgraph of a float32 model with one input and one output.
 
     Args:
+        path: of the file.
         precision: the type that it computes in.
 
     Returns:
@@ -76,7 +77,7 @@ _Step = tuple[Callable[..., tf.Tensor], list[int], int]
 
 
 def _fuse_prelu(steps: list[_Step]) -> list[_Step]:
-    """Replace relu(x) + k * (x - |x|), the form that Lite's converter writes, by one PReLU."""
+    """Replace relu(x) + k * (x - |x|), which the converter writes for a PReLU, by one PReLU."""
     fused: list[_Step] = []
     for step in steps:
         fused.append(step)
@@ -104,7 +105,7 @@ _OPTIONS = {
 
 
 def _options(operator: tflite.Operator) -> Any:
-    """Return the options of an operator, of a class of its own; None for one without any known."""
+    """Return the options of an operator, an object of a class in `_OPTIONS`; None without any."""
     kind = _OPTIONS.get(operator.BuiltinOptionsType())
     if kind is None:
         return None
@@ -114,7 +115,14 @@ def _options(operator: tflite.Operator) -> Any:
 
 
 def _step(model: tflite.Model, operator: tflite.Operator, constants: dict[int, tf.Tensor]) -> _Step:
-    """Return what computes the output of an operator from its inputs."""
+    """Translate an operator.
+
+    Returns:
+        The function, the indices of the tensors that it takes, and the index of its output.
+
+    Raises:
+        ValueError: the operator or its fused activation is not supported.
+    """
     code = model.OperatorCodes(operator.OpcodeIndex())
     kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     options = _options(operator)
@@ -155,5 +163,5 @@ def _convolve(
 
 
 def _flatten(values: tf.Tensor) -> tf.Tensor:
-    # The file reshapes to its own fixed batch; what it means is one row an image.
+    # The file reshapes to its own fixed batch; what is meant is one row an image.
     return tf.reshape(values, (tf.shape(values)[0], -1))

@@ -1,4 +1,7 @@
-"""A frozen TensorFlow graph, from whichever file, as a differentiable function of a batch."""
+"""A frozen TensorFlow graph as a differentiable function for any batch size.
+
+The readers of the file formats (`from_frozen`, `from_tfjs`) make its nodes.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,9 @@ from photoveil.transforms.embedding.models import Precision
 class Node:
     """One operator of a graph.
 
-    inputs: names of the nodes it gets its values from. options: strides, padding and the like, by
-    the names that TensorFlow's functions give them.
+    kind: name of the operator in TensorFlow.
+    inputs: names of the nodes whose values it takes.
+    options: strides, padding and others, as keyword arguments of TensorFlow's function.
     """
 
     kind: str
@@ -155,5 +159,5 @@ def _multiply(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
 
 
 def _flatten(values: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    # Files give the batch that they were frozen with; what they mean is one row an image.
+    # The file reshapes to the batch that it was frozen with; what is meant is one row an image.
     return tf.reshape(values, (tf.shape(values)[0], 1, 1, -1))

@@ -1,4 +1,4 @@
-"""Embeddings that identify people: those of MobileFaceNet, see `surrogates`."""
+"""Embeddings that identify people: those of the surrogate `models.WHO`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from photoveil.transforms.embedding.surrogates import load_surrogate
 from photoveil.transforms.records import ScannedPhoto
 
 _BATCH = 8  # faces; one shape is compiled
-_PHOTOS = 32  # embedded together: the last of their batches of faces is seldom full
+_PHOTOS = 32  # embedded together, since only the last batch of their faces is filled up
 
-# From uint8 (n, 112, 112, 3) RGB aligned crops, any n, to float32 (n, 192) of unit length.
 Embedder = Callable[[np.ndarray], np.ndarray]
+"""A function from uint8 (n, 112, 112, 3) RGB aligned crops, any n >= 1, to embeddings, float32
+(n, 192) of unit length."""
 
 
 @cache
@@ -41,7 +42,10 @@ def load_embedder() -> Embedder:
 
 
 class EmbedHandler(StageHandler[ScannedPhoto, Embedder]):
-    """Turns scanned photos into the embeddings of their faces, float32 (n, 192)."""
+    """Turns each scanned photo into the embeddings of its faces.
+
+    They are float32 (n, 192) of unit length; (0, 0) for a photo without faces.
+    """
 
     def __init__(self) -> None:
         super().__init__("embed", _PHOTOS)

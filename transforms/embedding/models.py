@@ -12,10 +12,10 @@ ASSETS: dict[str, tuple[str, ...]] = {
     "facenet": ("facenet.pb",),
     "dlib": ("dlib_resnet.dat",),
 }
-"""By the surrogate's name."""
+"""The names of a surrogate's assets, by its name."""
 
 WHO, WHO_SIZE = "mobilefacenet", 192
-"""The one that tells people apart, and the length of its embeddings."""
-
+"""The surrogate whose embeddings identify people, and their length."""
 
 Precision = Literal["float32", "bfloat16"]
+"""The type that a surrogate computes in."""

@@ -14,13 +14,13 @@ def unit_length(embeddings: tf.Tensor) -> tf.Tensor:
 def divide_by_root(values: tf.Tensor, squares: tf.Tensor) -> tf.Tensor:
     """Divide values by the square roots of one number per face.
 
-    TensorFlow would rewrite a plain division into a product with the reciprocal root. That is
-    approximate, and approximated differently for the last few numbers of a row than for those
-    before, so a face's result would depend by a rounding error on its place in the batch.
+    TensorFlow would rewrite a plain division into a product with the reciprocal root. It
+    approximates that, and does so in another way for the last few numbers of a row. A face's result
+    would then depend on its place in the batch, by a rounding error.
 
     Args:
         values: float32 (N, ...).
-        squares: float32 of as many dimensions, broadcast to the values; 0 or more.
+        squares: float32 of as many dimensions, 0 or more; they broadcast to the values.
 
     Returns:
         float32 (N, ...); 0 where the square is 0.
@@ -30,5 +30,12 @@ def divide_by_root(values: tf.Tensor, squares: tf.Tensor) -> tf.Tensor:
 
 
 def cosine(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Cosine similarity, float32 (N,) in -1..1, of unit-length embeddings (N, D)."""
+    """Compute the cosine similarities of pairs of embeddings.
+
+    Args:
+        first, second: float32 (N, D) of unit length.
+
+    Returns:
+        float32 (N,) in -1..1.
+    """
     return tf.reduce_sum(first * second, axis=-1)

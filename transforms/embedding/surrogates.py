@@ -28,8 +28,8 @@ FACENET_EMBEDDING = "InceptionResnetV1/Bottleneck/BatchNorm/Reshape_1"
 class Surrogate:
     """A differentiable recogniser.
 
-    embed: from float32 (N, S, S, 3) RGB aligned crops in 0..255, any S, to float32 (N, D)
-        embeddings of unit length.
+    embed: a function from aligned crops, float32 (N, S, S, 3) RGB in 0..255, any S, to embeddings,
+        float32 (N, D) of unit length.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Surrogate:
 
 
 def load_mobilefacenet(path: str, *, precision: Precision) -> Surrogate:
-    """MobileFaceNet (Chen et al. 2018, arXiv:1804.07573) trained with the ArcFace loss; 192-d."""
+    """Load MobileFaceNet (Chen et al. 2018, arXiv:1804.07573), trained with ArcFace loss; 192-d."""
     network = load_tflite(path, precision)
 
     def embed(crops: tf.Tensor) -> tf.Tensor:
@@ -47,7 +47,7 @@ def load_mobilefacenet(path: str, *, precision: Precision) -> Surrogate:
 
 
 def load_faceres(json_path: str, bin_path: str, *, precision: Precision) -> Surrogate:
-    """faceres: MobileNetV1 (arXiv:1704.04861) trained on VGGFace2 by A. Savchenko; 1024-d."""
+    """Load faceres, a MobileNetV1 (arXiv:1704.04861) of A. Savchenko, on VGGFace2; 1024-d."""
     network = load_tfjs(json_path, bin_path, "global_pooling/Mean", precision)
     mean_bgr = tf.constant([103.939, 116.779, 123.68])
 
@@ -58,7 +58,7 @@ def load_faceres(json_path: str, bin_path: str, *, precision: Precision) -> Surr
 
 
 def load_sface(path: str, *, precision: Precision) -> Surrogate:
-    """SFace (Zhong et al. 2021, arXiv:2205.12010) of OpenCV's model zoo, a MobileNetV1; 128-d."""
+    """Load SFace (Zhong et al. 2021, arXiv:2205.12010), OpenCV's MobileNetV1; 128-d."""
     network = load_onnx(path, precision)
 
     def embed(crops: tf.Tensor) -> tf.Tensor:
@@ -68,7 +68,7 @@ def load_sface(path: str, *, precision: Precision) -> Surrogate:
 
 
 def load_faceplugin(path: str, *, precision: Precision) -> Surrogate:
-    """Faceplugin's recogniser, a MobileFaceNet whose training is not published; 512-d."""
+    """Load Faceplugin's recogniser, a MobileFaceNet whose training is not published; 512-d."""
     network = load_onnx(path, precision)
 
     def embed(crops: tf.Tensor) -> tf.Tensor:
@@ -78,7 +78,7 @@ def load_faceplugin(path: str, *, precision: Precision) -> Surrogate:
 
 
 def load_facenet(path: str, *, precision: Precision) -> Surrogate:
-    """FaceNet (Schroff et al. 2015, arXiv:1503.03832): Inception-ResNet-v1 of 2018; 512-d."""
+    """Load FaceNet (Schroff et al. 2015, arXiv:1503.03832), Inception-ResNet-v1 of 2018; 512-d."""
     network = load_frozen(path, FACENET_EMBEDDING, precision)
 
     def embed(crops: tf.Tensor) -> tf.Tensor:
@@ -89,7 +89,7 @@ def load_facenet(path: str, *, precision: Precision) -> Surrogate:
 
 
 def load_resnet29(path: str, *, precision: Precision) -> Surrogate:
-    """ResNet-29 of dlib (King 2017), trained with a metric loss; 128-d."""
+    """Load dlib's ResNet-29 (King 2017), trained with a metric loss; 128-d."""
     network = load_dlib(path, precision)
 
     def embed(crops: tf.Tensor) -> tf.Tensor:
@@ -98,13 +98,12 @@ def load_resnet29(path: str, *, precision: Precision) -> Surrogate:
     return Surrogate("dlib", embed)
 
 
-# What these networks' own alignments show of a face, as (left, top, right, bottom) in the 112 px
-# aligned frame: medians over 111 photos of labelled people. FaceNet's is the detector's box with a
-# margin, stretched to a square; dlib's is that of `get_face_chip` with a quarter of padding.
+# The part of a face that the alignments of these networks cut out, as (left, top, right, bottom) in
+# the 112 px crop: medians over 111 photos of labelled people. FaceNet's is the detector's box with
+# a margin, stretched to a square; dlib's is that of `get_face_chip` with a quarter of padding.
 _FACENET_FRAME = (8, -4, 105, 133)
 _DLIB_FRAME = (6, 22, 107, 123)
 
-# Name -> the assets a surrogate is made of, and what makes it of their local paths.
 SURROGATES: dict[str, tuple[tuple[str, ...], Callable[..., Surrogate]]] = {
     "mobilefacenet": (ASSETS["mobilefacenet"], load_mobilefacenet),
     "faceres": (ASSETS["faceres"], load_faceres),
@@ -113,12 +112,14 @@ SURROGATES: dict[str, tuple[tuple[str, ...], Callable[..., Surrogate]]] = {
     "facenet": (ASSETS["facenet"], load_facenet),
     "dlib": (ASSETS["dlib"], load_resnet29),
 }
+"""By name: the assets of a surrogate, and the function that loads it from their local paths."""
 
 
 def load_surrogate(name: str, precision: Precision = "float32") -> Surrogate:
-    """Load the surrogate of that name, and fetch its assets if necessary.
+    """Load a surrogate, and fetch its assets if necessary.
 
     Args:
+        name: a key of `SURROGATES`.
         precision: the type that its network computes in.
 
     Raises:
@@ -136,10 +137,15 @@ def _resized(crops: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _framed(crops: tf.Tensor, frame: tuple[int, int, int, int], size: int) -> tf.Tensor:
-    """Show crops through another frame, float32 (N, size, size, 3); black outside the crop.
+    """Cut another frame out of crops and resize it.
 
     Args:
-        frame: left, top, right, bottom of the shown part, if the side of a crop is 112 pixels.
+        crops: float32 (N, S, S, 3).
+        frame: left, top, right and bottom for a crop of 112 pixels; black outside the crop.
+        size: side of the result in pixels.
+
+    Returns:
+        float32 (N, size, size, 3).
     """
     side = crops.shape[1]
     left, top, right, bottom = (round(edge * side / CROP_SIZE) for edge in frame)
