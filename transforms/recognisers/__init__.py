@@ -26,18 +26,22 @@ def names() -> tuple[str, ...]:
 
 
 def is_known(name: str) -> bool:
-    """True if `load_recogniser` takes the name; which FRBench has, only FRBench can tell."""
+    """Return True if `load_recogniser` accepts the name.
+
+    Any name with FRBench's prefix is accepted here: only FRBench knows which of them exist.
+    """
     return name in names() or name.startswith(frbench.PREFIX)
 
 
 def load_recogniser(name: str) -> Recogniser:
-    """Load the recogniser of that name, and fetch its files if necessary.
+    """Load a recogniser, and fetch its files if necessary.
 
     Raises:
-        KeyError: there is none of that name.
+        KeyError: no recogniser has that name.
         MissingPackage: it needs a package that is not installed; the message says how to install
             it.
-        transforms.io.assets.AssetError: its files cannot be fetched, or are FRBench's and not here.
+        transforms.io.assets.AssetError: its files cannot be fetched, or are FRBench's, which are
+            never fetched, and not on this machine.
     """
     if name.startswith(frbench.PREFIX):
         return frbench.load(name.removeprefix(frbench.PREFIX))

@@ -1,7 +1,7 @@
 """dlib's ResNet-29 (King 2017), the network of the package `face_recognition`; 128-d.
 
-It uses its own pipeline: HOG detector, 68 landmarks, 150 px chip with a quarter of padding. Where
-its detector finds nothing, our own boxes are used, because a tracker would not give up so easily.
+It uses its own pipeline: HOG detector, 68 landmarks, 150 px chip with a quarter of padding. If its
+detector finds nothing, the boxes of our detector are used, as a tracker would do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from photoveil.transforms.recognisers.recogniser import (
     euclidean_distance,
 )
 
-_DETECTED_SIDE = 1600  # pixels: its time grows with the photo, and it wants 80 px of a face
+_DETECTED_SIDE = 1600  # pixels: its time grows with the photo, and a face must have 80 px
 
 
 def load() -> Recogniser:
@@ -36,7 +36,7 @@ def load() -> Recogniser:
     spec = find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
         raise _missing()
-    # The package itself asks for pkg_resources, which setuptools has dropped: its files suffice.
+    # Only its files are used: the package imports pkg_resources, which setuptools has dropped.
     models = Path(spec.origin).parent / "models"
     detect = dlib.get_frontal_face_detector()
     landmarks = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))

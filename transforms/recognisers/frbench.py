@@ -1,8 +1,7 @@
-"""Recognisers of FRBench (PyPI `frbench`), a PyTorch collection of some 45 of many kinds, new ones
-among them.
+"""Recognisers of FRBench (PyPI `frbench`), a PyTorch collection of some 45 of many kinds.
 
 Their weights are not in its package, and nothing is fetched here: `frbench-download` does that when
-a person runs it. A recogniser gets the crop of its own template, by our landmarks.
+a person runs it. A recogniser gets the crop of its own template, aligned by our landmarks.
 """
 
 from __future__ import annotations
@@ -28,7 +27,10 @@ _BATCH = 16  # faces
 
 
 def load(key: str) -> Recogniser:
-    """Load the recogniser with that key in FRBench's manifest: backbone_loss_dataset.
+    """Load a recogniser of FRBench.
+
+    Args:
+        key: its key in FRBench's manifest, of the form backbone_loss_dataset.
 
     Raises:
         MissingPackage: FRBench is not installed.
@@ -68,7 +70,7 @@ def load(key: str) -> Recogniser:
 
     return Recogniser(
         name=name,
-        about="of FRBench: backbone, loss and training data as its name says",
+        about="of FRBench; its name gives backbone, loss and training data",
         dimension=model.embedding_dim,
         threshold=None,
         threshold_source=None,
@@ -79,7 +81,7 @@ def load(key: str) -> Recogniser:
 
 
 def _is_downloaded(cache: Path, key: str) -> bool:
-    """True if FRBench would load the recogniser without a download."""
+    """Return True if FRBench would load the recogniser without a download."""
     manifest = cache / "manifest.json"
     if not manifest.is_file():
         return False

@@ -1,6 +1,4 @@
-"""What a recogniser is: how it cuts a face out, how it embeds it, and how it compares two
-embeddings.
-"""
+"""What a recogniser is: how it cuts out and embeds a face, and how it compares two embeddings."""
 
 from __future__ import annotations
 
@@ -21,12 +19,17 @@ class MissingPackage(AssetError):
 
 
 class SeenPhoto:
-    """A photo as a recogniser gets it, with the faces that our detector finds in it."""
+    """A photo as a recogniser gets it, with the faces that our detector finds in it.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB, upright.
+        detector: runs when `faces` is read for the first time.
+        parameters: of the detection.
+    """
 
     def __init__(
         self, pixels: np.ndarray, detector: Detector, parameters: DetectorParameters
     ) -> None:
-        """pixels: uint8 (H, W, 3) RGB, upright."""
         self.pixels = pixels
         self._detector = detector
         self._parameters = parameters
@@ -38,25 +41,29 @@ class SeenPhoto:
 
     @property
     def largest(self) -> Face | None:
-        """The face with the largest box; the photo is taken to be of that person."""
+        """The face with the largest box, None without any; the photo counts as of that person."""
         return max(self.faces, key=_area, default=None)
 
 
-# From float (P, D) and (G, D) embeddings to float (P, G) distances, smaller for more alike.
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""A function from float (P, D) and (G, D) embeddings to float (P, G) distances; the smaller, the
+more similar."""
 
 
 @dataclass(frozen=True)
 class Recogniser:
     """A face recogniser with its own way of cutting faces out.
 
+    about: what it is, in a few words for the report.
     dimension: length of an embedding.
-    threshold: distance up to which its publisher calls two faces the same person, and
-        threshold_source: where that was published; None where no threshold was.
-    white_box: the cloak was optimised against it, so its figures make the cloak look too good;
-        otherwise it is held out.
-    align: the crop of the largest face in a photo, uint8 (S, S, 3) RGB; None where no face is
-        found. embed: from (n, S, S, 3) crops to float (n, D) embeddings.
+    threshold: distance up to which its publisher takes two faces for the same person; None if no
+        threshold was published.
+    threshold_source: where it was published.
+    align: a function from a photo to the crop of its largest face, uint8 (S, S, 3) RGB; None if no
+        face is found.
+    embed: a function from (n, S, S, 3) crops to float (n, D) embeddings.
+    white_box: True if the cloak was optimised against it, so that its figures make the cloak look
+        too good; otherwise it is held out.
     """
 
     name: str
@@ -71,19 +78,39 @@ class Recogniser:
 
 
 def cosine_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Compute 1 - cosine of each row of (P, D) and each row of (G, D): float64 (P, G) in 0..2."""
+    """Compute 1 - cosine of all pairs of embeddings.
+
+    Args:
+        first: float (P, D).
+        second: float (G, D).
+
+    Returns:
+        float64 (P, G) in 0..2.
+    """
     return 1.0 - unit(first) @ unit(second).T
 
 
 def euclidean_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Compute the distance of each row of (P, D) from each row of (G, D): float64 (P, G)."""
+    """Compute the Euclidean distances of all pairs of embeddings.
+
+    Args:
+        first: float (P, D).
+        second: float (G, D).
+
+    Returns:
+        float64 (P, G).
+    """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     squares = (first**2).sum(axis=1)[:, np.newaxis] + (second**2).sum(axis=1) - 2 * first @ second.T
     return np.sqrt(np.maximum(squares, 0.0))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Scale the rows of (n, D) to unit length, float64; a row of NaN stays so."""
+    """Scale the rows of float (n, D) to unit length.
+
+    Returns:
+        float64 (n, D); a row of NaN stays one, and a row of zeros becomes one.
+    """
     vectors = np.asarray(vectors, np.float64)
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 

@@ -1,4 +1,4 @@
-"""A surrogate as a recogniser that aligns faces as the optimiser does."""
+"""A surrogate as a recogniser, on the crops that the optimiser works on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from photoveil.transforms.faces.align import crop_face, face_to_crop
 from photoveil.transforms.recognisers.recogniser import Recogniser, SeenPhoto, cosine_distance
 from photoveil.transforms.records import CROP_SIZE
 
-# Cosine distances up to which the publisher of a network calls two faces one person.
+# Cosine distance up to which the publisher of a network takes two faces for one person, and where
+# it was published.
 _PUBLISHED = {
-    # A share of 0.8 of the thresholds 0.01 .. 4.00 above the squared distance: 0.8, cosine 0.4.
+    # The code asks that 0.8 of the thresholds 0.01, 0.02 .. 4.00 be above the squared distance. It
+    # is then at most 0.8, which is a cosine distance of 0.4.
     "mobilefacenet": (0.4, "MobileFaceNet.java, in the repository the weights come from"),
     "sface": (0.637, "sface.py, in the repository the weights come from"),
 }
@@ -22,10 +24,10 @@ _CROPS = tf.TensorSpec((_BATCH, CROP_SIZE, CROP_SIZE, 3), tf.float32)
 
 
 def load(name: str) -> Recogniser:
-    """Load the surrogate `name`.
+    """Load a surrogate as a recogniser.
 
     Raises:
-        KeyError: there is none of that name.
+        KeyError: no surrogate has that name.
         transforms.io.assets.AssetError: its files cannot be fetched.
     """
     network = load_surrogate(name)
