@@ -1,9 +1,8 @@
-"""The leak scanner: does a picture embedded in a photo's file show a clean face?
+"""The leak scanner: decide whether pictures embedded in a photo's file show a clean face.
 
-`embedded_images` finds the pictures. For a file with cloaked faces, `leaks` asks of each face in
-them whether it is closer to the original's face or to the cloaked one, both reduced to its size.
-For a file whose own picture stays as it is, `inside` asks whether they show a face that the picture
-does not show.
+`embedded_images` finds the pictures. For a file with cloaked faces, `leaks` compares each face in
+them with the original's face and with the cloaked one, both reduced to its size. For a file that is
+copied unchanged, `inside` looks for faces that the photo itself does not show.
 """
 
 from __future__ import annotations
@@ -20,18 +19,20 @@ from photoveil.transforms.leaks.embedded_images import SMALLEST_SIDE
 from photoveil.transforms.leaks.framing import Box, Framed, View
 from photoveil.transforms.records import CROP_SIZE, EmbeddedKind, EmbeddedPicture, Face, Leak
 
-_SAME_FRAMING = 0.9  # least correlation of two pictures that show the same
-_SAME_FACE = 0.4  # least cosine of two embeddings of one face, at the size of a thumbnail
-_NOISE = 0.02  # cosines of one face that differ by less are equal
-_LEAST_TOLD = 0.25  # of a picture's variance by the original's, where it shows the same face
-_KNOWABLE_SIDE = 40  # pixels of a face, below which it cannot be said that it is somebody else's
-_SAME_PLACE = 0.3  # least overlap of a face with the photo's own, by the smaller box
-_SAME_PATCH = 0.7  # least correlation of a face with the same place of the photo
-_SMALL = 320  # pixels of the long side of a picture in which faces are looked for at all four turns
-_LONG_SIDE = 640  # pixels of the long side in which a reduced copy of the photo is looked at
+_SAME_FRAMING = 0.9  # smallest correlation of two pictures that show the same
+_SAME_FACE = 0.4  # smallest cosine of two embeddings of one face, at the size of a thumbnail
+_NOISE = 0.02  # cosines of one face that differ by less count as equal
+_EXPLAINED = (
+    0.25  # smallest share of a picture's variance that the original explains, if it shows it
+)
+_KNOWABLE_SIDE = 40  # pixels; a smaller face cannot be said to be another person's
+_SAME_PLACE = 0.3  # smallest overlap with a face of the photo, as a share of the smaller box
+_SAME_PATCH = 0.7  # smallest correlation of a face with the same place of the photo
+_SMALL = 320  # pixels of the long side; smaller pictures are searched in all four rotations
+_LONG_SIDE = 640  # pixels of the long side to which a copy of the photo is reduced for detection
 
 Detect = Callable[[np.ndarray], Sequence[Face]]
-"""From uint8 (H, W, 3) RGB to faces."""
+"""A function from uint8 (H, W, 3) RGB to faces."""
 
 
 def leaks(
@@ -42,14 +43,19 @@ def leaks(
     detect: Detect,
     embed: Callable[[np.ndarray], np.ndarray],
 ) -> list[Leak]:
-    """Find clean faces in the pictures embedded in an output file, and what may hold some.
+    """Find clean faces in the pictures embedded in an output file, and what cannot be searched.
 
     Args:
-        pictures: what `hidden` finds in the output.
-        written: its own pixels, of the same size as the original's.
+        pictures: what `embedded_images.hidden` finds in the output.
         original: the source file's pixels.
-        faces: found in the original.
-        embed: from uint8 (n, 112, 112, 3) aligned crops to (n, d) embeddings of unit length.
+        written: uint8 (H, W, 3) RGB, the output's own pixels, of the size of the original's.
+        faces: those of the original.
+        detect: finds the faces of an embedded picture.
+        embed: a function from uint8 (n, 112, 112, 3) aligned crops to (n, D) embeddings of unit
+            length.
+
+    Returns:
+        At most one for each picture.
     """
     found = [Leak(one.where, one.what) for one in pictures if one.pixels is None]
     reference = _Reference(original.pixels, written, faces, embed)
@@ -72,18 +78,22 @@ def inside(
     detect: Detect,
     min_face: float,
 ) -> list[Leak]:
-    """Find what a file that is copied unchanged should not hold: a face that its own picture does
-    not show, and what cannot be searched.
+    """Find embedded faces that a file's own picture does not show, and what cannot be searched.
 
-    A picture that shows the same as the photo, such as its thumbnail, needs no detection. One that
-    differs from it in some place (a face may have been blurred in the photo alone) is searched in a
-    reduced form, and any other as a photo is.
+    This is for files that are copied unchanged. A picture that shows the same as the photo, such as
+    its thumbnail, needs no detection. One that differs from the photo in some place, such as a face
+    that was blurred in the photo alone, is searched at a reduced size. Any other is searched as a
+    photo is.
 
     Args:
-        pictures: what `hidden` finds in the file.
+        pictures: what `embedded_images.hidden` finds in the file.
         photo: the file's own picture; None for a file that is not a picture.
-        faces: found in it.
-        min_face: least size in pixels of a recognisable face.
+        faces: those of the photo.
+        detect: finds the faces of an embedded picture.
+        min_face: smallest size of a recognisable face, in pixels.
+
+    Returns:
+        At most one for each picture.
     """
     known = [face for face in faces if face.size >= min_face]
     view = View(photo.pixels) if photo is not None and pictures else None
@@ -106,7 +116,7 @@ def inside(
 def _shows_somebody(
     picture: np.ndarray, ways: Collection[int], detect: Detect, min_face: float
 ) -> bool:
-    """Args: ways: orientations in which it may be meant to be seen."""
+    """Return True if a picture shows a recognisable face in one of the EXIF orientations `ways`."""
     if max(picture.shape) <= _SMALL:
         ways = {*ways, 1, 3, 6, 8}
     views = (np.ascontiguousarray(upright(picture, way)) for way in sorted(ways))
@@ -116,8 +126,14 @@ def _shows_somebody(
 def _shows_more(
     framed: Framed, view: View, known: Sequence[Face], detect: Detect, min_face: float
 ) -> bool:
-    """True if a picture of the photo shows a face that the photo does not. known: the photo's
-    faces.
+    """Return True if an embedded picture of the photo shows a face that the photo does not.
+
+    Args:
+        framed: the picture.
+        view: the photo.
+        known: the photo's faces.
+        detect: finds the faces of the picture.
+        min_face: smallest size of a recognisable face, in pixels of the picture.
     """
     if framed.equal:
         return False
@@ -139,7 +155,7 @@ def _shows_more(
 
 
 class _Reference:
-    """The original and the written photo, to compare a hidden picture with."""
+    """The original and the written photo, to compare an embedded picture with."""
 
     def __init__(
         self,
@@ -155,7 +171,7 @@ class _Reference:
     def uncloaked(
         self, picture: np.ndarray, detect: Detect
     ) -> list[tuple[EmbeddedKind, float | None]]:
-        """(what, similarity) of each face in `picture` that is no cloaked one; see `Leak`."""
+        """Find the faces of a picture that are not cloaked; what and similarity as of `Leak`."""
         framed = self._framed(picture)
         if framed is not None:
             return self._clean_in_frame(*framed)
@@ -177,8 +193,12 @@ class _Reference:
         return found
 
     def _framed(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """The hidden picture, the original and the written photo at one size, as float32; None
-        unless it shows the whole photo, be it between black bars."""
+        """Bring the embedded picture, the original and the written photo to one size.
+
+        Returns:
+            The three as float32 (h, w, 3), without the black bars of the picture; None unless the
+            picture shows the whole photo.
+        """
         height, width = self._photos[0].shape[:2]
         scale = min(picture.shape[1] / width, picture.shape[0] / height)
         size = (round(width * scale), round(height * scale))
@@ -200,10 +220,13 @@ class _Reference:
     def _clean_in_frame(
         self, picture: np.ndarray, original: np.ndarray, written: np.ndarray
     ) -> list[tuple[EmbeddedKind, float | None]]:
-        """As `uncloaked`, with the faces where they are in the photo.
+        """Do as `uncloaked` for a picture of the whole photo, at the places of the photo's faces.
 
-        Whether the change is there is measured on the pixels, see `_share`. At 20 pixels no
-        embedding could tell.
+        Whether a face is cloaked is measured on the pixels (`_share`), because embeddings are
+        useless for a face of 20 pixels.
+
+        Args:
+            picture, original, written: what `_framed` returns.
         """
         height, width = self._photos[0].shape[:2]
         scale = np.array([picture.shape[1] / width, picture.shape[0] / height])
@@ -229,7 +252,13 @@ class _Reference:
         return found
 
     def _cosines(self, crop: np.ndarray, index: int, scale: float) -> tuple[float, float]:
-        """With the original's and the cloaked face, both as coarse as a picture of `scale`."""
+        """Compute the cosines of a crop with the original's and with the cloaked face.
+
+        Args:
+            crop: uint8 (112, 112, 3).
+            index: of the face.
+            scale: by which the picture is smaller than the photo; both faces are reduced by it.
+        """
         size = face_size_in_crop(self._faces[index], scale)
         references = [_coarse(crops[index], size) for crops in self._crops]
         one, original, cloaked = self._embed(np.stack([crop, *references]))
@@ -237,18 +266,23 @@ class _Reference:
 
 
 def _share(picture: np.ndarray, original: np.ndarray, change: np.ndarray) -> float | None:
-    """How much of a change a face shows, all in grey: 1 for all of it, 0 for none; None where the
-    picture does not show the face at all.
+    """Estimate how much of the cloak's change an embedded picture of a face shows.
 
-    The picture may be lighter or darker, or an inverse: a gain map has a contrast of its own. So it
-    is told as a multiple of the original and one of the change.
+    The picture may be lighter, darker or inverted, because a gain map has a contrast of its own. So
+    it is fitted by a multiple of the original and one of the change.
+
+    Args:
+        picture, original, change: float32 (h, w), grey.
+
+    Returns:
+        1 for all of the change, 0 for none; None if the picture does not show the face at all.
     """
     terms = [np.ones(original.size), original.ravel(), change.ravel()]
     matrix = np.stack([one - one.mean() if n else one for n, one in enumerate(terms)], axis=1)
     levels = picture.ravel()
     factors = np.linalg.lstsq(matrix, levels, rcond=None)[0]
-    told = (matrix[:, 1] * factors[1]).var() / max(float(levels.var()), 1.0)
-    return float(factors[2] / factors[1]) if told >= _LEAST_TOLD else None
+    explained = (matrix[:, 1] * factors[1]).var() / max(float(levels.var()), 1.0)
+    return float(factors[2] / factors[1]) if explained >= _EXPLAINED else None
 
 
 def _overlaps(box: Box, face: Face) -> bool:
@@ -261,8 +295,10 @@ def _overlaps(box: Box, face: Face) -> bool:
 
 
 def face_size_in_crop(face: Face, scale: float) -> int:
-    """Return the number of pixels that a photo reduced by `scale` has for the aligned crop of a
-    face.
+    """Compute how many pixels of a photo reduced by `scale` make a side of a face's aligned crop.
+
+    Returns:
+        8 or more.
     """
     matrix = face_to_crop(face.landmarks)
     pixels = CROP_SIZE / np.sqrt(abs(np.linalg.det(matrix[:, :2])))

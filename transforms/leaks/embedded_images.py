@@ -1,8 +1,8 @@
 """Find every other picture inside a photo's file, whatever the container says about its own parts.
 
-Pictures are carved by their first bytes, at any offset, in text and in compressed data; TIFF
-directories and HEIF items are read one by one. What no reader of the format looks at, and is no
-such picture, is named. The leak scanner (`clean_faces`) searches them for
+Pictures are carved by their first bytes, at any offset, in text and in compressed data. TIFF
+directories and HEIF items are read one by one. Bytes that no reader of the format reads are
+reported unless they are such pictures. The leak scanner (`clean_faces`) searches the pictures for
 faces.
 """
 
@@ -27,9 +27,9 @@ from photoveil.transforms.codecs.orientation import in_exif
 from photoveil.transforms.codecs.photo import opened
 from photoveil.transforms.records import EmbeddedKind, EmbeddedPicture
 
-SMALLEST_SIDE = 16  # pixels of a picture, and of a face in it, below which nobody is to be seen
-_DEPTH = 4  # a picture in a picture in a picture
-_MOST_PIXELS = 1 << 28  # of a picture, and of all together: what is more is named and not looked at
+SMALLEST_SIDE = 16  # pixels; in a smaller picture, and of a smaller face, nobody can be recognised
+_DEPTH = 4  # to which pictures within pictures are followed
+_MOST_PIXELS = 1 << 28  # of a picture, and of all together; what exceeds it is only reported
 
 _TIFF_HEADS = re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+")
 _HEX_PROFILE = re.compile(rb"\n\w+\n *\d+\n([0-9a-fA-F\n]{40,})")
@@ -38,7 +38,7 @@ _HEADS = {_EXTENDED_XMP: 75, b"Photoshop 3.0\0": 14, b"Exif\0\0": 6}
 _PHOTOSHOP_LAYERS, _REDUCED_OR_MASK = 37724, 0b101
 
 
-# Codings and constructions of HEIF; a JPEG as an item is found by how it begins.
+# Codings and constructions of HEIF; a JPEG as an item is carved by its first bytes.
 _PICTURE_ITEMS = {
     *(b"hvc1", b"hvt1", b"lhv1", b"av01", b"avc1", b"vvc1", b"evc1", b"j2k1", b"unci"),
     *(b"grid", b"iden", b"iovl"),
@@ -47,7 +47,11 @@ _UNCOMPRESSED = 1
 
 
 def hidden(data: bytes) -> list[EmbeddedPicture]:
-    """Find every picture inside a file except its own, each once."""
+    """Find every picture inside a file except its own, each once.
+
+    Returns:
+        `pixels` is None for what may be a picture and cannot be decoded, or is too large.
+    """
     found: dict[bytes, EmbeddedPicture] = {}
     room = _MOST_PIXELS
     for one in _hidden(data):
@@ -66,7 +70,7 @@ def _digest(pixels: np.ndarray) -> bytes:
 
 def _hidden(data: bytes) -> Iterator[EmbeddedPicture]:
     kind = codecs.sniff(data)
-    # The file's own picture begins at its first byte, or as many strips or tiles.
+    # The file's own picture begins at its first byte. That of a TIFF is its strips or tiles.
     yield from _in_bytes(_without_own(data) if kind == "TIFF" else data, 1, "", 0)
     yield from _in_codings(_without_rows(data, kind), "", 0)
     yield from _unread(data)
@@ -83,7 +87,7 @@ def _hidden(data: bytes) -> Iterator[EmbeddedPicture]:
 
 
 def _without_own(data: bytes) -> bytes:
-    """A TIFF without the start markers of the JPEGs that are strips or tiles of its pages."""
+    """Clear the start markers of the JPEGs that are strips or tiles of a TIFF's pages."""
     block = bytearray(data)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -92,19 +96,19 @@ def _without_own(data: bytes) -> bytes:
                     for start in page.dataoffsets:
                         block[start : start + 2] = bytes(len(block[start : start + 2]))
     except (*DAMAGE, RuntimeError):
-        pass  # what could be read of it is left out
+        pass  # the markers found so far are cleared
     return bytes(block)
 
 
 def _in_bytes(data: bytes, start: int, inside: str, depth: int) -> Iterator[EmbeddedPicture]:
-    """Pictures as they are, at any offset from `start` on."""
+    """Yield pictures in plain bytes, at any offset from `start` on."""
     for match in carve.VIDEO.finditer(data, start):
         yield EmbeddedPicture(f"byte {match.start():,}{inside}", None, EmbeddedKind.VIDEO)
     for found in carve.pictures(data[start:]):
         kind = codecs.sniff(found.data) or "picture"
         where = f"{kind} at byte {found.start + start:,}{inside}"
         yield from _opened(found.data, where)
-        # What begins in one of doubtful length is found beside it.
+        # If the length is doubtful, what begins within is found by the loop itself.
         if depth < _DEPTH and found.is_sure:
             yield from _in_bytes(found.data, 1, f" of the {where}", depth + 1)
             yield from _in_directories(found.data, f" of the {where}", False)
@@ -112,7 +116,7 @@ def _in_bytes(data: bytes, start: int, inside: str, depth: int) -> Iterator[Embe
 
 
 def _in_codings(data: bytes, inside: str, depth: int) -> Iterator[EmbeddedPicture]:
-    """Pictures in text and in compressed streams."""
+    """Yield pictures in text and in compressed streams."""
     if depth > _DEPTH:
         return
     for found in carve.coded_pictures(data):
@@ -124,14 +128,14 @@ def _in_codings(data: bytes, inside: str, depth: int) -> Iterator[EmbeddedPictur
 
 
 def _in_all(data: bytes, inside: str, depth: int) -> Iterator[EmbeddedPicture]:
-    """Pictures in bytes that are no file themselves."""
+    """Yield pictures in bytes that are not a file themselves."""
     yield from _in_bytes(data, 0, inside, depth)
     yield from _in_codings(data, inside, depth)
     yield from _in_directories(data, inside, False)
 
 
 def _unread(data: bytes, inside: str = "") -> Iterator[EmbeddedPicture]:
-    """What of a picture's file nobody reads, unless it is pictures and videos alone."""
+    """Report what no program reads of a picture's file, unless it is only pictures and videos."""
     try:
         found = codecs.unread(data)
     except codecs.CodecError:
@@ -141,7 +145,7 @@ def _unread(data: bytes, inside: str = "") -> Iterator[EmbeddedPicture]:
 
 
 def _without_known(data: bytes) -> bytes:
-    """Bytes without the pictures that are whole, and without all that a video may go on to."""
+    """Remove complete pictures, and everything from the first video on."""
     video = carve.VIDEO.search(data)
     rest = data[: video.start()] if video else data
     kept, position = [], 0
@@ -154,7 +158,7 @@ def _without_known(data: bytes) -> bytes:
 
 
 def _without_directories(data: bytes) -> bytes:
-    """Bytes without the TIFF that begins in them, if its parts are all of it."""
+    """Remove what a reader reads of the first TIFF in some bytes."""
     match = _TIFF_HEADS.search(data)
     if match is None:
         return data
@@ -169,14 +173,14 @@ def _rest_of_tiff(data: bytes) -> list[bytes]:
 
 
 def _without_rows(data: bytes, kind: str | None) -> bytes:
-    """A file without its own pixels where they are a stream that would be unpacked for nothing."""
+    """Remove a file's own pixels if they are a compressed stream, which need not be unpacked."""
     if kind == "PNG":
         return png.without_rows(data)
     return tiff_codec.without_rows(data) if kind == "TIFF" else data
 
 
 def _in_directories(data: bytes, inside: str, is_tiff: bool) -> Iterator[EmbeddedPicture]:
-    """Pictures of the TIFF directories, EXIF's among them, that begin anywhere."""
+    """Yield the pictures of TIFF directories, EXIF's among them, at any offset."""
     for match in _TIFF_HEADS.finditer(data):
         own = is_tiff and match.start() == 0
         try:
@@ -194,7 +198,13 @@ def _in_directories(data: bytes, inside: str, is_tiff: bool) -> Iterator[Embedde
 
 
 def _in_page(page: tifffile.TiffPage, where: str, own: bool) -> Iterator[EmbeddedPicture]:
-    """Args: own: of a TIFF file, and not of some bytes that begin as one."""
+    """Yield the picture of a TIFF directory.
+
+    Args:
+        page: the directory.
+        where: for the report.
+        own: True if the file itself is a TIFF, not only some bytes that begin like one.
+    """
     try:
         if not page.dataoffsets:
             return
@@ -210,8 +220,10 @@ def _in_page(page: tifffile.TiffPage, where: str, own: bool) -> Iterator[Embedde
 
 
 def _holds_samples(page: tifffile.TiffPage) -> bool:
-    """True for a picture that is neither compressed (JPEGs are found by how they begin) nor a
-    chance match."""
+    """Return True for an uncompressed picture that is not a chance match.
+
+    Of the compressed ones, JPEGs are carved by their first bytes.
+    """
     spans = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     return (
         page.compression == _UNCOMPRESSED
@@ -222,7 +234,7 @@ def _holds_samples(page: tifffile.TiffPage) -> bool:
 
 
 def _in_segments(data: bytes) -> Iterator[EmbeddedPicture]:
-    """What goes on over several segments of a JPEG, and JFIF's uncompressed thumbnails."""
+    """Yield pictures that span several segments of a JPEG, and JFIF's uncompressed thumbnails."""
     try:
         parts, _ = segments.split(data)
     except codecs.CodecError:
@@ -257,7 +269,7 @@ def _uncompressed(size: bytes, body: bytes, where: str) -> Iterator[EmbeddedPict
 
 
 def _in_chunks(data: bytes) -> Iterator[EmbeddedPicture]:
-    """What a PNG holds compressed (text, colour profile) or in hex."""
+    """Yield pictures that a PNG holds compressed (text, colour profile) or in hex."""
     position = 8
     while position + 8 <= len(data):
         length = int.from_bytes(data[position : position + 4], "big")
@@ -281,7 +293,7 @@ def _in_chunks(data: bytes) -> Iterator[EmbeddedPicture]:
 
 
 def _in_extensions(data: bytes) -> Iterator[EmbeddedPicture]:
-    """What goes on over several sub-blocks of a GIF."""
+    """Yield pictures that span several sub-blocks of a GIF."""
     try:
         bodies = gif.extensions(data)
     except (IndexError, codecs.CodecError):
@@ -291,7 +303,7 @@ def _in_extensions(data: bytes) -> Iterator[EmbeddedPicture]:
 
 
 def _in_items(data: bytes) -> Iterator[EmbeddedPicture]:
-    """Every other picture item of a HEIF file, decoded from a file of its own."""
+    """Yield every other picture item of a HEIF file, each decoded from a file of its own."""
     try:
         file = bmff.parse(data)
     except codecs.CodecError:
@@ -309,7 +321,7 @@ def _in_items(data: bytes) -> Iterator[EmbeddedPicture]:
 
 
 def _in_frames(data: bytes, kind: str | None) -> Iterator[EmbeddedPicture]:
-    """Further frames of a GIF, a WebP or a PNG."""
+    """Yield the further frames of a GIF, a WebP or a PNG."""
     if kind not in ("GIF", "WebP", "PNG"):
         return
     try:
@@ -322,8 +334,10 @@ def _in_frames(data: bytes, kind: str | None) -> Iterator[EmbeddedPicture]:
 
 
 def _opened(picture: bytes, where: str) -> Iterator[EmbeddedPicture]:
-    """The picture, even if it breaks off; without pixels where only others can decode it; nothing
-    where it breaks off before its size."""
+    """Yield a carved picture, decoded as far as it goes.
+
+    It has no pixels if it cannot be decoded. Nothing is yielded if it ends before its size is read.
+    """
     side, orientation = 0, 1
     try:
         if codecs.sniff(picture) in ("HEIC", "AVIF"):
@@ -342,7 +356,7 @@ def _opened(picture: bytes, where: str) -> Iterator[EmbeddedPicture]:
                 finally:
                     ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
             if pixels.min() == pixels.max() and side >= SMALLEST_SIDE:
-                _load(picture)  # where its coding is not known, it comes out as nothing at all
+                _load(picture)  # a coding that is not known is read as one flat colour
     except (*DAMAGE, codecs.CodecError):
         if side >= SMALLEST_SIDE:
             yield EmbeddedPicture(where, None)
@@ -351,7 +365,11 @@ def _opened(picture: bytes, where: str) -> Iterator[EmbeddedPicture]:
 
 
 def _load(picture: bytes) -> None:
-    """Raises: DAMAGE: it breaks off, or cannot be decoded."""
+    """Decode a picture strictly.
+
+    Raises:
+        DAMAGE: it is cut off, or cannot be decoded.
+    """
     with opened(picture) as image:
         image.load()
 

@@ -1,8 +1,7 @@
-"""Decide whether a picture inside a photo's file shows the photo itself, reduced or rotated, or
-another scene.
+"""Decide whether a picture inside a photo's file shows the photo itself or another scene.
 
-A thumbnail of the photo shows nobody whom the photo does not show. It is recognised by correlation,
-so that no detection is needed.
+A thumbnail, reduced or rotated, shows nobody whom the photo does not show. It is recognised by
+correlation, so that no detection is needed.
 """
 
 from __future__ import annotations
@@ -14,15 +13,16 @@ from PIL import Image
 
 from photoveil.transforms.codecs.orientation import upright
 
-_SIDE = 64  # cells a side in which two pictures are compared
+_SIDE = 64  # pixels of a side to which two pictures are reduced to compare them
 _REDUCED = 256  # pixels of the long side that are enough for that
-_SAME_LIGHT = 0.9  # least correlation of brightness: at most 0.83 of 1,500 pairs of other scenes
-_SAME_EDGES = 0.7  # least correlation of edges, as of gain maps: likewise at most 0.5
+# Smallest correlations of brightness, and of edges (for gain maps), of pictures of one scene. 1,500
+# pairs of different scenes had at most 0.83 and 0.5.
+_SAME_LIGHT, _SAME_EDGES = 0.9, 0.7
 _STRETCH = 0.05  # by which a thumbnail's proportions may differ; more is filled up with bars
-_FLAT = 2.0  # standard deviation, in levels, of a picture of nothing
-_LONG_SIDE = 640  # pixels of the long side in which details are compared
-_BLOCK = 8
-_PATCH = 16  # cells a side in which a face is compared
+_FLAT = 2.0  # levels; a picture with a smaller standard deviation shows nothing
+_LONG_SIDE = 640  # pixels of the long side to which pictures are reduced to compare details
+_BLOCK = 8  # pixels of a side
+_PATCH = 16  # pixels of a side to which two faces are reduced to compare them
 _DETAIL = 12.0  # root mean square difference of a block, in levels, that may be sharpening
 
 
@@ -32,11 +32,11 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Framed:
-    """A hidden picture that shows the photo.
+    """An embedded picture that shows the photo.
 
-    pixels: uint8 (h, w, 3), turned as the photo is seen and without black bars.
-    larger: it has more pixels than the photo, and may show what the photo does not resolve.
-    equal: no part of it differs by more than sharpening and compression make.
+    pixels: uint8 (h, w, 3), upright and without black bars.
+    larger: True if it has more pixels than the photo, so that it may show finer detail.
+    equal: True if no part of it differs by more than sharpening and compression do.
     """
 
     pixels: np.ndarray
@@ -45,20 +45,30 @@ class Framed:
 
 
 def is_flat(picture: np.ndarray) -> bool:
-    """True for uint8 (H, W, 3) pixels without any detail."""
+    """Return True for uint8 (H, W, 3) pixels without any detail."""
     return float(_grey(picture, (_SIDE, _SIDE)).std()) < _FLAT
 
 
 class View:
-    """A photo to compare embedded pictures with. pixels: uint8 (H, W, 3), upright."""
+    """A photo to compare embedded pictures with.
+
+    Args:
+        pixels: uint8 (H, W, 3), upright.
+    """
 
     def __init__(self, pixels: np.ndarray) -> None:
         self._pixels = pixels
         self._small = _grey(pixels, (_SIDE, _SIDE))
 
     def framed(self, picture: np.ndarray) -> Framed | None:
-        """The picture, uint8 (h, w, 3) in any of the eight orientations, where it shows the photo;
-        None where it shows something else."""
+        """Find the orientation in which a picture shows the photo.
+
+        Args:
+            picture: uint8 (h, w, 3), in any of the eight orientations of EXIF.
+
+        Returns:
+            None if it shows something else.
+        """
         if self._small.std() < _FLAT:
             return None
         reduced = _reduced(picture, _REDUCED)
@@ -71,23 +81,23 @@ class View:
         return Framed(pixels, larger, not larger and self._equal(pixels))
 
     def place(self, framed: Framed, box: Box) -> Box:
-        """Where a part of a framed picture lies in the photo."""
+        """Convert a box in a framed picture to the pixels of the photo."""
         across = self._pixels.shape[1] / framed.pixels.shape[1]
         down = self._pixels.shape[0] / framed.pixels.shape[0]
         return box[0] * across, box[1] * down, box[2] * across, box[3] * down
 
     def patch(self, framed: Framed, box: Box) -> float:
-        """Correlation of a part of a framed picture with the same part of the photo, -1 to 1."""
+        """Compute the correlation, -1..1, of a part of a framed picture with that of the photo."""
         return _correlation(_part(framed.pixels, box), _part(self._pixels, self.place(framed, box)))
 
     def _likeness(self, turned: np.ndarray) -> float:
-        """1 and more where it shows the photo."""
+        """Compute a score that is 1 or more if an upright picture shows the photo."""
         grey = _grey(self._without_bars(turned), (_SIDE, _SIDE))
         light = _correlation(grey, self._small) / _SAME_LIGHT
         return max(light, _correlation(_edges(grey), _edges(self._small)) / _SAME_EDGES)
 
     def _without_bars(self, turned: np.ndarray) -> np.ndarray:
-        """The middle of the picture, in the photo's proportions."""
+        """Cut out the middle of an upright picture, in the photo's proportions."""
         (height, width), (tall, wide) = self._pixels.shape[:2], turned.shape[:2]
         if abs(width * tall / (height * wide) - 1) <= _STRETCH:
             return turned
@@ -126,7 +136,7 @@ def _edges(grey: np.ndarray) -> np.ndarray:
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """0 where one of the two is flat."""
+    """Compute the correlation of two pictures, -1..1; 0 if one of them is flat."""
     if min(float(one.std()), float(other.std())) < 1e-3:
         return 0.0
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
