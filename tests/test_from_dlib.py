@@ -109,7 +109,7 @@ def test_a_network_of_a_stem_and_two_blocks(tmp_path: Path) -> None:
             name("con_4") + tensor(np.zeros(2), 2, 1, 1, 1) + b"".join(map(integer, [1] * 5)),
             "an affine layer is missing",
         ),
-        (name("fc_2") + integer(1) * 2 + tensor(np.zeros(1), 1, 1, 1, 1), "another network"),
+        (name("fc_2") + integer(1) * 2 + tensor(np.zeros(1), 1, 1, 1, 1), "is not ResNet-29"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(written: bytes, reason: str, tmp_path: Path) -> None:

@@ -22,9 +22,7 @@ from photoveil.transforms.records import CROP_SIZE, EmbeddedKind, EmbeddedPictur
 _SAME_FRAMING = 0.9  # smallest correlation of two pictures that show the same
 _SAME_FACE = 0.4  # smallest cosine of two embeddings of one face, at the size of a thumbnail
 _NOISE = 0.02  # cosines of one face that differ by less count as equal
-_EXPLAINED = (
-    0.25  # smallest share of a picture's variance that the original explains, if it shows it
-)
+_EXPLAINED = 0.25  # smallest share of a picture's variance that the original must explain
 _KNOWABLE_SIDE = 40  # pixels; a smaller face cannot be said to be another person's
 _SAME_PLACE = 0.3  # smallest overlap with a face of the photo, as a share of the smaller box
 _SAME_PATCH = 0.7  # smallest correlation of a face with the same place of the photo
