@@ -53,9 +53,12 @@ _BY_MAGIC: dict[bytes, tuple[str, ModuleType]] = {
 
 
 def sniff(data: bytes) -> str | None:
-    """Recognise the format by the first 32 bytes: "JPEG", "PNG", "WebP", "TIFF", "HEIC", "AVIF",
-    "BMP" or "GIF"; None for anything else. A camera's raw file may look like a TIFF until it is
-    decoded.
+    """Recognise the format of a file by its first 32 bytes.
+
+    A camera's raw file may look like a TIFF until it is decoded.
+
+    Returns:
+        "JPEG", "PNG", "WebP", "TIFF", "HEIC", "AVIF", "BMP" or "GIF"; None for anything else.
     """
     return _sniffed(data)[0]
 
@@ -65,7 +68,7 @@ def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
 
     Raises:
         UnsupportedFormat: a kind of file that this version does not write.
-        CodecError: damaged, cut off, or larger than `max_pixels`.
+        CodecError: damaged, cut off, or with more pixels than `max_pixels`.
     """
     with explained(Reason.DAMAGED):
         return _module(data).decode(data, max_pixels)
@@ -76,11 +79,12 @@ def encode(data: bytes, change: PhotoChange, rebuild_thumbnails: bool = True) ->
 
     Args:
         data: the original file.
-        change: of the upright photo. All colours move; the same levels are added to red, green and
-            blue. Where both are 0 the picture stays as it is.
+        change: of the upright photo. All channels of a pixel are moved, and the same levels are
+            added to red, green and blue. Where both are 0 the picture stays as it is.
         rebuild_thumbnails: rebuild thumbnails from the changed photo; otherwise remove them.
 
     Raises:
+        UnsupportedFormat: a kind of file that this version does not write.
         CodecError: the photo cannot be written in its own format.
     """
     with explained(Reason.NOT_REWRITTEN):
@@ -88,7 +92,7 @@ def encode(data: bytes, change: PhotoChange, rebuild_thumbnails: bool = True) ->
 
 
 def alone(data: bytes, rebuild_thumbnails: bool = True) -> EncodedPhoto:
-    """Remove every other picture from the photo's file and keep its own pixels as they are coded.
+    """Remove every other picture from a photo's file and leave its own pixels as they are coded.
 
     The other pictures are treated as in `encode`: rebuilt from the photo, or removed.
 
@@ -130,8 +134,7 @@ def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def oddities(data: bytes) -> tuple[str, ...]:
-    """Describe the defects that a strict reader would refuse in a photo that others show
-    completely.
+    """Describe the defects of a photo that most viewers tolerate and a strict reader would refuse.
 
     Raises:
         CodecError: damaged or cut off.
@@ -142,8 +145,10 @@ def oddities(data: bytes) -> tuple[str, ...]:
 
 
 def unread(data: bytes) -> list[bytes]:
-    """Find the bytes of a photo's file that no reader of its format looks at: what follows its end
-    and is no known metadata, what lies between its parts, and rows beyond its height.
+    """Find the bytes of a photo's file that no reader of its format reads.
+
+    They are what follows its end and is not known metadata, what is between its parts, and rows
+    beyond its height. Filler, and what is too short for a picture, is left out.
 
     Raises:
         CodecError: damaged or cut off.

@@ -1,7 +1,7 @@
-"""Segments of a JPEG that hold data beside a picture: the picture is removed, the data are kept.
+"""Segments of a JPEG that hold data besides a picture: the picture is removed, the data are kept.
 
-FLIR's thermal data, FlashPix streams, Kodak's and others' TIFF blocks, JUMBF boxes, and whatever
-else is in an APPn or COM segment that no other module handles.
+These are FLIR's thermal data, FlashPix streams, TIFF blocks of Kodak and others, JUMBF boxes, and
+whatever else is in an APPn or COM segment that no other module handles.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LEAST = 32  # bytes left of a segment, below which it was there for its picture
 
 @dataclass
 class _Taken:
-    """Segments by place in the file, None where one goes, and what was done."""
+    """Segments in the order of the file, None for one that is removed; and what was done."""
 
     kept: list[Segment | None]
     notes: list[str]
@@ -50,7 +50,7 @@ class _Taken:
         return segment.payload if segment is not None else b""
 
     def put(self, places: list[int], head: int, whole: bytes) -> None:
-        """`whole` in place of what followed the first `head` bytes of these segments."""
+        """Replace what follows the first `head` bytes of these segments by `whole`."""
         position = 0
         for at in places:
             old = self.payload(at)
@@ -65,12 +65,14 @@ class _Taken:
 def without_pictures(
     metadata: list[Segment], is_known: Callable[[Segment], bool]
 ) -> tuple[list[Segment], list[str]]:
-    """Remove the pictures from the segments that no other module handles; also return what was
-    done.
+    """Remove the pictures from the segments that no other module handles.
 
     Args:
-        metadata: all of a photo, in their order.
-        is_known: true for segments of another module.
+        metadata: all segments of a photo, in the order of the file.
+        is_known: returns True for the segments of another module.
+
+    Returns:
+        The segments to keep, and what was done.
     """
     taken = _Taken(list(metadata), [])
 
@@ -94,7 +96,7 @@ def without_pictures(
 
 
 def _flir(taken: _Taken, places: list[int]) -> None:
-    """FLIR's FFF file: records of a type each, of which some are pictures."""
+    """Remove the records of FLIR's FFF file that are pictures."""
     if not places:
         return
     whole = bytearray(b"".join(taken.payload(at)[_FLIR_HEAD:] for at in places))
@@ -110,10 +112,13 @@ def _flir(taken: _Taken, places: list[int]) -> None:
 
 
 def _fff_without_pictures(whole: bytearray) -> list[str]:
-    """Blank the records that are pictures, in place; what they were.
+    """Blank the records that are pictures, in place.
+
+    Returns:
+        What they were.
 
     Raises:
-        DAMAGE: no FFF file.
+        DAMAGE: not an FFF file.
     """
     if whole[:4] != b"FFF\0":
         raise ValueError("no FFF file")
@@ -133,7 +138,7 @@ def _fff_without_pictures(whole: bytearray) -> list[str]:
 
 
 def _thermal(taken: _Taken, own: Callable[[int | None, bytes], list[int]]) -> None:
-    """Thermal pictures without any head of their own, by what lies beside them."""
+    """Remove thermal pictures that have no header, recognised by the other segments of the file."""
     if places := own(APP1, b"PARROT\0"):
         taken.remove(places, "thermal picture in APP1 removed")
     infiray = any(taken.payload(at)[4:10] == b"IJPEG\0" for at in own(APP2, b""))
@@ -178,7 +183,7 @@ def _flashpix(taken: _Taken, places: list[int]) -> None:
 
 
 def _tiff_blocks(taken: _Taken, places: list[int]) -> None:
-    """The thumbnail of a block such as Kodak's ("Meta")."""
+    """Remove the thumbnail of a TIFF block such as Kodak's ("Meta")."""
     for at in places:
         match = _TIFF_HEADS.search(taken.payload(at)[:16])
         segment = taken.kept[at]
@@ -192,8 +197,11 @@ def _tiff_blocks(taken: _Taken, places: list[int]) -> None:
 
 
 def _any_other(taken: _Taken, places: list[int]) -> None:
-    """A picture within a segment is blanked; one that goes on beyond it takes with it the segments
-    that it lies in, and all others of their numbers, whose heads nobody knows."""
+    """Remove any other picture.
+
+    One within a segment is blanked. If one continues in the next segments, these and all others
+    with their markers are removed, because the layout of their headers is not known.
+    """
     places = [at for at in places if taken.kept[at] is not None]
     bounds = [0]
     for at in places:

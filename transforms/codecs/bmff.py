@@ -1,4 +1,4 @@
-"""Items of an ISO base media file (ISO/IEC 14496-12), as HEIF (ISO/IEC 23008-12) and AVIF have."""
+"""Items of an ISO base media file (ISO/IEC 14496-12), as in HEIF (ISO/IEC 23008-12) and AVIF."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _ALPHA = re.compile(rb"aux(?:iliary)?:alpha|auxid:1\0")  # MPEG's name, and HEVC
 
 @dataclass(frozen=True)
 class Property:
-    """A property box, whole, and whether a reader must understand it."""
+    """A property box, header included, and whether a reader must understand it."""
 
     box: bytes
     essential: bool
 
     @property
     def kind(self) -> bytes:
+        """Type of the box, 4 bytes."""
         return self.box[4:8]
 
 
@@ -31,8 +32,8 @@ class Property:
 class Item:
     """A picture or a block of metadata.
 
-    kind: "hvc1", "grid", "Exif", "mime" ... entry: what follows the kind in its infe box (name,
-    content type).
+    kind: "hvc1", "grid", "Exif", "mime" and others.
+    entry: what follows the kind in its infe box (name, content type).
     """
 
     kind: bytes
@@ -44,7 +45,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Reference:
-    """From one item to others: "dimg" from a grid to its tiles, "thmb", "auxl", "cdsc"."""
+    """A reference from one item to others.
+
+    kind: "dimg" from a grid to its tiles, "thmb", "auxl", "cdsc" and others.
+    """
 
     kind: bytes
     source: int
@@ -53,8 +57,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Group:
-    """Items that belong together: "altr" for those of which a reader shows the first one that it
-    can. number: its own, of the same count as items' numbers."""
+    """Items that belong together.
+
+    kind: "altr" for alternatives, of which a reader shows the first one that it can.
+    number: its own; items and groups are numbered together.
+    """
 
     kind: bytes
     number: int
@@ -63,8 +70,13 @@ class Group:
 
 @dataclass(frozen=True)
 class HeifFile:
-    """ftyp: that box, whole. primary: number of the main picture. others: further top-level boxes
-    (kind, whole)."""
+    """The items of a file.
+
+    ftyp: that box, header included.
+    primary: number of the main picture.
+    handler: the hdlr box, header included.
+    others: further top-level boxes, as (kind, box with its header).
+    """
 
     ftyp: bytes
     primary: int
@@ -75,7 +87,7 @@ class HeifFile:
     groups: tuple[Group, ...] = ()
 
     def derived_from(self, number: int) -> set[int]:
-        """The item and all that it is made of: tiles, and the auxiliary alpha plane."""
+        """Find an item and everything that it is made of: tiles, and the auxiliary alpha plane."""
         found: set[int] = set()
         waiting = [number]
         while waiting:
@@ -92,7 +104,7 @@ class HeifFile:
         return found
 
     def is_alpha(self, number: int) -> bool:
-        """True for an auxiliary picture that is the alpha plane of another."""
+        """Return True for an auxiliary picture that is the alpha plane of another."""
         properties = self.items[number].properties if number in self.items else ()
         return any(p.kind == b"auxC" and _ALPHA.search(p.box) for p in properties)
 
@@ -112,7 +124,7 @@ def parse(data: bytes) -> HeifFile:
 
 
 def unread(data: bytes) -> list[bytes]:
-    """The bytes of a HEIF or AVIF file that belong to no item and to no box that says something."""
+    """Find the bytes of a HEIF or AVIF file that belong to no item and to no box with a meaning."""
     found, position = [], 0
     for start, end in [*sorted(_known(data)), (len(data), len(data))]:
         if start > position:
@@ -122,7 +134,7 @@ def unread(data: bytes) -> list[bytes]:
 
 
 def _known(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where known things start and end: items, boxes that say something, heads of all boxes."""
+    """Yield start and end of items, of boxes with a meaning, and of the headers of all boxes."""
     position = 0
     for kind, body, end in boxes(data):
         yield position, end if kind in _TOP else body
@@ -141,7 +153,7 @@ def _known(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def build(file: HeifFile) -> bytes:
-    """Build a file of these items; the data of all of them are in one mdat box, in their order."""
+    """Build a file of these items, with the data of all of them in one mdat box, in their order."""
     meta = _meta(file, 0)
     return (
         file.ftyp
@@ -152,10 +164,10 @@ def build(file: HeifFile) -> bytes:
 
 
 def alone(file: HeifFile, number: int) -> HeifFile:
-    """A file of one picture: the item and what it is made of, with numbers of their own.
+    """Make a file of one picture: the item and what it is made of, with new numbers.
 
-    A reader shows no main picture that is hidden or says that it is auxiliary, so neither is said;
-    libavif opens no file that has the brand of a tone map and none in it.
+    Readers do not show a main picture that is hidden or auxiliary, so these marks are removed. The
+    brand of a tone map is removed because libavif opens no file that has it without a tone map.
     """
     parts = sorted(file.derived_from(number) & file.items.keys())
     names = {part: new for new, part in enumerate(parts, 1)}  # theirs may be too large
@@ -172,14 +184,14 @@ def alone(file: HeifFile, number: int) -> HeifFile:
 
 
 def without_brand(ftyp: bytes, brand: bytes) -> bytes:
-    """The `ftyp` box without one of its compatible brands."""
+    """Remove one of the compatible brands of an `ftyp` box."""
     brands = [ftyp[at : at + 4] for at in range(16, len(ftyp), 4)]
     kept = b"".join(one for one in brands if one != brand)
     return struct.pack(">I", 16 + len(kept)) + ftyp[4:16] + kept
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start of the body, end) of each box; ends at the first that breaks off."""
+    """Yield (kind, start of the body, end) of each box, up to the first one that is cut off."""
     end = len(data) if end is None else end
     position = start
     while position + 8 <= end:
@@ -232,7 +244,11 @@ def _parse(data: bytes) -> HeifFile:
 
 
 def _locations(data: bytes, at: int, end: int) -> dict[int, tuple[int, list[tuple[int, int]]]]:
-    """iloc: number -> construction method and (offset, length) of each extent."""
+    """Read an iloc box.
+
+    Returns:
+        By number of an item: its construction method, and (offset, length) of each extent.
+    """
     version, sizes, base_index = data[at], data[at + 4], data[at + 5]
     offset_size, length_size = sizes >> 4, sizes & 15
     base_size, index_size = base_index >> 4, base_index & 15 if version else 0
@@ -264,7 +280,7 @@ def _locations(data: bytes, at: int, end: int) -> dict[int, tuple[int, list[tupl
 
 
 def _entries(data: bytes, at: int, end: int) -> Iterator[tuple[int, bytes, bytes, bool]]:
-    """iinf: number, kind, the rest of the entry, hidden."""
+    """Yield number, kind, rest of the entry and whether it is hidden, of each entry of iinf."""
     first = at + (8 if data[at] else 6)
     for kind, start, stop in boxes(data, first, end):
         if kind != b"infe" or data[start] < 2:

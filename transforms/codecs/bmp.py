@@ -1,7 +1,8 @@
-"""BMP: pixels of 8 bits per colour or more change in place; those of fewer bits are widened.
+"""BMP: pixels of 8 bits per colour or more are changed in place; those of fewer bits are widened.
 
-Header (versions 3 to 5 of Windows' and OS/2's first), alpha and colour profile stay. Pillow
-supports only a few orders of colours and a header may use any, so pixels with masks are read here.
+The header (versions 3 to 5 of Windows' and OS/2's first), alpha and the colour profile are kept.
+Pillow supports only a few orders of colours, while a header may define any, so pixels with masks
+are read here.
 """
 
 from __future__ import annotations
@@ -40,18 +41,21 @@ _FIFTEEN_BITS = (0x7C00, 0x3E0, 0x1F)
 _NO_ALPHA, _ALPHA = 0, 0xFF000000
 _BYTE = 8  # bits a colour that a cloak needs
 _MOST_BITS = 16  # of a colour
-_PROFILE = 112  # where a V5 header says where its profile lies, and how long it is
+_PROFILE = 112  # offset, in a V5 header, of the offset and length of its profile
 _MOST_PALETTE = 1040  # bytes between a header and the pixels that may be masks and a palette
 _NO_PADDING = "original lacks its last bytes of padding"
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the pixels lie and what they are.
+    """Where the pixels of a file are, and their layout.
 
-    header: bytes of the header behind the file's own. start: of the pixels in the file. width,
-    height: pixels. bits: of a pixel. masks: of red, green, blue and alpha (0 for none) in a pixel;
-    None for what only Pillow reads: a palette or run lengths.
+    header: bytes of the header behind the file's own.
+    start: offset of the pixels in the file.
+    width, height: in pixels.
+    bits: of a pixel.
+    masks: of red, green, blue and alpha (0 for none) in a pixel; None for what only Pillow reads,
+        which is a palette or run lengths.
     """
 
     header: int
@@ -64,20 +68,22 @@ class _Layout:
 
     @property
     def stride(self) -> int:
+        """Bytes of a row."""
         return (self.bits * self.width + 31) // 32 * 4
 
     @property
     def end(self) -> int:
+        """Offset of the end of the pixels, if they are not run lengths."""
         return self.start + self.stride * self.height
 
     @property
     def padding(self) -> int:
-        """Bytes at the end of a row that are no pixels."""
+        """Bytes at the end of a row that hold no pixels."""
         return self.stride - (self.bits * self.width + 7) // 8
 
     @property
     def in_place(self) -> bool:
-        """Whether the pixels can take a smooth change as they are."""
+        """True if the pixels have levels enough for a smooth change."""
         return self.masks is not None and min(m.bit_count() for m in self.masks[:3]) >= _BYTE
 
 
@@ -130,8 +136,10 @@ def _head(layout: _Layout) -> int:
 
 
 def _layout(data: bytes) -> _Layout:
-    """Raises:
-    CodecError: damaged, or pixels are missing.
+    """Read where the pixels are.
+
+    Raises:
+        CodecError: damaged, or pixels are missing.
     """
     try:
         (start,) = struct.unpack_from("<I", data, 10)
@@ -186,7 +194,7 @@ def _shift(mask: int) -> int:
 
 
 def _seen(data: bytes, layout: _Layout) -> np.ndarray:
-    """uint8 (H, W, 3), or (H, W, 4) where there is a mask of alpha."""
+    """Decode the pixels: uint8 (H, W, 3), or (H, W, 4) if there is a mask of alpha."""
     if layout.masks is None:
         image = open_image(data, _FORMATS, NO_LIMIT)
         return np.asarray(image.convert("RGB"))
@@ -202,7 +210,11 @@ def _seen(data: bytes, layout: _Layout) -> np.ndarray:
 
 
 def _rows(data: bytes, layout: _Layout) -> np.ndarray:
-    """A copy of the pixels, first row on top: uint16 or uint32 (H, W), uint8 (H, W, 3) of 24."""
+    """Copy the pixels, first row on top.
+
+    Returns:
+        uint16 or uint32 (H, W); for 24 bits uint8 (H, W, 3).
+    """
     block = data[layout.start : layout.end].ljust(layout.end - layout.start, b"\0")
     rows = np.frombuffer(block, np.uint8).reshape(layout.height, layout.stride)
     rows = (
@@ -217,7 +229,11 @@ def _rows(data: bytes, layout: _Layout) -> np.ndarray:
 
 
 def _in_place(data: bytes, layout: _Layout, change: PhotoChange) -> bytes:
-    """The changed pixels, as they lie in the file."""
+    """Change the pixels.
+
+    Returns:
+        Their bytes, for the same place of the file.
+    """
     assert layout.masks is not None
     pixels = _rows(data, layout)
     if layout.bits == 24:
@@ -239,8 +255,12 @@ def _in_place(data: bytes, layout: _Layout, change: PhotoChange) -> bytes:
 
 
 def _around(data: bytes, layout: _Layout) -> tuple[bytes, bytes, list[str]]:
-    """The file before its pixels and behind them up to the end of the profile, pictures blanked;
-    and what was done."""
+    """Blank the pictures around the pixels.
+
+    Returns:
+        The file before its pixels, the file from there to the end of the profile, and what was
+        done.
+    """
     head, end = _head(layout), _end(data, layout)
     before, found = carve.blanked(data[head : layout.start])
     notes = ["picture before the pixels removed"] if found else []
@@ -260,7 +280,7 @@ def _around(data: bytes, layout: _Layout) -> tuple[bytes, bytes, list[str]]:
 
 
 def _widened(data: bytes, layout: _Layout, change: PhotoChange) -> bytes:
-    """The file with 24 bits a pixel, or 32 where it has alpha, under a header of the same kind."""
+    """Write the file with 24 bits a pixel, 32 if it has alpha, and a header of the same kind."""
     pixels = _seen(data, layout)
     has_alpha = pixels.shape[2] == 4
     hidden = pixels[..., 3] == 0 if has_alpha else None
@@ -303,7 +323,11 @@ def _widened(data: bytes, layout: _Layout, change: PhotoChange) -> bytes:
 
 
 def _profile(data: bytes, layout: _Layout) -> tuple[int, bytes]:
-    """Where in the file the colour profile lies, and it; nothing where there is none."""
+    """Find the colour profile.
+
+    Returns:
+        Its offset in the file, and its bytes; 0 and nothing if there is none.
+    """
     if layout.header < _V5:
         return 0, b""
     offset, size = struct.unpack_from("<II", data, _FILE_HEADER + _PROFILE)
@@ -314,7 +338,7 @@ def _profile(data: bytes, layout: _Layout) -> tuple[int, bytes]:
 
 
 def _end(data: bytes, layout: _Layout) -> int:
-    """Where the pixels end; of run lengths only the file says that."""
+    """Return the offset of the end of the pixels; that of run lengths is only in the header."""
     if layout.masks is None and layout.header >= _V3:
         compression, told = struct.unpack_from("<II", data, _FILE_HEADER + 16)
         if compression != _RGB and told:

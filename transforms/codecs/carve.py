@@ -1,8 +1,7 @@
-"""Find pictures inside bytes that are not a picture file themselves, by their first bytes: as they
-are, compressed, and written as text.
+"""Find pictures inside bytes that are not a picture file themselves, by their first bytes.
 
-The codecs blank what they find; the leak scanner (`transforms/leaks/embedded_images.py`) searches
-it for faces.
+They are found as they are, in compressed streams, and coded as text. The codecs blank what they
+find; the leak scanner (`transforms/leaks/embedded_images.py`) searches it for faces.
 """
 
 from __future__ import annotations
@@ -56,11 +55,13 @@ _BOX_NAME = re.compile(rb"mdat|jp2c|meta|moov|idat|free|skip|uuid|jp2h")
 
 @dataclass(frozen=True)
 class Found:
-    """A picture in some bytes: where it is, and its own bytes, an altered first one repaired.
+    """A picture in some bytes.
 
-    is_sure: false where its end is doubtful, and other pictures that begin in it are found as well.
-    coding: in which way `data` was written, "base64", "hex" or "compressed data"; `data` is then
-        all that was decoded.
+    data: its own bytes, with an altered first byte repaired. For a coded picture, all that was
+        decoded.
+    is_sure: False if its end is uncertain, so that other pictures that begin in it are found as
+        well.
+    coding: how `data` was coded: "base64", "hex" or "compressed data"; empty if it was not.
     """
 
     start: int
@@ -71,12 +72,12 @@ class Found:
 
 
 def pictures(data: bytes) -> Iterator[Found]:
-    """Find every JPEG, PNG, WebP, GIF, BMP, PNM, JPEG 2000, HEIC and AVIF that begins in `data` and
-    has a readable header.
+    """Find every picture that begins in `data` and has a readable header.
 
-    A picture inside a picture (a thumbnail in a preview's EXIF) is part of the outer one, unless
-    the end of the outer one is doubtful: then that one is rather too long than too short, and
-    whatever begins in it is found too.
+    The formats are JPEG, PNG, WebP, GIF, BMP, PNM, JPEG 2000, HEIC and AVIF. A picture inside a
+    picture (a thumbnail in a preview's EXIF) is part of the outer one, unless the end of the outer
+    one is uncertain: then that one is rather too long than too short, and whatever begins in it is
+    found too.
     """
     position = 0
     while match := _BEGINNINGS.search(data, position):
@@ -100,8 +101,17 @@ def pictures(data: bytes) -> Iterator[Found]:
 
 
 def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
-    """Replace every picture in `data` but `keep` by zeros, also in compressed streams, and those
-    that are written as text by spaces; also return how many there were.
+    """Blank every picture in some bytes.
+
+    Pictures as they are and in compressed streams are replaced by zeros, those coded as text by
+    spaces.
+
+    Args:
+        data: the bytes.
+        keep: a picture that stays.
+
+    Returns:
+        Bytes of the same length, and the number of pictures.
     """
     block, count, blank_to = bytearray(data), 0, 0
     kept = []
@@ -122,13 +132,16 @@ def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
 
 
 def holds_pictures(data: bytes) -> bool:
-    """True if `blanked` would find one."""
+    """Return True if `blanked` would find a picture."""
     return any(pictures(data)) or any(coded_pictures(data))
 
 
 def coded_pictures(data: bytes, depth: int = _DEPTH) -> Iterator[Found]:
-    """Every stretch of text and every compressed stream that holds a picture, or begins as one and
-    breaks off. Of a text in several strings, each string that is part of it."""
+    """Find every text and compressed stream that holds a picture.
+
+    One that begins like a picture and is cut off is found as well. Of a text that is spread over
+    several strings, each string with a part of the picture is found.
+    """
     yield from text_pictures(data, depth)
     for stream in packed.streams(data):
         if not stream.is_all or _holds(stream.data, depth):
@@ -136,7 +149,7 @@ def coded_pictures(data: bytes, depth: int = _DEPTH) -> Iterator[Found]:
 
 
 def text_pictures(data: bytes, depth: int = _DEPTH) -> Iterator[Found]:
-    """As `coded_pictures`, those that are written as text."""
+    """Do as `coded_pictures`, for text alone."""
     for text in text_codings.texts(data):
         coding = "base64" if text.per_digit == 6 else "hex"
         spans: dict[tuple[int, int], bytes] = {}
@@ -157,8 +170,11 @@ def text_pictures(data: bytes, depth: int = _DEPTH) -> Iterator[Found]:
 
 
 def _extent(data: bytes, depth: int) -> tuple[int, int, bool]:
-    """Where the first picture in decoded bytes begins, where the last one ends, 0 for none, and
-    whether that is sure."""
+    """Find the extent of all pictures in decoded bytes.
+
+    Returns:
+        Start of the first, end of the last (0 if there is none), and whether they are certain.
+    """
     if _TIFF.match(data) and _opens(data):
         return 0, len(data), False
     found = list(pictures(data))
@@ -175,14 +191,16 @@ def _holds(data: bytes, depth: int) -> bool:
 
 
 def _goes_on(data: bytes, marker: int) -> bool:
-    """False where no second marker follows the segment at `marker`: a chance match, of which a
-    large file has many, and each would cost a copy of it."""
+    """Return False if no second marker follows the segment at `marker`.
+
+    That is a chance match. A large file has many, and each would cost a copy of the file.
+    """
     following = marker + 2 + int.from_bytes(data[marker + 2 : marker + 4], "big")
     return following >= len(data) or data[following] == 0xFF
 
 
 def _exact_length(picture: bytes) -> int | None:
-    """Of the picture at the start of `picture`; None unless its structure leads to its end."""
+    """Compute the length of the picture at the start of some bytes; None if it cannot be read."""
     try:
         if picture.startswith(segments.MAGIC):
             return segments.strictly(picture)
@@ -204,8 +222,11 @@ def _exact_length(picture: bytes) -> int | None:
 
 
 def _doubtful_length(picture: bytes) -> int:
-    """Where the structure breaks off: to where decoders find the end, or to the end of the bytes,
-    since a picture too short would show less than it does to others."""
+    """Estimate the length of a picture with a damaged structure.
+
+    It is to where decoders find the end, or else all bytes. A length that is too short would hide a
+    part of the picture.
+    """
     if picture.startswith(segments.MAGIC):
         try:
             _, end = segments.split(picture)
@@ -234,7 +255,7 @@ def _bmp_length(picture: bytes) -> int | None:
 
 
 def _boxes_length(picture: bytes) -> int | None:
-    """Without a box of pixels, it is not whole; and where one breaks off, that may be any."""
+    """Compute the length of a file of boxes; None without pixels, or if a box is cut off."""
     found = list(bmff.boxes(picture))
     end = max((end for _, _, end in found), default=0)
     breaks_off = _BOX_NAME.match(picture, end + 4)

@@ -1,7 +1,6 @@
-"""What a cloak does to the pixels of a photo: a displacement field moves them, a luminance change
-adds to them.
+"""What a cloak does to the pixels of a photo: displacement fields and luminance changes.
 
-Both lie in patches, one for each face. Outside of them nothing changes.
+Both are in patches, one for each face. Outside of them nothing changes.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from scipy import ndimage
 
 from photoveil.transforms.codecs import orientation
 
-_ORDER = 3  # of the splines between pixels: they keep grain and sharpness, in all but a few percent
-_MARGIN = 12  # pixels; what lies further away adds less than a millionth of itself to a spline
-_RAMP = 4  # times the largest shift: the way from transparent pixels to where a shift is whole
+_ORDER = 3  # of the splines between pixels: grain and sharpness stay to within a few percent
+_MARGIN = 12  # pixels; one further away adds less than a millionth of itself to a spline
+_RAMP = 4  # times the largest shift: the distance from transparent pixels at which it is not faded
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +35,22 @@ class Patch:
 
     @property
     def height(self) -> int:
+        """Rows of the rectangle."""
         return self.levels.shape[0]
 
     @property
     def width(self) -> int:
+        """Columns of the rectangle."""
         return self.levels.shape[1]
 
     @property
     def rows(self) -> slice:
+        """Rows of the photo."""
         return slice(self.top, self.top + self.height)
 
     @property
     def columns(self) -> slice:
+        """Columns of the photo."""
         return slice(self.left, self.left + self.width)
 
     @property
@@ -76,12 +79,15 @@ class Patch:
         )
 
     def placed(self, down: int, across: int) -> Patch:
-        """The same change, this much further down and to the right."""
+        """Return the same change, moved down and to the right by so many pixels."""
         return replace(self, top=self.top + down, left=self.left + across)
 
     def part(self, top: int, left: int, height: int, width: int) -> Patch | None:
-        """What of it lies in a rectangle of the photo, placed as that rectangle is a photo of its
-        own; None for nothing."""
+        """Cut the patch to a rectangle of the photo.
+
+        Returns:
+            The part, with its place within the rectangle; None if they have no pixel in common.
+        """
         rows = slice(max(0, top - self.top), max(0, top + height - self.top))
         columns = slice(max(0, left - self.left), max(0, left + width - self.left))
         levels = self.levels[rows, columns]
@@ -91,7 +97,12 @@ class Patch:
         return Patch(max(0, self.top - top), max(0, self.left - left), levels, shift)
 
     def turned(self, turn: int, height: int, width: int) -> Patch:
-        """The change of a photo (height, width) that `orientation.upright` turns likewise."""
+        """Turn the change along with a photo.
+
+        Args:
+            turn: orientation, 1..8, by which `orientation.upright` turns the photo.
+            height, width: of the photo before.
+        """
         top, left = self.top, self.left
         levels = orientation.upright(self.levels, turn)
         shift = None if self.shift is None else orientation.upright_vectors(self.shift, turn)
@@ -104,8 +115,13 @@ class Patch:
         return Patch(top, left, levels, shift)
 
     def resized(self, size: tuple[int, int], down: float, across: float) -> Patch:
-        """The change in a picture of this size (height, width), of which each pixel stands for
-        `down` times `across` pixels of the photo and lies in their middle, as in JPEG."""
+        """Resample the change for a smaller picture of the photo.
+
+        Args:
+            size: height and width of that picture.
+            down, across: pixels of the photo that one of its pixels stands for and is centred on,
+                as the chroma samples of JPEG are.
+        """
         first = (math.floor(self.top / down), math.floor(self.left / across))
         last = (
             min(size[0], math.ceil(self.rows.stop / down)),
@@ -146,7 +162,7 @@ class PhotoChange:
 
     @classmethod
     def of_levels(cls, levels: np.ndarray) -> PhotoChange:
-        """The change that adds float32 (H, W) levels and moves nothing."""
+        """Make the change that adds levels, float32 (H, W), and moves nothing."""
         height, width = levels.shape
         rows, columns = (np.flatnonzero(levels.any(axis=axis)) for axis in (1, 0))
         if not len(rows):
@@ -157,6 +173,7 @@ class PhotoChange:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Height and width of the photo."""
         return self.height, self.width
 
     @property
@@ -173,7 +190,7 @@ class PhotoChange:
         return not any(one.touched.any() for one in self.patches)
 
     def stored(self, shown: int) -> PhotoChange:
-        """This change of an upright photo as its pixels are stored; see `orientation.as_stored`.
+        """Turn the change of an upright photo to its stored pixels; see `orientation.as_stored`.
 
         Args:
             shown: the photo's orientation, 1..8.
@@ -183,21 +200,21 @@ class PhotoChange:
         return PhotoChange(*size, tuple(one.turned(turn, *self.shape) for one in self.patches))
 
     def part(self, top: int, left: int, height: int, width: int) -> PhotoChange:
-        """The change in a rectangle of the photo, as if that were a photo of its own."""
+        """Cut the change to a rectangle of the photo, as if that were a photo of its own."""
         found = (one.part(top, left, height, width) for one in self.patches)
         return PhotoChange(height, width, tuple(one for one in found if one is not None))
 
     def with_levels(self, levels: Callable[[Patch], np.ndarray]) -> PhotoChange:
-        """Other levels, float32 (h, w), for each patch."""
+        """Replace the levels of each patch by what a function returns for it, float32 (h, w)."""
         patches = (replace(one, levels=levels(one)) for one in self.patches)
         return replace(self, patches=tuple(patches))
 
     def without_levels(self) -> PhotoChange:
-        """The displacement alone."""
+        """Return the displacement alone."""
         return self.with_levels(lambda patch: np.zeros_like(patch.levels))
 
     def resized(self, down: float, across: float) -> PhotoChange:
-        """The change in a component of a photo that has fewer samples than pixels.
+        """Resample the change for a component of a photo that has fewer samples than pixels.
 
         Args:
             down, across: pixels of the photo that a sample stands for.
@@ -210,12 +227,13 @@ class PhotoChange:
 
 
 def moved(plane: np.ndarray, patch: Patch, nearest: np.ndarray | None = None) -> np.ndarray:
-    """The values under a patch, each fetched from where its shift says, without its levels.
+    """Fetch the values under a patch from where its shift says; its levels are not added.
 
     Args:
         plane: (H, W) of a photo's pixels in one channel. Beyond its border it is mirrored.
-        nearest: int (2, rows, columns), for each pixel of `patch.around`, the row and column in
-            there of the one whose value is taken for it; see `kept_off`.
+        patch: in pixels of the plane.
+        nearest: int (2, rows, columns), for each pixel of `patch.around`: the row and column in
+            there of the one whose value it takes; see `kept_off`.
 
     Returns:
         float32 (h, w). Where nothing moves the values are exactly those of the plane.
@@ -241,17 +259,18 @@ def moved(plane: np.ndarray, patch: Patch, nearest: np.ndarray | None = None) ->
 
 
 def kept_off(patch: Patch, hidden: np.ndarray) -> tuple[Patch, np.ndarray | None]:
-    """A patch that fetches no colour from fully transparent pixels, which may have any.
+    """Keep a patch from fetching the colours of fully transparent pixels, which may be arbitrary.
 
-    Towards them its shift fades to 0, and they stay where they are themselves, unless all pixels
-    around are transparent: then their colours are the photo that some programs show.
+    Towards these pixels the shift fades to 0, and they do not move themselves. If all pixels around
+    are transparent, the patch stays as it is, because some programs then show their colours.
 
     Args:
+        patch: in pixels of the photo.
         hidden: bool (H, W), the transparent pixels of the photo.
 
     Returns:
-        The patch, and for `moved` which visible pixel is nearest to each; None where it is the
-        pixel itself.
+        The patch, and for `moved` the index of the visible pixel nearest to each; None if each
+        pixel is its own.
     """
     rows, columns = patch.around(*hidden.shape)
     part = hidden[rows, columns]

@@ -55,8 +55,10 @@ DAMAGE = (
 
 @contextmanager
 def explained(reason: Reason) -> Iterator[None]:
-    """What a library raises on a damaged file becomes a `CodecError` with this reason; not what the
-    operating system says of itself, such as that a disk is full."""
+    """Raise what a library raises on a damaged file as a `CodecError` with this reason.
+
+    Errors of the operating system, such as a full disk, are passed on.
+    """
     try:
         yield
     except CodecError:

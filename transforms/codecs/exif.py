@@ -46,15 +46,22 @@ def cloak_pictures(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, lis
 
 @dataclass(frozen=True)
 class Directory:
-    """An image file directory: tag -> (entry offset, type, count, value), and where its link to
-    the next directory lies."""
+    """An image file directory.
+
+    entries: by tag, (offset of the entry, type, count, value).
+    next_at: offset of the link to the next directory.
+    """
 
     entries: dict[int, tuple[int, int, int, int]]
     next_at: int
 
 
 def _patched(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, bytes | None, bool]:
-    """The block with IFD1's picture overwritten; the new thumbnail; whether there was one."""
+    """Overwrite IFD1's picture.
+
+    Returns:
+        The block, the new thumbnail (None if it was removed), and whether there was one.
+    """
     block = bytearray(tiff)
     try:
         order = {b"II": "<", b"MM": ">"}[tiff[:2]]
@@ -74,9 +81,7 @@ def _patched(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, bytes | N
             entry, kind = entries[_JPEG_LENGTH][:2]
             struct.pack_into(order + ("H" if kind == 3 else "I"), block, entry + 8, len(new))
             return bytes(block), new, True
-        if tiff.startswith(
-            segments.SOI, start
-        ):  # else the offset points astray, to other tags' data
+        if tiff.startswith(segments.SOI, start):  # otherwise the offset is wrong
             _blank(block, start, room)
     elif _STRIP_OFFSETS in entries and _STRIP_LENGTHS in entries:
         starts = _values(tiff, entries[_STRIP_OFFSETS], order)
@@ -90,10 +95,15 @@ def _patched(tiff: bytes, cloaked: Image.Image | None) -> tuple[bytes, bytes | N
 
 
 def directory(tiff: bytes | memoryview, offset: int, order: str) -> Directory:
-    """The directory at `offset` of a TIFF block. order: "<" or ">".
+    """Read the directory at `offset` of a TIFF block.
+
+    Args:
+        tiff: the block, from its byte order mark on.
+        offset: of the directory.
+        order: "<" or ">".
 
     Raises:
-        struct.error: it breaks off.
+        struct.error: it is cut off.
     """
     (count,) = struct.unpack_from(order + "H", tiff, offset)
     entries = {}
@@ -118,7 +128,7 @@ def _values(tiff: bytes, entry: tuple[int, int, int, int], order: str) -> list[i
 
 
 def fitting_thumbnail(old: bytes, cloaked: Image.Image, room: int) -> bytes | None:
-    """A thumbnail of the old one's pixel size in at most `room` bytes; None where that fails."""
+    """Make a thumbnail of the old one's pixel size in at most `room` bytes; None if that fails."""
     try:
         with Image.open(io.BytesIO(old)) as thumbnail:
             size = thumbnail.size

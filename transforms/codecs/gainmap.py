@@ -26,13 +26,16 @@ _MARKS = (b"http://ns.adobe.com/hdr-gain-map/1.0/", b"http://ns.apple.com/HDRGai
 _CELLS = 512  # of the photo's longer side, by which faces are told apart
 _MARGIN, _FEATHER = 0.1, 0.2  # of the longer side of a cloaked region
 _SAMPLES = 64  # a side, of what a paraboloid is fitted to
-_STRETCH = 0.05  # most difference between the proportions of a photo and its map
+_STRETCH = 0.05  # largest difference between the proportions of a photo and its map
 
 
 @dataclass(frozen=True)
 class GainMap:
-    """Where a gain map lies in a file. number: of its entry in the MPF list; item: of its entry in
-    the XMP directory; None where it has none there."""
+    """Where a gain map is in a file.
+
+    number: of its entry in the MPF list; None without one.
+    item: of its entry in the XMP directory; None without one.
+    """
 
     start: int
     end: int
@@ -42,7 +45,7 @@ class GainMap:
 
 @dataclass(frozen=True)
 class Region:
-    """A cloaked part of a photo: its borders in parts of the photo's height and width."""
+    """A cloaked part of a photo; its borders are fractions of the photo's height and width."""
 
     top: float
     left: float
@@ -51,10 +54,11 @@ class Region:
 
 
 def find(data: bytes, end: int, listing: bytes, packet: bytes) -> GainMap | None:
-    """Find the gain map that the file lists after the photo; None if there is no readable one.
+    """Find the gain map that a file lists after the photo; None if there is no readable one.
 
     Args:
-        end: of the photo itself.
+        data: the file.
+        end: offset of the end of the photo itself.
         listing: payload of the MPF segment, or nothing.
         packet: XMP.
     """
@@ -110,8 +114,10 @@ def regions(touched: np.ndarray) -> list[Region]:
 
 
 def fits(size: tuple[int, int], photo: tuple[int, int]) -> bool:
-    """True where a map of this (height, width) can lie over a photo of that one as it is stored;
-    none is larger than that."""
+    """Return True if a gain map of one (height, width) can belong to a stored photo of another.
+
+    It has about the photo's proportions and is not larger.
+    """
     return (
         size[0] <= photo[0] + 16 and abs(size[0] * photo[1] / (size[1] * photo[0]) - 1) <= _STRETCH
     )
@@ -148,8 +154,10 @@ def smoothed(levels: np.ndarray, where: Sequence[Region]) -> np.ndarray:
 
 
 def _paraboloid(part: np.ndarray) -> np.ndarray:
-    """The one nearest to these levels: six numbers, for light that falls from a side or from
-    the front, and nobody's face."""
+    """Fit a paraboloid to levels, float32 (h, w).
+
+    Its six coefficients can express light from a side or from the front, and no face.
+    """
     height, width = part.shape
     size = (min(width, _SAMPLES), min(height, _SAMPLES))
     few = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BOX))
@@ -160,7 +168,7 @@ def _paraboloid(part: np.ndarray) -> np.ndarray:
 
 
 def _terms(height: int, width: int) -> np.ndarray:
-    """float32 (height, width, 6) terms of a polynomial of the second degree."""
+    """Compute the terms of a polynomial of the second degree, float32 (height, width, 6)."""
     y = (np.arange(height, dtype=np.float32)[:, np.newaxis] + 0.5) / height - 0.5
     x = (np.arange(width, dtype=np.float32)[np.newaxis] + 0.5) / width - 0.5
     y, x = np.broadcast_arrays(y, x)
@@ -168,5 +176,5 @@ def _terms(height: int, width: int) -> np.ndarray:
 
 
 def _beyond(at: np.ndarray, first: float, last: float) -> np.ndarray:
-    """How far outside of an interval each place lies; 0 inside of it."""
+    """Compute how far outside of an interval each place is; 0 inside of it."""
     return np.maximum(np.maximum(first - at, at - last), 0)

@@ -69,12 +69,12 @@ def encode(
 
 
 def _is_stray(block: bytes) -> bool:
-    """True for a byte that readers skip, looking for the picture."""
+    """Return True for a byte that readers skip in front of the picture."""
     return len(block) == 1 and block[0] != _TRAILER
 
 
 def _cloaked(image: Image.Image, blocks: list[bytes], change: PhotoChange) -> list[bytes]:
-    """The parts of the file with the change in its image."""
+    """Return the blocks of the file, with the change in its image."""
     palette = _palette(image)
     indices = np.asarray(image).copy()
     transparent = image.info.get("transparency")
@@ -93,7 +93,7 @@ def _palette(image: Image.Image) -> bytes:
 
 
 def _with_indices(image: Image.Image, blocks: list[bytes], indices: np.ndarray) -> list[bytes]:
-    """The parts of the file with these uint8 (H, W) numbers of colours as its image."""
+    """Return the blocks of the file, with these colour indices, uint8 (H, W), as its image."""
     palette = _palette(image)
     return [
         _image_block(block, indices, palette) if block[0] == _IMAGE else block for block in blocks
@@ -108,7 +108,7 @@ def unread(data: bytes) -> list[bytes]:
 
 
 def _behind_rows(blocks: list[bytes]) -> list[bytes]:
-    """Of each image the coded data behind its last row."""
+    """Find the coded data behind the last row of each image."""
     found = []
     for block in blocks:
         if block[0] == _IMAGE:
@@ -120,7 +120,7 @@ def _behind_rows(blocks: list[bytes]) -> list[bytes]:
 
 
 def _coded_length(coded: bytes, first_bits: int, pixels: int) -> int:
-    """Of so many pixels' LZW codes (GIF89a, appendix F), in bytes.
+    """Compute how many bytes the LZW codes (GIF89a, appendix F) of so many pixels take.
 
     A code stands for one pixel more than the one that was coded before it, or for as many as it did
     when it was added.
@@ -166,7 +166,7 @@ def oddities(data: bytes) -> tuple[str, ...]:
 
 
 def extensions(data: bytes) -> list[bytes]:
-    """What each extension says, its sub-blocks joined.
+    """Return the contents of each extension, its sub-blocks joined.
 
     Raises:
         CodecError: damaged or cut off.
@@ -188,7 +188,7 @@ def _nearest(wanted: np.ndarray, palette: bytes, transparent: object) -> np.ndar
 
 
 def _image_block(block: bytes, indices: np.ndarray, palette: bytes) -> bytes:
-    """The image descriptor and colour table of `block` with other pixels."""
+    """Replace the pixels of an image block, and keep its descriptor and colour table."""
     left, top, width, height = (int.from_bytes(block[at : at + 2], "little") for at in (1, 3, 5, 7))
     picture = Image.fromarray(
         np.ascontiguousarray(indices[top : top + height, left : left + width])
@@ -214,12 +214,15 @@ def _without_pictures(block: bytes) -> tuple[bytes, bool]:
 
 
 def _blocks(data: bytes) -> tuple[list[bytes], int]:
-    """The file in parts (header with its colour table, extensions, images, trailer), each whole,
-    and the offset after the trailer, or where it should be: readers stop behind the picture at the
-    first byte that begins no block.
+    """Split a file into header with colour table, extensions, images and trailer.
+
+    Readers stop behind the picture at the first byte that begins no block.
+
+    Returns:
+        The blocks, and the offset after the trailer or where it should be.
 
     Raises:
-        CodecError: it breaks off before the picture.
+        CodecError: it is cut off before the picture.
     """
     position = 13 + (_table_size(data[10]) if len(data) > 10 else 0)
     blocks = [data[:position]]

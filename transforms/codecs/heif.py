@@ -2,8 +2,8 @@
 
 Thumbnails are rebuilt from it, and a gain map is smoothed under the cloaks (`gainmap`). Everything
 else that shows the photo (depth and other auxiliary pictures, an appended video) is left out, with
-the metadata that announces it. HEIC needs the extra `heif`: its patents keep it out of the other
-libraries.
+the metadata that announces it. HEIC needs the extra `heif`, because patents keep it out of the
+other libraries.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _GAIN_MAP_TYPE = re.compile(rb"urn:com:apple:photo:2020:aux:hdrgainmap\0")
 
 
 def kind(head: bytes) -> str | None:
-    """By the brands in these first bytes, "HEIC" or "AVIF"; None for anything else."""
+    """Recognise "HEIC" or "AVIF" by the brands in these first bytes; None for anything else."""
     if head[4:8] != b"ftyp":
         return None
     size = min(len(head), int.from_bytes(head[:4], "big"))
@@ -93,9 +93,9 @@ def encode(
 ) -> EncodedPhoto:
     """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
-    Encoded with its depth and chroma sampling, in about as many bytes as it had, or in more where
-    it would lose too much. The tiles of a grid share one decoder configuration, which another
-    encoder's would not fit, so no tile can be left as it is.
+    The picture is encoded with its depth and chroma sampling, in about as many bytes as it had, or
+    in more if it would lose too much. All tiles of a grid are encoded, because they share one
+    decoder configuration, which another encoder's tiles would not fit.
     """
     file = _opened(data, NO_LIMIT)
     pixels, depth = _decoded(data, file)
@@ -129,7 +129,15 @@ def unread(data: bytes) -> list[bytes]:
 def _encoded(
     pixels: np.ndarray, depth: int, file: HeifFile, changed: np.ndarray, notes: list[str]
 ) -> HeifFile:
-    """The pixels in the coding of a file. changed: bool (H, W), where the cloak lies."""
+    """Encode pixels in the coding of a file.
+
+    Args:
+        pixels: unsigned (H, W[, channels]) in stored orientation.
+        depth: bits of a colour.
+        file: whose coding, tiles and size count.
+        changed: bool (H, W), True under the cloak.
+        notes: appended to if the picture lost or grew much.
+    """
     write = _avif if _coding(file) == _AV1 else _heic
     size = _picture_size(file)
 
@@ -153,7 +161,7 @@ def _encoded(
 def _as_large(
     pixels: np.ndarray, depth: int, file: HeifFile, tile_size: int, size: int
 ) -> HeifFile:
-    """The pixels in the coding of a file, in about `size` bytes."""
+    """Encode pixels in the coding of a file, in about `size` bytes."""
     write = _avif if _coding(file) == _AV1 else _heic
     return rate.matched(
         lambda quality: bmff.parse(write(pixels, depth, quality, file, tile_size)),
@@ -163,7 +171,7 @@ def _as_large(
 
 
 def _shown(pixels: np.ndarray, depth: int) -> Image.Image:
-    """In 8 bits, without alpha, in stored orientation."""
+    """Return a picture of the pixels in 8 bits, without alpha, in stored orientation."""
     if depth > 8:
         pixels = (pixels >> (depth - 8)).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(_rgb(pixels)))
@@ -197,7 +205,10 @@ def _opened(data: bytes, max_pixels: int) -> HeifFile:
 
 
 def _picture_size(file: HeifFile) -> int:
-    """Bytes of the main picture or its tiles; encoders differ in what they give the alpha plane."""
+    """Count the bytes of the main picture or its tiles.
+
+    The alpha plane is left out, because encoders differ in the bytes that they give it.
+    """
     made = (n for n in file.derived_from(file.primary) if not file.is_alpha(n))
     return sum(len(file.items[number].data) for number in made)
 
@@ -207,13 +218,17 @@ def _top(data: bytes) -> list[bytes]:
 
 
 def _coding(file: HeifFile) -> bytes:
-    """The coding of the main picture, or of the tiles that it is made of."""
+    """Return the coding of the main picture, or of the tiles that it is made of."""
     kinds = {file.items[n].kind for n in file.derived_from(file.primary) if n in file.items}
     return next((one for one in (_HEVC, _AV1) if one in kinds), file.items[file.primary].kind)
 
 
 def _decoded(data: bytes, file: HeifFile) -> tuple[np.ndarray, int]:
-    """Pixels in stored orientation, uint8 or uint16 (H, W[, channels]), and their depth in bits."""
+    """Decode the pixels in stored orientation.
+
+    Returns:
+        uint8 or uint16 (H, W[, channels]), and their depth in bits.
+    """
     try:
         if _coding(file) == _AV1:
             pixels = imagecodecs.avif_decode(data)
@@ -237,7 +252,7 @@ def _pillow_heif() -> ModuleType:
 
 
 def _configuration(file: HeifFile) -> bytes:
-    """The body of the decoder configuration (hvcC or av1C) of the main picture or its tiles."""
+    """Return the decoder configuration (body of hvcC or av1C) of the main picture or its tiles."""
     for number in [file.primary, *sorted(file.derived_from(file.primary))]:
         for one in file.items[number].properties:
             if one.kind in (b"hvcC", b"av1C"):
@@ -262,7 +277,7 @@ def _chroma(file: HeifFile) -> str:
 
 
 def _cicp(file: HeifFile) -> tuple[int, int, int, int] | None:
-    """Primaries, transfer, matrix and full range (ITU-T H.273) where a colour box says them."""
+    """Return primaries, transfer, matrix and full range (ITU-T H.273); None without any."""
     for one in _colours(file):
         if one.box[8:12] == b"nclx":
             primaries, transfer, matrix = (
@@ -277,7 +292,7 @@ def _has_profile(file: HeifFile) -> bool:
 
 
 def _colours(file: HeifFile) -> list[Property]:
-    """The colour boxes of the main picture, or of the tiles that it is made of."""
+    """Return the colour boxes of the main picture, or of the tiles that it is made of."""
     for number in (file.primary, *sorted(file.derived_from(file.primary))):
         found = [one for one in file.items[number].properties if one.kind == b"colr"]
         if found:
@@ -314,7 +329,7 @@ def _heic(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_siz
 
 
 def _tile_size(file: HeifFile) -> int:
-    """Side of the square tiles of a grid; 0 for a picture in one piece."""
+    """Return the side of the square tiles of a grid; 0 for a picture in one piece."""
     if file.items[file.primary].kind != b"grid":
         return 0
     tile = min(file.derived_from(file.primary) - {file.primary})
@@ -346,8 +361,12 @@ def _avif(pixels: np.ndarray, depth: int, quality: int, file: HeifFile, tile_siz
 
 @dataclass(frozen=True)
 class _GainMap:
-    """number: of the item in the old file. tone_map: of the one that joins photo and map (ISO
-    21496-1), if any. file: the new map as a file's main picture."""
+    """A gain map.
+
+    number: of its item in the old file.
+    tone_map: number of the item that joins photo and map (ISO 21496-1); None without one.
+    file: the new map as the main picture of a file.
+    """
 
     number: int
     tone_map: int | None
@@ -355,10 +374,15 @@ class _GainMap:
 
 
 def _gain_map(file: HeifFile, change: PhotoChange, notes: list[str]) -> _GainMap | None:
-    """The gain map, smooth where the photo changes.
+    """Make the gain map smooth where the photo changes.
 
     Args:
+        file: the old file.
         change: of the upright photo.
+        notes: gets what was done.
+
+    Returns:
+        None if there is none that can be kept.
     """
     number, tone_map = _gain_map_numbers(file)
     if number is None:
@@ -391,7 +415,7 @@ def _gain_map(file: HeifFile, change: PhotoChange, notes: list[str]) -> _GainMap
 
 
 def _gain_map_numbers(file: HeifFile) -> tuple[int | None, int | None]:
-    """Of the map, and of the item that joins it to the photo; None where there is none."""
+    """Return the numbers of the gain map and of the item that joins it to the photo, or None."""
     main = file.derived_from(file.primary)
     for one in file.references:
         is_join = one.kind == b"dimg" and one.source in file.items
@@ -417,11 +441,14 @@ def _spliced(
     light: _GainMap | None,
     notes: list[str],
 ) -> HeifFile:
-    """The new picture with the metadata and the colour boxes of the old file.
+    """Combine the new picture with the metadata and the colour boxes of the old file.
 
     Args:
-        shown: it, in stored orientation, for thumbnails; None to leave them out. light: the gain
-            map, or None.
+        file: the old file.
+        new: the new picture as the main one of a file.
+        shown: the new picture in stored orientation, for thumbnails; None to leave them out.
+        light: the gain map, or None.
+        notes: gets what was left out.
     """
     items = {number: new.items[number] for number in sorted(new.derived_from(new.primary))}
     references = [r for r in new.references if r.kind in (b"dimg", b"auxl") and r.source in items]
@@ -494,7 +521,7 @@ def _spliced(
 
 
 def _as_shown(file: HeifFile, new: Item) -> Item:
-    """The new picture with what the old one says about colour, turning and the like."""
+    """Give the new picture the old one's properties of colour, rotation and the like."""
     old = file.items[file.primary]
     profile = [p for p in _colours(file) if p.box[8:12] != b"nclx"]
     coded = [p for p in new.properties if p.kind not in _TURNED and p.kind not in _SHOWN]
@@ -519,7 +546,7 @@ def _thumbnail(file: HeifFile, old: Item, shown: Image.Image) -> Item | None:
 
 
 def _size(item: Item) -> tuple[int, int]:
-    """Width and height of what is seen of a picture; encoders fill small ones up and say so."""
+    """Return width and height of what is visible of a picture; encoders pad small ones."""
     boxes = {p.kind: p.box for p in item.properties}
     if clean := boxes.get(b"clap"):
         width, width_of, height, height_of = struct.unpack_from(">4I", clean, 8)
@@ -550,8 +577,11 @@ def _rgb(pixels: np.ndarray) -> np.ndarray:
 
 
 def _orientation(file: HeifFile) -> Orientation:
-    """By `irot` and `imir`, in the order in which they are given, and by nothing else in most
-    programs; Apple's go by EXIF or XMP where there is neither, and some read an AVIF by none."""
+    """Read the orientation.
+
+    Most programs apply `irot` and `imir`, in their order, and nothing else. Apple's use EXIF or XMP
+    if there is neither, and some ignore all of them for an AVIF.
+    """
     shown = 1
     for one in file.items[file.primary].properties:
         if one.kind == b"irot":
@@ -571,12 +601,12 @@ def _orientation(file: HeifFile) -> Orientation:
 
 
 def _turning(value: int | None) -> int | None:
-    """None for 1: converters write it beside `irot`, for pixels that they take as turned."""
+    """Ignore orientation 1, which converters write beside `irot` for pixels already turned."""
     return None if value == 1 else value
 
 
 def _describes(file: HeifFile, number: int) -> bool:
-    """True for metadata of the main picture, and for that of no named one."""
+    """Return True for metadata of the main picture, and for metadata that names no picture."""
     targets = [
         t for r in file.references if r.kind == b"cdsc" and r.source == number for t in r.targets
     ]

@@ -1,4 +1,4 @@
-"""Colour profiles (ICC.1): numbers, texts and tables, in which no picture has its place."""
+"""Colour profiles (ICC.1): numbers, texts and tables, in which no picture belongs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ _HEAD = 128  # bytes; the first four tell the profile's size
 
 
 def without_pictures(profile: bytes) -> tuple[bytes, bool]:
-    """The profile without pictures in it and without bytes behind its end; and whether there were
-    any.
+    """Remove pictures from a profile, and bytes behind its end.
 
-    Tables of numbers may look like the beginning of a picture, so one counts only if it is whole.
+    Tables of numbers may look like the beginning of a picture, so only a complete one counts.
+
+    Returns:
+        The profile, and whether anything was removed.
     """
     size = int.from_bytes(profile[:4], "big")
     clean = profile

@@ -147,12 +147,12 @@ def encode(
 
 
 def _is_harmless(stray: bytes) -> bool:
-    """True for bytes that are too few for a picture of their own, and begin none."""
+    """Return True for bytes that are too few for a picture and do not begin one."""
     return len(stray) <= _MOST_STRAY and not begins_picture(stray)
 
 
 def _orientation(image: Image.Image) -> Orientation:
-    """By the first EXIF segment; some programs go by a later one, or by XMP where there is none."""
+    """Read the orientation: the first EXIF segment; some programs use a later one, or else XMP."""
     parts = [part for name, part in getattr(image, "applist", ()) if name == "APP1"]
     found = [orientation.in_exif(part) for part in parts if part.startswith(exif.HEADER)]
     packets = [orientation.in_xmp(part) for part in parts if part.startswith(_XMP)]
@@ -160,13 +160,13 @@ def _orientation(image: Image.Image) -> Orientation:
 
 
 def _cloaked(image: Image.Image, original: list[Segment], change: PhotoChange) -> list[Segment]:
-    """The segments that make up the picture, with the change, as stored."""
+    """Return the segments of the picture itself, with the change, in stored orientation."""
     changes = _component_changes(image, original, change)
     return _coded_again(original, lambda bare: with_changes(bare, changes))
 
 
 def _coded_again(original: list[Segment], write: Callable[[list[Segment]], bytes]) -> list[Segment]:
-    """The segments that make up the picture, as `write` makes them of what they need."""
+    """Return the segments of the picture itself, as `write` makes them from those that it needs."""
     # libjpeg reads the colour space off these two; all else could only confuse it.
     bare = [s for s in original if not s.is_metadata or s.marker in (APP0, APP14)]
     body = [one for one in segments.split(write(bare))[0] if not one.is_metadata]
@@ -177,7 +177,9 @@ def _coded_again(original: list[Segment], write: Callable[[list[Segment]], bytes
 class _Behind:
     """What follows a photo in its file and may be rebuilt.
 
-    data: the file. end: of the photo. listing: payload of the MPF segment, or nothing.
+    data: the file.
+    end: offset of the end of the photo.
+    listing: payload of the MPF segment, or nothing.
     """
 
     data: bytes
@@ -196,7 +198,7 @@ class _Behind:
         return cls(data, end, listing, previews, found)
 
     def without(self, made: Collection[int], has_map: bool) -> bytes:
-        """The bytes after the photo, with zeros in place of what is rebuilt."""
+        """Return the bytes after the photo, with zeros in place of what is rebuilt."""
         rest = bytearray(self.data)
         spans = [(one.start, one.end) for one in self.previews if one.number in made]
         if self.gain_map and has_map:
@@ -207,8 +209,11 @@ class _Behind:
 
 
 def _smooth_map(behind: _Behind, change: PhotoChange) -> tuple[bytes, list[str]]:
-    """The gain map without detail under a change (as stored), in the coding that it has; nothing
-    where that cannot be. And what was done."""
+    """Remove the detail of the gain map under a change, in stored orientation.
+
+    Returns:
+        The map in its own coding, or nothing if that fails; and what was done.
+    """
     found = behind.gain_map
     assert found is not None
     where = gainmap.regions(change.touched)
@@ -234,7 +239,7 @@ def _smooth_map(behind: _Behind, change: PhotoChange) -> tuple[bytes, list[str]]
 
 
 def _telling(metadata: list[Segment], found: gainmap.GainMap | None, size: int) -> list[Segment]:
-    """The metadata, announcing no more than a gain map of this size behind the photo."""
+    """Reduce what the metadata announce to a gain map of this size behind the photo."""
     kept = []
     for segment in metadata:
         if segment.marker == APP2 and segment.payload.startswith(gainmap.ISO) and not found:
@@ -257,7 +262,11 @@ def _is_xmp(segment: Segment) -> bool:
 
 
 def _made_anew(previews: list[mpf.Preview], data: bytes, cloaked: Image.Image) -> dict[int, bytes]:
-    """By number, those that could be."""
+    """Rebuild previews, as far as that works.
+
+    Returns:
+        JPEG files by the numbers of the previews.
+    """
     made = {}
     for one in previews:
         old = data[one.start : one.end]
@@ -295,7 +304,10 @@ def without_video(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _without_motion(segment: Segment) -> Segment:
-    """As long as it was: what lies behind the photo may be told by its place in the file."""
+    """Remove the announcement of a video.
+
+    The length stays, because parts behind the photo may be located by their offsets.
+    """
     return Segment(APP1, xmp.blank_motion(segment.payload)) if _is_xmp(segment) else segment
 
 
@@ -326,10 +338,11 @@ def without_names(data: bytes) -> tuple[bytes, int]:
 def _component_changes(
     image: Image.Image, original: list[Segment], change: PhotoChange
 ) -> list[PhotoChange]:
-    """What happens to each component, with levels of its own.
+    """Compute the change of each component, with levels of its own.
 
-    A luminance component takes all levels; red, green and blue take them each; so do the inks of
-    CMYK, of which less is lighter, the more so the less black lies over it. All of them move.
+    A luminance component takes all levels. Red, green and blue take them each. So do the inks of
+    CMYK, of which less is lighter: black scales what an ink does by (255 - K) / 255, so the levels
+    are divided by that. All components move.
     """
     count = len(image.getbands())
     adobe = next((s.payload for s in original if _is_adobe(s)), b"")
@@ -367,16 +380,16 @@ class NoCode(CodecError):
 def with_changes(
     parts: list[Segment], changes: Sequence[PhotoChange], own_tables: bool = True
 ) -> bytes:
-    """A JPEG with changes of its first components.
+    """Change the first components of a JPEG.
 
     Args:
-        parts: the segments of the image, whole.
-        changes: of each component, in stored orientation and in pixels of the image, of which
-            blocks beyond the change's height and width are not seen.
-        own_tables: with Huffman tables made for it; else with those that it has.
+        parts: all segments of the image.
+        changes: of each component, in stored orientation and in pixels of the image; blocks beyond
+            the change's height and width are not visible.
+        own_tables: True to make Huffman tables for the result, False to keep those of the file.
 
     Raises:
-        NoCode: see there.
+        NoCode: the tables of the file lack a code.
         CodecError: damaged.
     """
     samplings = _samplings(parts)
@@ -398,8 +411,14 @@ def _rewritten(
     alter: Callable[[list[np.ndarray], list[np.ndarray]], None],
     own_tables: bool = True,
 ) -> bytes:
-    """A JPEG whose coefficients `alter` changes in place: int32 planes, and float32 (8, 8)
-    quantisation steps, of each component. Otherwise as `with_changes`."""
+    """Let a function change the coefficients of a JPEG.
+
+    Args:
+        parts: all segments of the image.
+        alter: changes the first argument in place: of each component the coefficients, int32
+            planes; the second has the quantisation steps, float32 (8, 8).
+        own_tables: as of `with_changes`.
+    """
     markers = {segment.marker for segment in parts}
     progressive = bool(markers & _PROGRESSIVE)
     with tempfile.TemporaryDirectory(prefix="photoveil-") as folder:
@@ -448,9 +467,7 @@ def _holds(path: Path, planes: list[np.ndarray]) -> bool:
 
 
 def _with_tables(coded: list[Segment], original: list[Segment]) -> list[Segment]:
-    """Keep the original's quantisation tables instead of the rewritten ones, which lack a table
-    that no component uses.
-    """
+    """Keep the original's quantisation tables; the rewritten file lacks those that are not used."""
     tables = [s for s in original if s.marker == _DQT]
     frames = [[s.payload for s in found if s.marker in _FRAMES] for found in (coded, original)]
     if frames[0] != frames[1]:
@@ -459,10 +476,12 @@ def _with_tables(coded: list[Segment], original: list[Segment]) -> list[Segment]
 
 
 def _difference(plane: np.ndarray, steps: np.ndarray, patch: Patch, size: tuple[int, int]) -> Patch:
-    """What a patch comes to in a component: levels to add, without a shift.
+    """Express a patch of a component as levels to add, without a shift.
 
     Args:
-        plane, steps: see `_add_to_plane`. size: height and width of the component.
+        plane, steps: see `_add_to_plane`.
+        patch: in samples of the component.
+        size: height and width of the component.
     """
     if patch.shift is None:
         return patch
@@ -518,14 +537,18 @@ def _add_to_plane(
 
 
 def _levels(plane: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """float32 (8 * rows, 8 * columns) levels of a component, 0 to 255 and a little beyond."""
+    """Decode the levels of a component.
+
+    Returns:
+        float32 (8 * rows, 8 * columns), from 0 to 255 and a little beyond.
+    """
     coded = _blocks(plane).astype(np.float32) * steps
     levels = idctn(coded, axes=(2, 3), norm="ortho").astype(np.float32) + 128
     return levels.swapaxes(1, 2).reshape(plane.shape)
 
 
 def _sizes(parts: list[Segment]) -> list[tuple[int, int]]:
-    """Height and width of each component that count; blocks may reach beyond."""
+    """Return the visible height and width of each component; its blocks may reach beyond."""
     height, width = struct.unpack_from(">HH", _frame(parts), 1)
     return [
         (math.ceil(height / down), math.ceil(width / across)) for down, across in _samplings(parts)
@@ -533,7 +556,7 @@ def _sizes(parts: list[Segment]) -> list[tuple[int, int]]:
 
 
 def _samplings(parts: list[Segment]) -> list[tuple[float, float]]:
-    """How many pixels, down and across, a sample of each component stands for."""
+    """Return how many pixels, down and across, a sample of each component stands for."""
     factors = [(one & 15, one >> 4) for one in _frame(parts)[7::3]]
     most = [max(sides) for sides in zip(*factors, strict=True)]
     return [(most[0] / down, most[1] / across) for down, across in factors]
@@ -544,7 +567,7 @@ def _frame(parts: list[Segment]) -> bytes:
 
 
 def _blocks(plane: np.ndarray) -> np.ndarray:
-    """A view (rows, columns, 8, 8) of a plane (8 * rows, 8 * columns)."""
+    """View a plane (8 * rows, 8 * columns) as blocks (rows, columns, 8, 8)."""
     height, width = plane.shape
     tiles = plane.reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
     return tiles.swapaxes(1, 2)
@@ -553,11 +576,12 @@ def _blocks(plane: np.ndarray) -> np.ndarray:
 def _without_pictures(
     metadata: list[Segment], cloaked: Image.Image | None, listing: bytes
 ) -> tuple[list[Segment], list[str]]:
-    """The metadata segments, byte for byte but for pictures of the photo in them.
+    """Remove the pictures of the photo from its metadata segments; all other bytes stay.
 
     Args:
-        cloaked: the cloaked photo; None to remove thumbnails. listing: of the previews that are
-            rebuilt; any other is removed.
+        metadata: the segments.
+        cloaked: the cloaked photo; None to remove thumbnails.
+        listing: MPF payload of the previews that are rebuilt; any other is removed.
     """
     kept: list[Segment] = []
     metadata, notes = app_data.without_pictures(metadata, _is_understood)
@@ -585,6 +609,7 @@ def _without_pictures(
 
 
 def begins_picture(payload: bytes) -> bool:
+    """Return True if a segment's payload holds the start of a picture."""
     return MAGIC in payload or carve.holds_pictures(payload)
 
 
@@ -593,7 +618,7 @@ def _is_understood(segment: Segment) -> bool:
 
 
 def _without_profile_pictures(metadata: list[Segment]) -> tuple[list[Segment], list[str]]:
-    """The colour profile, which goes on from one segment to the next (ICC.1, B.4)."""
+    """Remove pictures from the colour profile, which may span several segments (ICC.1, B.4)."""
     parts = [s for s in metadata if s.marker == APP2 and s.payload.startswith(_ICC)]
     profile = b"".join(part.payload[_ICC_HEAD:] for part in parts)
     clean, found = icc.without_pictures(profile)
@@ -622,7 +647,7 @@ def _without_photoshop_pictures(
 
 
 def _without_xmp_pictures(metadata: list[Segment]) -> tuple[list[Segment], list[str]]:
-    """The main packet and the extended one (XMP part 3, 1.1.3.1), pictures in them emptied."""
+    """Empty the pictures in the main XMP packet and the extended one (XMP part 3, 1.1.3.1)."""
     parts = [s for s in metadata if s.marker == APP1 and s.payload.startswith(_EXTENDED_XMP)]
     whole = b"".join(part.payload[_EXTENDED_XMP_HEAD:] for part in parts)
     emptied, extended = xmp.without_pictures(whole)
@@ -658,7 +683,13 @@ def _without_xmp_pictures(metadata: list[Segment]) -> tuple[list[Segment], list[
 
 
 def _segmented(marker: int, head: Callable[[int], bytes], body: bytes) -> list[Segment]:
-    """`body` in as many segments as it needs. head: from an offset in `body` to what precedes."""
+    """Split a body into as many segments as it needs.
+
+    Args:
+        marker: of the segments.
+        head: from an offset in `body` to the header of the segment that begins there.
+        body: without headers.
+    """
     room = _MOST_PAYLOAD - len(head(0))
     return [
         Segment(marker, head(start) + body[start : start + room])

@@ -23,15 +23,16 @@ _ROWS = 32 * _BLOCK  # looked at in one go: the whole of a large photo would tak
 
 
 def error(wanted: np.ndarray, found: np.ndarray, changed: np.ndarray, depth: int) -> float:
-    """By how much a picture differs from what it was to be, 1 for as much as is allowed.
+    """Compute by how much a picture differs from the wanted one, as a multiple of what is allowed.
 
     Args:
-        wanted, found: unsigned (H, W) or (H, W, channels), 0 to 2**depth - 1; two and four
-            channels end with alpha, and nothing counts where that is 0.
-        changed: bool (H, W), where the cloak lies.
+        wanted, found: unsigned (H, W) or (H, W, channels), 0 to 2**depth - 1. The last of two or
+            four channels is alpha; pixels where it is 0 do not count.
+        changed: bool (H, W), True under the cloak.
+        depth: bits of a channel.
 
     Raises:
-        CodecError: they are not of one size.
+        CodecError: they differ in size.
     """
     if wanted.shape[:2] != found.shape[:2]:
         raise CodecError(Reason.OTHER_SIZE)
@@ -55,7 +56,11 @@ def error(wanted: np.ndarray, found: np.ndarray, changed: np.ndarray, depth: int
 
 
 def _squares(wanted: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """float32 (h, w), the mean over the colours; bool (h, w), where anything is to be seen."""
+    """Compute squared differences.
+
+    Returns:
+        float32 (h, w), the mean over the colours; and bool (h, w), True where anything is visible.
+    """
     wanted, found = np.atleast_3d(wanted), np.atleast_3d(found)
     colours = wanted.shape[2] - (wanted.shape[2] in (2, 4))
     shared = min(colours, found.shape[2])  # an encoder may leave out alpha that hides nothing
@@ -65,7 +70,7 @@ def _squares(wanted: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _by_block(values: np.ndarray) -> np.ndarray:
-    """Sums over blocks, those at the edges as large as they are."""
+    """Sum over blocks; those at the edges may be smaller."""
     height, width = values.shape
     sums = np.add.reduceat(values.astype(np.float32), range(0, height, _BLOCK), axis=0)
     return np.add.reduceat(sums, range(0, width, _BLOCK), axis=1)

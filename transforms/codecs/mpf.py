@@ -27,7 +27,12 @@ _TYPE, _LARGE_THUMBNAIL = 0xFF0000, 0x010000
 
 @dataclass(frozen=True)
 class Preview:
-    """A large thumbnail. number: of its entry. start, end: in the file. size: pixels."""
+    """A large thumbnail.
+
+    number: of its entry.
+    start, end: offsets in the file.
+    size: width and height in pixels.
+    """
 
     number: int
     start: int
@@ -36,7 +41,7 @@ class Preview:
 
 
 def previews(payload: bytes, data: bytes) -> list[Preview]:
-    """The large thumbnails of a file, as the segment that holds this payload lists them."""
+    """Find the large thumbnails of a file that the segment with this payload lists."""
     base = data.find(payload) + len(HEAD)
     found = []
     try:
@@ -52,8 +57,11 @@ def previews(payload: bytes, data: bytes) -> list[Preview]:
 
 
 def listed(payload: bytes, data: bytes) -> list[tuple[int, int, int]]:
-    """(number, start in the file, size) of every picture listed but the photo itself; none where
-    the list is damaged."""
+    """List every picture of the list but the photo itself.
+
+    Returns:
+        (number, offset in the file, size in bytes) of each; nothing if the list is damaged.
+    """
     base = data.find(payload) + len(HEAD)
     try:
         entries = _index(payload)[2] if payload else []
@@ -69,12 +77,13 @@ def listed(payload: bytes, data: bytes) -> list[tuple[int, int, int]]:
 def with_previews(
     photo: bytes, payload: bytes, made: Mapping[int, bytes], unlisted: bytes = b""
 ) -> bytes:
-    """The file with pictures behind it, and a list of them.
+    """Append pictures to a photo, and update their list.
 
     Args:
         photo: a JPEG with a segment of this payload, up to its end marker.
-        payload: the original file's. made: JPEG files by the number of their entries there, in the
-            order in which they shall lie in the file. unlisted: what shall lie before them.
+        payload: of the MPF segment of the original file.
+        made: JPEG files by the number of their entries there, in the order of the result.
+        unlisted: bytes to put between the photo and the pictures.
     """
     order, places, entries = _index(payload)
     at = photo.index(payload)
@@ -104,7 +113,7 @@ def with_previews(
 
 @dataclass(frozen=True)
 class _Places:
-    """Where in the payload the number of pictures stands, the size of their table, the table."""
+    """Offsets in the payload: of the number of pictures, and of their table's size and start."""
 
     count: int
     table_size: int
@@ -112,10 +121,13 @@ class _Places:
 
 
 def _index(payload: bytes) -> tuple[str, _Places, list[tuple[int, int, int, int, int]]]:
-    """Byte order, places, and the entries.
+    """Read the list.
+
+    Returns:
+        Byte order, offsets, and the entries.
 
     Raises:
-        DAMAGE: they are not all there.
+        DAMAGE: it is incomplete.
     """
     block = payload[len(HEAD) :]
     order = {b"II": "<", b"MM": ">"}[block[:2]]

@@ -1,10 +1,10 @@
-"""Who is in a photo, as its metadata says it: face regions and names of people.
+"""Names of people in a photo's metadata, with face regions.
 
-Metadata Working Group regions (`mwg-rs`, as Apple, Google, Picasa, Lightroom and digiKam write
-them), Microsoft's people tags (`MP`, `MPRI`, `MPReg`), and IPTC's `PersonInImage` and image
-regions; names of faces, babies and pets in Panasonic's MakerNotes; and the keywords of XMP,
-IPTC-IIM (2:25) and EXIF (XPKeywords) that repeat a name, or lie below "People" as digiKam and
-Lightroom file them. They are blanked where they lie, so that no offset moves.
+These are Metadata Working Group regions (`mwg-rs`, as Apple, Google, Picasa, Lightroom and digiKam
+write them), Microsoft's people tags (`MP`, `MPRI`, `MPReg`), IPTC's `PersonInImage` and image
+regions, names of faces, babies and pets in Panasonic's MakerNotes, and the keywords of XMP,
+IPTC-IIM (2:25) and EXIF (XPKeywords) that repeat a name, or are filed below "People" as by digiKam
+and Lightroom. They are blanked in place, so that no offset moves.
 """
 
 from __future__ import annotations
@@ -54,16 +54,17 @@ _IIM_KEYWORD = b"\x1c\2\x19"
 
 
 def people(data: bytes) -> set[str]:
-    """The names of people that the tags in some bytes give."""
+    """Return the names of people that the tags in some bytes give."""
     found = {name for packet in _PACKET.finditer(data) for name in _names(packet[0])}
     found |= {_maker_name(data[start:end]) for start, end in _maker_names(data)}
     return found - {""}
 
 
 def without_names(data: bytes, known: Collection[str] = ()) -> tuple[bytes, int]:
-    """Any bytes that hold packets and blocks of metadata whole, without the people tags in them.
+    """Remove the people tags from bytes that hold whole packets and blocks of metadata.
 
     Args:
+        data: the bytes.
         known: names of people that other parts of the file give.
 
     Returns:
@@ -94,7 +95,7 @@ def without_names(data: bytes, known: Collection[str] = ()) -> tuple[bytes, int]
 
 
 def _names(packet: bytes) -> set[str]:
-    """Of people, as the tags of a packet give them."""
+    """Return the names of people that the tags of an XMP packet give."""
     found = {
         name
         for item in _REGIONS.finditer(packet)
@@ -119,7 +120,7 @@ def _names_somebody(keyword: str, known: Collection[str]) -> bool:
 
 
 def _without_iim(data: bytes, known: Collection[str]) -> tuple[bytes, int]:
-    """Without the keywords of IPTC-IIM blocks; what follows them moves up."""
+    """Remove the keywords of people from IPTC-IIM blocks; what follows them moves up."""
     block, count, position = bytearray(data), 0, 0
     while (start := data.find(_IIM_KEYWORD, position)) >= 0:
         kept, end, gone = [], start, 0
@@ -142,7 +143,10 @@ def _without_iim(data: bytes, known: Collection[str]) -> tuple[bytes, int]:
 
 
 def _iim_texts(value: bytes) -> set[str]:
-    """What a value may say: few files tell its coding, and of those not all rightly."""
+    """Decode a value in each coding that it may have.
+
+    Few files name the coding, and some name a wrong one.
+    """
     return {value.decode(coding, "replace").strip() for coding in ("utf-8", "latin-1")}
 
 
@@ -163,7 +167,7 @@ def _without_exif(data: bytes, known: Collection[str]) -> tuple[bytes, int]:
 
 
 def _tags(data: bytes, tag: int) -> Iterator[tuple[int, int]]:
-    """Where a value of more than 4 bytes lies that the first directory of a TIFF block gives."""
+    """Yield start and end of the values of a tag, of more than 4 bytes, in TIFF blocks."""
     for _, _, directory, start in _blocks(data):
         kind, size, at = directory.entries.get(tag, (0, 0, 0, 0))[1:]
         if kind in (1, 7) and size > 4 and start + at + size <= len(data):
@@ -171,7 +175,7 @@ def _tags(data: bytes, tag: int) -> Iterator[tuple[int, int]]:
 
 
 def _maker_names(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where a Panasonic MakerNote has room for a name."""
+    """Yield start and end of the room that a Panasonic MakerNote has for a name."""
     for order, view, directory, start in _blocks(data):
         try:
             inner = exif.directory(view, directory.entries[_EXIF_DIRECTORY][3], order)
@@ -194,7 +198,7 @@ def _maker_name(field: bytes) -> str:
 
 
 def _blocks(data: bytes) -> Iterator[tuple[str, memoryview, exif.Directory, int]]:
-    """Byte order, bytes from the head on, first directory and start of every TIFF block."""
+    """Yield byte order, bytes from the header on, first directory and start of every TIFF block."""
     for match in _TIFF_HEADS.finditer(data):
         view, order = memoryview(data)[match.start() :], "<" if match[0][:1] == b"I" else ">"
         try:
@@ -205,10 +209,13 @@ def _blocks(data: bytes) -> Iterator[tuple[str, memoryview, exif.Directory, int]
 
 
 def without_takeout_names(text: bytes) -> tuple[bytes, int]:
-    """A Google Takeout sidecar without its `people`, and how many there were.
+    """Remove `people` from a Google Takeout sidecar.
+
+    Returns:
+        The sidecar, and how many people there were.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not JSON.
     """
     found: Any = json.loads(text)
     people = found.pop("people", []) if isinstance(found, dict) else []

@@ -1,8 +1,8 @@
-"""How a stored picture is turned to be seen: between stored and upright arrays, and by which tag.
+"""How a stored picture is turned to be upright: which tag says it, and how to turn arrays.
 
-An orientation is a number from 1 to 8 as EXIF has it (tag 0x0112, EXIF 2.32 section 4.6.4).
-Programs do not agree on the tags that say it. docs/formats.md has a table of what they do, and
-`Orientation` holds both: what most of them show, and what others may.
+An orientation is a number from 1 to 8 as in EXIF (tag 0x0112, EXIF 2.32 section 4.6.4). Programs do
+not agree on the tags that they read. docs/formats.md has a table of what they do, and `Orientation`
+holds both: what most of them show, and what others may.
 """
 
 from __future__ import annotations
@@ -25,30 +25,34 @@ _XMP = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)\s*([1-8])\s*[\"'<]")
 
 @dataclass(frozen=True)
 class Orientation:
-    """shown: as most viewers show the stored pixels. others: as some programs show them."""
+    """The orientations of a photo.
+
+    shown: that by which most viewers show the stored pixels.
+    others: those by which some programs show them.
+    """
 
     shown: int = 1
     others: tuple[int, ...] = ()
 
     @property
     def turns(self) -> tuple[int, ...]:
-        """The others, from the picture as it is shown."""
+        """The other orientations, applied to the picture as it is shown."""
         back = inverse(self.shown)
         return tuple(combined(back, other) for other in self.others)
 
 
 def chosen(shown: int | None, others: Iterable[int | None]) -> Orientation:
-    """What most viewers show and each other orientation that is left; None is for no tag."""
+    """Combine the orientation that most viewers show with other ones; None stands for no tag."""
     shown = shown or 1
     return Orientation(shown, tuple(sorted({one for one in others if one} - {shown})))
 
 
 def in_exif(block: bytes) -> tuple[int | None, int | None]:
-    """The orientation in the first directory of an EXIF block.
+    """Read the orientation in the first directory of an EXIF block.
 
     Returns:
-        As browsers read it, as a value of 16 bits; and as others do, whatever its width. None
-        where there is none from 1 to 8.
+        As browsers read it, which is a value of 16 bits; and as others do, whatever its width. None
+        if there is no value from 1 to 8.
     """
     while block.startswith(_HEADER):
         block = block[len(_HEADER) :]
@@ -70,28 +74,28 @@ def in_exif(block: bytes) -> tuple[int | None, int | None]:
 
 
 def in_xmp(packet: bytes) -> int | None:
-    """The `tiff:Orientation` of an XMP packet; None where there is none from 1 to 8."""
+    """Read the `tiff:Orientation` of an XMP packet; None if there is no value from 1 to 8."""
     found = _XMP.search(packet)
     return int(found[1]) if found else None
 
 
 def is_transposed(orientation: int) -> bool:
-    """Whether rows are stored as columns. It comes before what mirrors."""
+    """Return True if rows are stored as columns; this is undone before mirroring."""
     return orientation >= 5
 
 
 def is_mirrored_across(orientation: int) -> bool:
-    """Whether left is stored on the right."""
+    """Return True if left is stored on the right."""
     return orientation in (2, 3, 6, 7)
 
 
 def is_mirrored_down(orientation: int) -> bool:
-    """Whether the top is stored at the bottom."""
+    """Return True if the top is stored at the bottom."""
     return orientation in (3, 4, 7, 8)
 
 
 def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """A view of a stored (H, W, ...) array as it is meant to be seen."""
+    """View a stored (H, W, ...) array upright."""
     if is_transposed(orientation):
         stored = stored.swapaxes(0, 1)
     if is_mirrored_across(orientation):
@@ -102,7 +106,7 @@ def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def upright_vectors(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored (H, W, 2) vectors as (x, y), turned with the pixels at which they lie."""
+    """Turn stored (H, W, 2) vectors (x, y) along with the pixels that they belong to."""
     turned = upright(stored, orientation)
     if is_transposed(orientation):
         turned = turned[..., ::-1]
@@ -114,25 +118,24 @@ def upright_vectors(stored: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def as_stored(seen: np.ndarray, orientation: int) -> np.ndarray:
-    """The inverse of `upright`."""
+    """View an upright (H, W, ...) array as it is stored; the inverse of `upright`."""
     return upright(seen, inverse(orientation))
 
 
 def inverse(orientation: int) -> int:
-    """The orientation that undoes one."""
+    """Return the orientation that undoes another."""
     # Turning by a quarter is undone by the opposite quarter; all others undo themselves.
     return {6: 8, 8: 6}.get(orientation, orientation)
 
 
 def quarter(orientation: int) -> int:
-    """Quarter turns anticlockwise, 0..3, that turn a picture as an orientation does, but for the
-    mirror: a face is one in the mirror too."""
+    """Return how many quarter turns anticlockwise, 0..3, an orientation makes, mirroring aside."""
     return {1: 0, 2: 0, 3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}[orientation]
 
 
 @cache
 def combined(first: int, then: int) -> int:
-    """The one orientation that does what two do one after the other."""
+    """Return the one orientation that does what two do one after the other."""
     corners = np.arange(4).reshape(2, 2)
     both = upright(upright(corners, first), then)
     return next(one for one in range(1, 9) if np.array_equal(upright(corners, one), both))

@@ -1,5 +1,6 @@
-"""Compressed streams inside bytes, recognised by their first bytes: gzip, zlib, the members of a
-ZIP archive, bzip2 and xz.
+"""Compressed streams inside bytes, recognised by their first bytes.
+
+They are gzip, zlib, the members of a ZIP archive, bzip2 and xz.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ _LZMA_MEMORY = 1 << 27  # bytes
 
 @dataclass(frozen=True)
 class Stream:
-    """Where it is, and what it unpacks to.
+    """A compressed stream: where it is, and what it unpacks to.
 
-    is_whole: false where the stream breaks off. is_all: false where it unpacks to more than is
-    looked at.
+    is_whole: False if the stream is cut off.
+    is_all: False if it unpacks to more than `data`, which ends at the limit.
     """
 
     start: int
@@ -42,7 +43,7 @@ class Stream:
 
 
 def streams(data: bytes) -> Iterator[Stream]:
-    """Every compressed stream that begins in `data`, the members of an archive one by one."""
+    """Find every compressed stream that begins in `data`, and each member of an archive."""
     view, position = memoryview(data), 0
     while match := _BEGINNINGS.search(data, position):
         position = match.start() + 1

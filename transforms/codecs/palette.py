@@ -7,15 +7,16 @@ from PIL import Image
 
 
 def dithered(wanted: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Places in a colour table, so that the colours hold on average where the table has none for a
-    single pixel: error diffusion (Floyd and Steinberg 1976).
+    """Choose colours of a table so that they are right on average, if not for each pixel.
+
+    This is error diffusion (Floyd and Steinberg 1976).
 
     Args:
         wanted: uint8 (H, W, 3).
         table: uint8 (n, 3), 1 to 256 colours.
 
     Returns:
-        uint8 (H, W), less than n.
+        uint8 (H, W), the index of each pixel's colour.
     """
     colours = Image.new("P", (1, 1))
     filled = np.resize(table[0], (256, 3)).astype(np.uint8)  # the first colour in all places left

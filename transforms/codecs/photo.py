@@ -1,4 +1,4 @@
-"""What goes in and out of a codec."""
+"""What the codecs take and return."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ NO_LIMIT = 1 << 62  # pixels, where `decode` has checked the size already
 
 @dataclass(frozen=True)
 class DecodedPhoto:
-    """What is seen of a photo.
+    """The visible part of a photo.
 
-    pixels: uint8 (H, W, 3) RGB, as most viewers show them. orientation: how they are turned from
-        what is stored, 1..8. others: how some programs turn it otherwise.
+    pixels: uint8 (H, W, 3) RGB, as most viewers show them.
+    orientation: by which they are turned from what is stored, 1..8.
+    others: orientations by which some programs turn it otherwise.
     """
 
     format: str
@@ -32,23 +33,26 @@ class DecodedPhoto:
 
     @property
     def turns(self) -> tuple[int, ...]:
-        """Orientations that make of `pixels` what other programs show."""
+        """Orientations that turn `pixels` to what other programs show."""
         return Orientation(self.orientation, self.others).turns
 
 
 @dataclass(frozen=True)
 class EncodedPhoto:
-    """data: the new file. notes: what else than the face was rebuilt or removed, in plain words."""
+    """A new file.
+
+    notes: what was rebuilt or removed besides the change of the faces, in plain words.
+    """
 
     data: bytes
     notes: tuple[str, ...]
 
 
 def open_image(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.Image:
-    """A fully loaded Pillow image in stored orientation.
+    """Load a Pillow image in stored orientation.
 
     Raises:
-        CodecError: damaged, cut off, or larger than `max_pixels`.
+        CodecError: damaged, cut off, or with more pixels than `max_pixels`.
     """
     with explained(Reason.DAMAGED):
         image = opened(data, formats)
@@ -58,10 +62,10 @@ def open_image(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.
 
 
 def opened(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
-    """A Pillow image whose pixels are not loaded yet.
+    """Open a Pillow image without loading its pixels.
 
     Raises:
-        DAMAGE: it is no picture.
+        DAMAGE: it is not a picture.
     """
     image = Image.open(io.BytesIO(data), formats=formats)
     # Pillow hands a file to its decoder in blocks of 64 KiB, and libjpeg can stop at the end of
@@ -71,15 +75,17 @@ def opened(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
 
 
 def check_size(pixels: int, most: int) -> None:
-    """Raises:
-    CodecError: more pixels than the limit.
+    """Refuse a picture with more pixels than the limit.
+
+    Raises:
+        CodecError: it has more.
     """
     if pixels > most:
         raise CodecError(Reason.TOO_MANY_PIXELS.of(pixels / 1e6, most / 1e6))
 
 
 def decoded(name: str, rgb: np.ndarray, found: Orientation) -> DecodedPhoto:
-    """The photo of these stored uint8 (H, W, 3) pixels."""
+    """Turn stored pixels, uint8 (H, W, 3), to the photo as it is seen."""
     seen = np.ascontiguousarray(upright(rgb, found.shown))
     return DecodedPhoto(name, seen, found.shown, found.others)
 
@@ -92,16 +98,20 @@ def with_change(
     moving: int | None = None,
     hidden: np.ndarray | None = None,
 ) -> np.ndarray:
-    """`pixels` with a change, of the same type. Where it is 0 they are exactly the same.
+    """Apply a change to pixels; where it is 0 they stay exactly the same.
 
     Args:
         pixels: unsigned (H, W) or (H, W, channels), 0 to 2**depth - 1.
         change: of a photo of this size.
         colours: how many of the first channels take the change's levels.
-        moving: how many of the first channels move; as many as `colours` unless told. Alpha and
-            the like stay.
-        hidden: bool (H, W), pixels that are fully transparent; None where there are none. See
+        depth: bits of a channel.
+        moving: how many of the first channels move; None for as many as `colours`. Alpha and the
+            like stay.
+        hidden: bool (H, W), pixels that are fully transparent; None without any. See
             `change.kept_off`.
+
+    Returns:
+        Pixels of the same shape and type.
 
     Raises:
         ValueError: the change is of another size.
@@ -125,10 +135,11 @@ def with_change(
 
 
 def with_key(before: np.ndarray, after: np.ndarray, key: tuple[int, ...] | None) -> np.ndarray:
-    """`after`, uint8 or uint16 (H, W) or (H, W, n), with the same pixels transparent as `before`.
+    """Give `after` the same transparent pixels as `before`.
 
     Args:
-        key: the grey or colour of transparent pixels; None where there is none.
+        before, after: uint8 or uint16 (H, W) or (H, W, n).
+        key: the grey or colour that stands for transparent; None without one.
     """
     if key is None:
         return after

@@ -1,5 +1,7 @@
-"""Photoshop image resources (Adobe Photoshop File Formats Specification): 8BIM blocks, as JPEG
-keeps them in APP13 and TIFF in tag 34377."""
+"""Photoshop image resources (Adobe Photoshop File Formats Specification).
+
+They are 8BIM blocks, which JPEG keeps in APP13 and TIFF in tag 34377.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,18 @@ _XMP = 0x0424
 def without_pictures(
     resources: bytes, cloaked: Image.Image | None = None
 ) -> tuple[bytes, list[str]]:
-    """Remove every picture of the uncloaked photo from the resources; also return what was done.
+    """Remove every picture of the uncloaked photo from the resources.
 
-    The thumbnail is rebuilt from `cloaked`, the photo in stored orientation, or removed if that is
-    None. Pictures in an XMP packet are emptied, and any other picture (such as IPTC's preview,
-    dataset 2:202) is blanked in place.
+    Pictures in an XMP packet are emptied, and any other picture (such as IPTC's preview, dataset
+    2:202) is blanked in place.
+
+    Args:
+        resources: the blocks.
+        cloaked: the photo in stored orientation, from which the thumbnail is rebuilt; None to
+            remove it.
+
+    Returns:
+        The blocks, and what was done.
     """
     kept, notes = [], []
     for number, head, body in _resources(resources):
@@ -50,8 +59,10 @@ def without_pictures(
 
 
 def _resources(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """(number, head with the size in its last 4 bytes, body) of each block; what is no block comes
-    last as number 0 with no head."""
+    """Yield (number, header with the size in its last 4 bytes, body) of each block.
+
+    What is not a block comes last, as number 0 without header.
+    """
     position = 0
     while data[position : position + 4] == b"8BIM" and position + 12 <= len(data):
         number = int.from_bytes(data[position + 4 : position + 6], "big")

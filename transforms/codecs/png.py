@@ -156,7 +156,7 @@ def unread(data: bytes) -> list[bytes]:
 
 
 def without_rows(data: bytes) -> bytes:
-    """The file with zeros in place of the picture; the same file where it is damaged."""
+    """Replace the picture of a file by zeros; a damaged file stays as it is."""
     block, position = bytearray(data), len(MAGIC)
     with suppress(CodecError):
         for chunk in _chunks(data)[0]:
@@ -188,8 +188,10 @@ def without_names(data: bytes) -> tuple[bytes, int]:
 
 
 def _behind_rows(chunks: list[_Chunk]) -> list[bytes]:
-    """What is compressed with the picture behind its last row, up to the first block of it that may
-    show something, and what follows the compressed picture."""
+    """Find what the compressed data hold behind the last row of the picture, and what follows them.
+
+    The former ends with the first block that may show something.
+    """
     room, found, behind = _size_of_rows(chunks[0].body), b"", b""
     inflater = zlib.decompressobj()
     for body in (chunk.body for chunk in chunks if chunk.name == b"IDAT"):
@@ -210,7 +212,7 @@ def _behind_rows(chunks: list[_Chunk]) -> list[bytes]:
 
 
 def _with_own_rows(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The chunks with a picture of no more rows than its header tells."""
+    """Compress the picture anew with no more rows than its header says."""
     inflater = zlib.decompressobj()
     coded = b"".join(body for name, body in chunks if name == b"IDAT")
     rows = inflater.decompress(coded, _size_of_rows(chunks[0][1]))
@@ -220,7 +222,7 @@ def _with_own_rows(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes
 
 
 def _size_of_rows(header: bytes) -> int:
-    """Bytes of the picture before compression, filter types included (ISO/IEC 15948, 7.2)."""
+    """Count the bytes of the picture before compression, with filter types (ISO/IEC 15948, 7.2)."""
     width, height, depth, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", header[:13])
     bits = depth * _CHANNELS.get(colour_type, 4)
     return sum(
@@ -238,8 +240,11 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def _orientation(image: Image.Image, data: bytes) -> Orientation:
-    """By an eXIf chunk before the pixels, as browsers turn it; many other programs do not, and
-    some go by a chunk behind the pixels, by EXIF in a text chunk or by XMP."""
+    """Read the orientation.
+
+    Browsers use an eXIf chunk in front of the pixels. Many other programs do not, and some use a
+    chunk behind the pixels, EXIF in a text chunk, or XMP.
+    """
     with opened(_readable(data), _FORMATS) as head:  # nothing behind the pixels yet
         shown, _ = orientation.in_exif(head.info.get("exif", b""))
     blocks = [image.info.get("exif", b""), _raw_exif(image)]
@@ -250,7 +255,7 @@ def _orientation(image: Image.Image, data: bytes) -> Orientation:
 
 
 def _raw_exif(image: Image.Image) -> bytes:
-    """EXIF in hexadecimal digits, as ImageMagick wrote it before there was a chunk for it."""
+    """Read EXIF in hexadecimal digits, as ImageMagick wrote it before there was a chunk for it."""
     text = image.info.get("Raw profile type exif", "")
     try:
         return bytes.fromhex("".join(text.split("\n")[3:]))
@@ -259,7 +264,7 @@ def _raw_exif(image: Image.Image) -> bytes:
 
 
 def _readable(data: bytes) -> bytes:
-    """The file as Pillow can read it: without what libpng passes over."""
+    """Make the file readable for Pillow: without what libpng skips."""
     chunks, end = _chunks(data)
     if end == len(data) and not oddities(data):
         return data
@@ -291,7 +296,7 @@ def _widened(image: Image.Image, depth: int) -> Image.Image:
 def _still_true(
     name: bytes, body: bytes, chunks: list[tuple[bytes, bytes]], mode: str
 ) -> bytes | None:
-    """A chunk of a picture as one that was widened to `mode` has it; None where it has none."""
+    """Translate a chunk for the picture widened to `mode`; None if it has no place there."""
     header = chunks[0][1]
     depth, colour_type = header[8], header[9]
     if name == b"sBIT":
@@ -309,7 +314,7 @@ def _still_true(
 
 
 def _colour_key(chunks: list[tuple[bytes, bytes]]) -> tuple[int, ...] | None:
-    """The grey or colour whose pixels are transparent."""
+    """Return the grey or colour whose pixels are transparent; None without one."""
     header = chunks[0][1]
     body = next((body for name, body in chunks if name == b"tRNS"), b"")
     if len(body) != {_GREY: 2, _TRUECOLOUR: 6}.get(header[9]):
@@ -319,7 +324,7 @@ def _colour_key(chunks: list[tuple[bytes, bytes]]) -> tuple[int, ...] | None:
 
 
 def _hidden(pixels: np.ndarray, colours: int, key: tuple[int, ...] | None) -> np.ndarray | None:
-    """The pixels that are fully transparent, bool (H, W), by alpha or by their colour."""
+    """Find the pixels that are fully transparent, bool (H, W), by alpha or by their colour."""
     if key is not None:
         return (np.atleast_3d(pixels) == np.array(key, pixels.dtype)).all(axis=2)
     has_alpha = pixels.ndim == 3 and pixels.shape[2] > colours
@@ -333,7 +338,7 @@ def _depth(image: Image.Image) -> int:
 def _deep(
     chunks: list[tuple[bytes, bytes]], change: PhotoChange, key: tuple[int, ...] | None
 ) -> bytes:
-    """A PNG of 16 bits a colour with the change added; Pillow would cut it down to 8."""
+    """Add a change to a PNG of 16 bits a colour, which Pillow would reduce to 8."""
     with explained(Reason.DAMAGED):
         # A transparent colour would come back as an alpha channel; the chunk itself is kept.
         opaque = [chunk for chunk in chunks if chunk[0] != b"tRNS"]
@@ -346,7 +351,7 @@ def _deep(
 def _without_pictures(
     name: bytes, body: bytes, shown: Image.Image | None
 ) -> tuple[bytes | None, list[str]]:
-    """The chunk's body without any picture of the uncloaked photo; None where it has to go."""
+    """Remove pictures of the uncloaked photo from a chunk's body; None to remove the chunk."""
     if name == b"eXIf":
         return exif.cloak_pictures(body, shown)
     if name == b"caBX":
@@ -368,7 +373,7 @@ def _without_pictures(
 
 
 def _texts(body: bytes) -> Iterator[bytes]:
-    """What a text chunk says, inflated from where it may be compressed."""
+    """Yield the text of a text chunk, inflated from each place where it may be compressed."""
     for match in re.finditer(rb"\0", body[:_LONGEST_HEAD]):
         with suppress(zlib.error):
             yield _inflated(body[match.end() :])
@@ -377,7 +382,7 @@ def _texts(body: bytes) -> Iterator[bytes]:
 def _cloaked_profile(
     name: bytes, body: bytes, shown: Image.Image | None
 ) -> tuple[bytes | None, list[str]]:
-    """ImageMagick's way to keep a metadata block: its type, its length, and its bytes in hex."""
+    """Clean a metadata block of ImageMagick: its type, its length, and its bytes in hex."""
     keyword, _, text = body.partition(b"\0")
     if name == b"zTXt":
         text = _inflated(text[1:])
@@ -414,7 +419,7 @@ def _cloaked_xmp(body: bytes) -> tuple[bytes, list[str]]:
 
 
 def _packet(body: bytes) -> tuple[bytes, bytes, bool]:
-    """An XMP text chunk's head, its packet in the clear, and whether it was compressed."""
+    """Return the header of an XMP text chunk, its packet, and whether that was compressed."""
     start = len(_XMP_KEYWORD) + 2
     language_end = body.index(b"\0", start) + 1
     at = body.index(b"\0", language_end) + 1
@@ -431,7 +436,11 @@ def _inflated(data: bytes) -> bytes:
 
 
 class _Chunk(NamedTuple):
-    """name: its type. is_sound: its checksum fits, and it breaks off nowhere."""
+    """A chunk.
+
+    name: its type.
+    is_sound: True if it is complete and its checksum fits.
+    """
 
     name: bytes
     body: bytes
@@ -439,18 +448,21 @@ class _Chunk(NamedTuple):
 
     @property
     def is_read(self) -> bool:
-        """False where a reader passes over it: it is damaged, and a picture can do without."""
+        """False if readers skip the chunk, because it is damaged and the picture can do without."""
         return self.is_sound or self.name in _CRITICAL
 
 
 def _chunks(data: bytes) -> tuple[list[_Chunk], int]:
-    """The chunks up to IEND, and the offset after that one.
+    """Split a file into its chunks up to IEND.
 
-    Readers stop at the first thing behind the picture that is no chunk. There, or where the file
-    ends, an IEND that is not sound stands for the one that is missing.
+    Readers stop at the first thing behind the picture that is not a chunk. There, or at the end of
+    the file, an IEND that is not sound stands for the missing one.
+
+    Returns:
+        The chunks, and the offset after IEND.
 
     Raises:
-        CodecError: it breaks off before the picture.
+        CodecError: it is cut off before the picture.
     """
     chunks: list[_Chunk] = []
     position = len(MAGIC)
@@ -474,7 +486,7 @@ def _chunks(data: bytes) -> tuple[list[_Chunk], int]:
 
 
 def _packed(name: bytes, body: bytes, is_sound: bool = True) -> bytes:
-    """A chunk; one that is not sound with a checksum that does not fit."""
+    """Pack a chunk; the checksum of one that is not sound does not fit."""
     checksum = _checksum(name, body)
     if not is_sound:
         checksum = bytes(byte ^ 0xFF for byte in checksum)

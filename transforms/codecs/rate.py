@@ -1,5 +1,7 @@
-"""The quality at which a lossy encoder gives a picture about as many bytes as it had, or more
-where it would lose too much."""
+"""The quality at which a lossy encoder gives a picture about as many bytes as it had.
+
+It is higher if the picture would lose too much.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,15 @@ _MORE_TRIES = 5
 
 
 def matched(encode: Callable[[int], T], size: Callable[[T], int], bytes_before: int) -> T:
-    """The smallest encoding of a few tries that has no fewer bytes than before.
+    """Find the smallest encoding, of a few tries, that has no fewer bytes than before.
 
     Args:
-        encode: from a quality, 0 to 100. size: bytes of what it returns.
+        encode: encodes at a quality, 0 to 100.
+        size: counts the bytes of what it returns.
+        bytes_before: of the original picture.
 
     Returns:
-        The largest one tried where none has that many bytes.
+        The largest one tried if none has that many bytes.
     """
     return _matched(encode, size, bytes_before)[1]
 
@@ -39,13 +43,16 @@ def bounded(
     bytes_before: int,
     error: Callable[[T], float],
 ) -> tuple[T, float]:
-    """As `matched`, but in as many more bytes as it takes to keep the error within 1.
+    """Do as `matched`, with as many more bytes as it takes to keep the error within 1.
 
     Args:
-        error: of what `encode` returns, 0 and more.
+        encode: encodes at a quality, 0 to 100.
+        size: counts the bytes of what it returns.
+        bytes_before: of the original picture.
+        error: measures what `encode` returns, 0 and more.
 
     Returns:
-        The encoding and its error; the one of least error where none of those tried is within 1.
+        The encoding and its error; the one of least error if none of those tried is within 1.
     """
     low, made = _matched(encode, size, bytes_before)
     over = error(made)
@@ -71,7 +78,7 @@ def bounded(
 def _matched(
     encode: Callable[[int], T], size: Callable[[T], int], bytes_before: int
 ) -> tuple[int, T]:
-    """The quality and what it gives; see `matched`."""
+    """Return the quality and the encoding; see `matched`."""
     tried: dict[int, T] = {}
     quality, growth = _FIRST, _GROWTH
     before = math.log(max(bytes_before, 1))

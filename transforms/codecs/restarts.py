@@ -18,7 +18,7 @@ _MOST = 65535
 
 
 def rows(parts: list[Segment]) -> int:
-    """Of how many rows each interval is, where they differ in MCUs from scan to scan; else 0."""
+    """Return the restart interval in rows, if its MCUs differ between scans; else 0."""
     interval, found = 0, []
     for part in parts:
         if part.marker == _DRI:
@@ -30,10 +30,12 @@ def rows(parts: list[Segment]) -> int:
 
 
 def in_rows(count: int, write: Callable[[int], bytes]) -> bytes:
-    """A progressive JPEG with a restart marker after every `count` rows of each scan.
+    """Write a progressive JPEG with a restart marker after every `count` rows of each scan.
 
     Args:
-        write: from an interval to the file with that one in all scans, which differs in no more.
+        count: of rows.
+        write: from an interval in MCUs to the file with that interval in all scans; nothing else in
+            the file depends on it.
     """
     first = segments.split(write(1))[0]
     scans = [part for part in first if part.marker == segments.SOS]
@@ -50,7 +52,7 @@ def in_rows(count: int, write: Callable[[int], bytes]) -> bytes:
 
 
 def _across(parts: list[Segment], scan: Segment) -> int:
-    """How many MCUs a row of a scan has."""
+    """Return how many MCUs a row of a scan has."""
     frame = next(part.payload for part in parts if part.marker in _FRAMES)
     width = int.from_bytes(frame[3:5], "big")
     factors = {frame[at]: frame[at + 1] >> 4 for at in range(6, len(frame), 3)}
@@ -60,7 +62,7 @@ def _across(parts: list[Segment], scan: Segment) -> int:
 
 
 def _by_scan(parts: list[Segment]) -> list[list[Segment]]:
-    """Each scan with what precedes it, but for its restart interval."""
+    """Return each scan with the segments in front of it, except its restart interval."""
     groups: list[list[Segment]] = [[]]
     for part in parts:
         if part.marker != _DRI:

@@ -1,4 +1,4 @@
-"""Bytes of a file that no reader of its format looks at."""
+"""Bytes of a file that no reader of its format reads."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ _FILLER = b"\0\xff \r\n"
 
 
 def may_show(rest: bytes) -> bool:
-    """False for bytes that are filler, or too few for a picture."""
+    """Return False for bytes that are filler, or too few for a picture."""
     return len(rest.translate(None, _FILLER)) > _LEAST

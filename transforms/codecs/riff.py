@@ -10,13 +10,16 @@ _SHOWN = {b"VP8 ", b"VP8L", b"ANMF"}
 
 
 def split(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
-    """(name, body) of each chunk, and the offset just after the last one.
+    """Split a WebP file into its chunks.
 
-    The size that the file tells of itself may be wrong, and the last byte of padding missing: what
-    counts is where the chunks end. Behind its end as told, only what the picture needs is read.
+    The size in the file's header may be wrong, and the last byte of padding missing, so the chunks
+    decide where it ends. Behind the end in the header, only what the picture needs is read.
+
+    Returns:
+        (name, body) of each chunk, and the offset just after the last one.
 
     Raises:
-        CodecError: no picture is whole.
+        CodecError: no picture is complete.
     """
     told = 8 + int.from_bytes(data[4:8], "little")
     chunks: list[tuple[bytes, bytes]] = []
@@ -37,7 +40,7 @@ def split(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
 
 
 def join(chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """A WebP file of these chunks."""
+    """Build a WebP file of these chunks."""
     packed = b"".join(
         name + len(body).to_bytes(4, "little") + body + b"\0" * (len(body) % 2)
         for name, body in chunks

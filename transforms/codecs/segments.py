@@ -33,8 +33,12 @@ _MARKER = re.compile(rb"\xff[^\x00\xff]")
 
 @dataclass(frozen=True)
 class Segment:
-    """One marker segment: the marker's second byte, its payload without the length field, and
-    for a start of scan the entropy-coded data that follows it; or stray bytes as they are."""
+    """One marker segment, or stray bytes as they are (marker `STRAY`).
+
+    marker: its second byte.
+    payload: without the length field.
+    scan: the entropy-coded data that follows a start of scan.
+    """
 
     marker: int
     payload: bytes
@@ -42,10 +46,11 @@ class Segment:
 
     @property
     def is_metadata(self) -> bool:
-        """True for APPn and COM: what says something about the picture and is not it."""
+        """True for APPn and COM, which describe the picture and are not part of it."""
         return 0xE0 <= self.marker <= 0xEF or self.marker == COM
 
     def to_bytes(self) -> bytes:
+        """Return the segment as it is in a file."""
         if self.marker == STRAY:
             return self.payload
         length = (len(self.payload) + 2).to_bytes(2, "big")
@@ -53,11 +58,13 @@ class Segment:
 
 
 def split(data: bytes, start: int = 0) -> tuple[list[Segment], int]:
-    """The segments of the JPEG image at `start` as a decoder reads them, and the offset just after
-    its end marker, or after its last scan where it has none.
+    """Split the JPEG image at `start` into its segments, as a decoder reads them.
+
+    Returns:
+        The segments, and the offset just after its end marker, or after its last scan without one.
 
     Raises:
-        CodecError: no JPEG starts there, or it breaks off before its last scan.
+        CodecError: no JPEG starts there, or it is cut off before its last scan.
     """
     if data[start : start + 2] != SOI:
         raise CodecError(DAMAGED)
@@ -97,7 +104,7 @@ def split(data: bytes, start: int = 0) -> tuple[list[Segment], int]:
 
 
 def strictly(data: bytes) -> int:
-    """The length of the JPEG image at the start of `data`, of which nothing is skipped.
+    """Measure the JPEG image at the start of `data`, in which nothing may be skipped.
 
     Raises:
         CodecError: anything but an unbroken row of segments up to the end marker.
@@ -111,19 +118,21 @@ def strictly(data: bytes) -> int:
 
 
 def join(segments: list[Segment]) -> bytes:
-    """A JPEG file of these segments."""
+    """Build a JPEG file of these segments."""
     return SOI + b"".join(segment.to_bytes() for segment in segments) + EOI
 
 
 def rejoined(segments: list[Segment], data: bytes, end: int) -> bytes:
-    """The file `data`, whose image ends at `end`, with other segments: all that follows the last
-    one stays as it is, a missing end marker too."""
+    """Replace the segments of the file `data`, whose image ends at `end`.
+
+    Everything that follows the last segment stays as it is; so does a missing end marker.
+    """
     rest = data[end - len(EOI) :] if is_ended(data, end) else data[end:]
     return join(segments)[: -len(EOI)] + rest
 
 
 def is_ended(data: bytes, end: int) -> bool:
-    """True where the image that ends there has its end marker."""
+    """Return True if the image that ends at `end` has its end marker."""
     return data[end - len(EOI) : end] == EOI
 
 
@@ -137,7 +146,7 @@ def _may_follow_a_scan(marker: int) -> bool:
 
 @dataclass
 class _Seen:
-    """What the segments so far say of the scans."""
+    """What the segments up to here say about the scans."""
 
     restarts: bool = False
     progressive: bool = False

@@ -40,9 +40,11 @@ _FIRST = 1 << 16  # digits that are decoded before it is known that more are nee
 
 @dataclass(frozen=True)
 class Text:
-    """A text that codes bytes, be it in several strings.
+    """A text that codes bytes, in one or several strings.
 
-    spans: start and end of each string. ends: up to which digit each goes. per_digit: bits.
+    spans: start and end of each string.
+    ends: number of digits up to the end of each string.
+    per_digit: bits of a digit.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -51,14 +53,21 @@ class Text:
     per_digit: int
 
     def beginnings(self) -> list[int]:
-        """From which digits on it may be decoded: where the coded bytes begin is not sure."""
+        """Return the digits from which it may be decoded.
+
+        It is uncertain where the coded bytes begin.
+        """
         if self.per_digit == 4:
             return [0, 1]
         heads = (head.start() for head in _BASE64_BEGINNINGS.finditer(self.digits))
         return sorted({0, 1, 2, 3, *heads})
 
     def decoded(self, start: int) -> Iterator[tuple[bytes, bool]]:
-        """The bytes from a digit on, ever more of them, and whether these are all."""
+        """Decode from a digit on, in ever longer parts.
+
+        Yields:
+            The bytes up to there, and whether these are all.
+        """
         count, is_all = _FIRST, False
         while not is_all:
             is_all = start + count >= len(self.digits)
@@ -66,7 +75,7 @@ class Text:
             count *= 4
 
     def of(self, start: int, first: int, end: int) -> list[tuple[int, int]]:
-        """The strings that hold the bytes `first` to `end` of what is decoded from `start` on."""
+        """Return the strings with the bytes `first` to `end` of what is decoded from `start` on."""
         low = start + first * 8 // self.per_digit
         high = start + -(-end * 8 // self.per_digit)
         begins = (0, *self.ends)
@@ -83,8 +92,10 @@ class Text:
 
 
 def texts(data: bytes) -> Iterator[Text]:
-    """Every text of base64 or hexadecimal digits in `data`, strings that may belong together as
-    one."""
+    """Find every text of base64 or hexadecimal digits.
+
+    Strings that may belong together count as one.
+    """
     for pattern, per_digit in ((_BASE64, 6), (_HEX, 4)):
         group: list[re.Match[bytes]] = []
         for match in pattern.finditer(data):

@@ -135,7 +135,7 @@ def unread(data: bytes) -> list[bytes]:
 
 
 def _without_unread(data: bytes) -> bytes:
-    """Zeros in place of what no tag points to, such as the directory of a copy that is removed."""
+    """Blank what no tag points to, such as the directory of a copy that is removed."""
     block = bytearray(data)
     for start, end in tiff_layout.unread(data):
         if rests.may_show(data[start:end]):
@@ -144,8 +144,7 @@ def _without_unread(data: bytes) -> bytes:
 
 
 def without_rows(data: bytes) -> bytes:
-    """The file with zeros in place of the compressed rows of its pages; the same file where it is
-    damaged."""
+    """Replace the compressed rows of a file's pages by zeros; a damaged file stays as it is."""
     block = bytearray(data)
     with suppress(CodecError), _opened(data, NO_LIMIT) as file:
         for page in _photos(file):
@@ -157,8 +156,10 @@ def without_rows(data: bytes) -> bytes:
 
 
 def _behind_rows(page: tifffile.TiffPage) -> list[bytes]:
-    """What lies in strips behind the last row of a page: strips that have none of its rows, and the
-    rest of those that have its last ones."""
+    """Find what the strips of a page hold behind its last row.
+
+    That is strips without a row, and the rest of those with the last ones.
+    """
     if page.is_tiled:
         return []
     found = []
@@ -175,7 +176,7 @@ def _behind_rows(page: tifffile.TiffPage) -> list[bytes]:
 
 
 def _cut_rows(page: tifffile.TiffPage) -> None:
-    """Blank what lies in strips behind the last row of a page."""
+    """Blank what the strips of a page hold behind its last row."""
     stream, size = page.parent.filehandle, _bytes_of_rows(page)
     strips = list(_segments(page))
     for index, (start, count) in enumerate(_strips(page)):
@@ -193,14 +194,14 @@ def _cut_rows(page: tifffile.TiffPage) -> None:
 
 
 def _strips(page: tifffile.TiffPage) -> list[tuple[int, int]]:
-    """Offset and bytes of each strip that is listed, also of those that have no row."""
+    """Return offset and length of each listed strip, also of those without a row."""
     starts, counts = (page.tags.valueof(code, ()) for code in (_STRIP_OFFSETS, _STRIP_COUNTS))
     starts, counts = ((one,) if isinstance(one, int) else one for one in (starts, counts))
     return list(zip(starts, counts, strict=False))
 
 
 def _bytes_of_rows(page: tifffile.TiffPage) -> Callable[[slice], int]:
-    """How many bytes the rows of a strip take before compression."""
+    """Return a function that counts the bytes of some rows of a strip before compression."""
     separate = page.planarconfig == 2
     samples = 1 if separate else page.samplesperpixel
     stride = (page.imagewidth * samples * page.bitspersample + 7) // 8
@@ -208,7 +209,7 @@ def _bytes_of_rows(page: tifffile.TiffPage) -> Callable[[slice], int]:
 
 
 def _unpacked(page: tifffile.TiffPage, coded: bytes) -> bytes:
-    """The rows of a strip; nothing where its coding is none that is written, or it is damaged."""
+    """Decompress the rows of a strip; nothing if it is damaged or its coding is not supported."""
     unpack = _UNPACKERS.get(int(page.compression))
     try:
         return bytes(unpack(coded)) if unpack else b""
@@ -225,11 +226,11 @@ def _packed_again(page: tifffile.TiffPage, rows: bytes) -> bytes:
 def _opened(
     data: bytes, max_pixels: int, buffer: io.BytesIO | None = None
 ) -> Iterator[tifffile.TiffFile]:
-    """The parsed file; what tifffile raises while it is open becomes a `CodecError`.
+    """Parse a file, and raise what tifffile raises on it as a `CodecError`.
 
     Raises:
         UnsupportedFormat: a camera's raw file.
-        CodecError: damaged, or more than `max_pixels`.
+        CodecError: damaged, or with more pixels than `max_pixels`.
     """
     try:
         with tifffile.TiffFile(buffer or io.BytesIO(data), mode="r+b" if buffer else None) as file:
@@ -244,10 +245,10 @@ def _opened(
 
 
 def _area(page: tifffile.TiffPage) -> int:
-    """Pixels of a page.
+    """Count the pixels of a page.
 
     Raises:
-        CodecError: a side is no number, as where a damaged tag holds several.
+        CodecError: a side is not a number, as when a damaged tag holds several.
     """
     width, height = page.imagewidth, page.imagelength
     if not (isinstance(width, int) and isinstance(height, int)):
@@ -270,7 +271,7 @@ def _refuse_raw(file: tifffile.TiffFile, data: bytes) -> None:
 
 
 def directories(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
-    """The pages, one after the other.
+    """Yield the pages in the order of their links.
 
     Raises:
         CodecError: the last one links to an earlier one.
@@ -291,7 +292,7 @@ def _all_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
 
 
 def _photos(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """The pages that are no reduced copy or mask of another."""
+    """Return the pages that are not a reduced copy or mask of another."""
     pages = [page for page in directories(file) if not page.subfiletype & 0b101]
     if not pages:
         raise CodecError(Reason.DAMAGED, "no page")
@@ -299,7 +300,7 @@ def _photos(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 
 
 def _name(code: object) -> str:
-    """Of a number that TIFF knows; "unknown" of any other."""
+    """Return the name of a number that TIFF defines, "unknown" of any other."""
     return str(getattr(code, "name", "unknown"))
 
 
@@ -309,8 +310,12 @@ def _orientation(page: tifffile.TiffPage) -> int:
 
 
 def _turned(pages: list[tifffile.TiffPage]) -> tuple[int, tuple[int, ...]]:
-    """The first page's orientation, and what makes of its stored pixels what programs may show
-    that go by XMP; all pages together are one picture, so one of any page counts for all."""
+    """Read the orientation of all pages, which together make one picture.
+
+    Returns:
+        That of the first page, and those that turn its stored pixels to what programs may show that
+        use XMP; the XMP of any page counts for all.
+    """
     first, others = _orientation(pages[0]), []
     for page in pages:
         packet = page.tags.valueof(_XMP, b"")
@@ -328,7 +333,7 @@ def _upright_size(page: tifffile.TiffPage) -> tuple[int, int]:
 
 
 def _samples(page: tifffile.TiffPage) -> np.ndarray:
-    """(H, W, samples) as stored.
+    """Decode the samples as stored, (H, W, samples).
 
     Raises:
         UnsupportedFormat: not of 1, 8 or 16 bits, or not a flat picture.
@@ -351,7 +356,7 @@ def _samples(page: tifffile.TiffPage) -> np.ndarray:
 
 
 def upright_rgb(page: tifffile.TiffPage) -> np.ndarray:
-    """uint8 (H, W, 3), as seen."""
+    """Decode a page to uint8 (H, W, 3), upright."""
     pixels, kind = _samples(page), int(page.photometric)
     if kind == _PALETTE or page.bitspersample < 8:
         rgb = _table(page)[pixels[..., 0].astype(np.uint8)]
@@ -372,7 +377,7 @@ def upright_rgb(page: tifffile.TiffPage) -> np.ndarray:
 
 
 def _table(page: tifffile.TiffPage) -> np.ndarray:
-    """uint8 (n, 3): what the numbers of a palette, or greys of less than 8 bits, look like.
+    """Return the colours of a palette, or of greys of less than 8 bits, uint8 (n, 3).
 
     Raises:
         UnsupportedFormat: neither of these.
@@ -389,10 +394,14 @@ def _table(page: tifffile.TiffPage) -> np.ndarray:
 
 
 def _rewrite(page: tifffile.TiffPage, change: PhotoChange) -> bool:
-    """Rewrite the strips or tiles that `change`, in stored orientation, touches.
+    """Rewrite the strips or tiles that a change touches.
+
+    Args:
+        page: of the file to change.
+        change: in stored orientation.
 
     Returns:
-        Whether one grew and lies elsewhere now; its old place is blanked.
+        True if one grew and was moved; its old place is blanked.
     """
     if change.is_empty:
         return False
@@ -429,9 +438,12 @@ def _rewrite(page: tifffile.TiffPage, change: PhotoChange) -> bool:
 
 
 def _refuse_cut(page: tifffile.TiffPage) -> None:
-    """Raises:
-    CodecError: the file ends before its pixels do. It may also end before the bytes that a
-        page counts, which some writers round up.
+    """Refuse a file that ends before its pixels do.
+
+    It may end before the bytes that a page counts, because some writers round them up.
+
+    Raises:
+        CodecError: pixels are missing.
     """
     stream = page.parent.filehandle
     spans = zip(page.dataoffsets, page.databytecounts, strict=True)
@@ -451,7 +463,7 @@ def _refuse_cut(page: tifffile.TiffPage) -> None:
 
 
 def _jpegs(page: tifffile.TiffPage, change: PhotoChange) -> dict[int, bytes]:
-    """The touched strips or tiles of a page compressed as JPEG, by their number."""
+    """Encode the touched strips or tiles of a page compressed as JPEG, by their number."""
     kind = int(page.photometric)
     seen = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR, _CMYK)
     if kind not in seen or page.bitspersample != 8:
@@ -472,11 +484,12 @@ def _jpegs(page: tifffile.TiffPage, change: PhotoChange) -> dict[int, bytes]:
 
 
 def _differences(page: tifffile.TiffPage, change: PhotoChange) -> list[PhotoChange]:
-    """What a change comes to in each component of a page compressed as JPEG: levels alone.
+    """Express a change in each component of a page compressed as JPEG, as levels alone.
 
-    A strip or tile cannot tell what lies in its neighbours, from where a pixel may be fetched. So
-    the decoded page is moved, and each component gets the difference. That is off by what decoding
-    rounds, at most a level, and chroma of fewer samples gets the mean of its pixels' differences.
+    A pixel may be fetched from a neighbouring strip or tile, which one strip or tile does not know.
+    So the decoded page is moved, and each component gets the difference. That is off by what
+    decoding rounds, at most a level, and chroma of fewer samples gets the mean of its pixels'
+    differences.
     """
     kind, pixels = int(page.photometric), _samples(page)
     lit = 3 if kind in (_RGB, _CMYK) else 1  # components that take the levels
@@ -501,7 +514,7 @@ def _differences(page: tifffile.TiffPage, change: PhotoChange) -> list[PhotoChan
 
 
 def _packed(page: tifffile.TiffPage, change: PhotoChange) -> dict[int, bytes]:
-    """The touched strips or tiles of a page compressed without loss, by their number."""
+    """Encode the touched strips or tiles of a page compressed without loss, by their number."""
     pack = _PACKERS.get(int(page.compression))
     if pack is None:
         raise UnsupportedFormat(Reason.TIFF_COMPRESSION.of(code=_name(page.compression)))
@@ -525,7 +538,7 @@ def _packed(page: tifffile.TiffPage, change: PhotoChange) -> dict[int, bytes]:
 
 
 def _changed(page: tifffile.TiffPage, change: PhotoChange) -> np.ndarray:
-    """The samples as stored, (H, W, samples), with the change."""
+    """Change the samples as stored, (H, W, samples)."""
     kind, depth, pixels = int(page.photometric), page.bitspersample, _samples(page)
     if depth == 1:
         raise UnsupportedFormat(Reason.TIFF_BLACK_AND_WHITE)
@@ -550,8 +563,7 @@ def _changed(page: tifffile.TiffPage, change: PhotoChange) -> np.ndarray:
 
 
 def _ink(pixels: np.ndarray, change: PhotoChange) -> PhotoChange:
-    """The change with levels of cyan, magenta and yellow: the more, the less black lies over
-    them."""
+    """Translate a change to levels of cyan, magenta and yellow, larger the more black there is."""
     most = np.iinfo(pixels.dtype).max
 
     def levels(patch: Patch) -> np.ndarray:
@@ -562,7 +574,7 @@ def _ink(pixels: np.ndarray, change: PhotoChange) -> PhotoChange:
 
 
 def _hidden(page: tifffile.TiffPage, pixels: np.ndarray) -> np.ndarray | None:
-    """The pixels that alpha makes fully transparent, bool (H, W)."""
+    """Find the pixels that alpha makes fully transparent, bool (H, W)."""
     first = pixels.shape[2] - len(page.extrasamples)
     found = (n for n, what in enumerate(page.extrasamples, first) if what in _ALPHA)
     alpha = next(found, None)
@@ -570,13 +582,13 @@ def _hidden(page: tifffile.TiffPage, pixels: np.ndarray) -> np.ndarray | None:
 
 
 def _with_bits(numbers: np.ndarray, depth: int) -> np.ndarray:
-    """Numbers of less than 8 bits, uint8 (H, W), in rows of whole bytes."""
+    """Pack numbers of less than 8 bits, uint8 (H, W), into rows of whole bytes."""
     bits = numbers[..., np.newaxis] >> np.arange(depth - 1, -1, -1, dtype=np.uint8) & 1
     return np.packbits(bits.reshape(len(numbers), -1), axis=1)
 
 
 def _segments(page: tifffile.TiffPage) -> Iterator[tuple[slice, slice, slice]]:
-    """(samples, rows, columns) of each strip or tile, in the order of their offsets."""
+    """Yield (samples, rows, columns) of each strip or tile, in the order of their offsets."""
     height, width = page.imagelength, page.imagewidth
     if page.is_tiled:
         tall, wide = page.tilelength, page.tilewidth
@@ -593,10 +605,10 @@ def _segments(page: tifffile.TiffPage) -> Iterator[tuple[slice, slice, slice]]:
 def _clean_metadata(
     page: tifffile.TiffPage, rebuild_thumbnails: bool, notes: list[str]
 ) -> list[tuple[int, int]]:
-    """Pictures in the metadata of a cloaked page, rebuilt or emptied; no value moves.
+    """Rebuild or empty the pictures in the metadata of a cloaked page; no value moves.
 
     Returns:
-        Where metadata lies that holds a picture now, and how long it is.
+        Offset and length of metadata that holds a picture now.
     """
     tag = page.tags.get(_XMP)
     if tag is not None and isinstance(tag.value, bytes):
@@ -658,7 +670,7 @@ def _blank_data(page: tifffile.TiffPage, buffer: io.BytesIO) -> None:
 
 
 def _entries(file: tifffile.TiffFile, buffer: io.BytesIO, offset: int) -> tuple[int, int]:
-    """How many entries the directory at `offset` has, and where the first one lies."""
+    """Return how many entries the directory at `offset` has, and the offset of the first one."""
     form = file.tiff
     buffer.seek(offset)
     (count,) = struct.unpack(form.tagnoformat, buffer.read(form.tagnosize))
@@ -685,7 +697,7 @@ def _remove_entry(file: tifffile.TiffFile, buffer: io.BytesIO, offset: int, code
 
 
 def _blanked_between(data: bytes, segments: list[tuple[int, int]]) -> tuple[bytes, int]:
-    """`data` with pictures blanked that lie outside of its strips and tiles."""
+    """Blank the pictures outside of the strips and tiles of a file."""
     block, found, position = bytearray(data), 0, 0
     for start, count in [*sorted(segments), (len(data), 0)]:
         if position < start:

@@ -1,7 +1,7 @@
-"""JPEG in TIFF (TIFF Technical Note 2, compression 7): each strip or tile is a JPEG of its own, but
-for tables that stand once in the page's tag JPEGTables.
+"""JPEG in TIFF (TIFF Technical Note 2, compression 7).
 
-As in a JPEG file, only the coefficients under the cloak change.
+Each strip or tile is a JPEG of its own, except for tables that the page's tag JPEGTables holds for
+all. As in a JPEG file, only the coefficients under the cloak change.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def changed(
 ) -> dict[int, bytes]:
     """Return the strips or tiles to rewrite, by their number.
 
-    Where they rely on the shared Huffman tables, these are used. They may lack a code for a new
-    coefficient; then every one gets tables of its own, and not the changed ones alone: libtiff
-    goes on with the tables of the one that it read last.
+    Those that rely on the shared Huffman tables keep them. If these lack a code for a new
+    coefficient, all strips or tiles get tables of their own, not only the changed ones: libtiff
+    continues with the tables of the one that it read last.
 
     Args:
         parts: all strips or tiles of a page.
@@ -66,5 +66,5 @@ def _coded(
 
 
 def _may_show(segment: segments.Segment) -> bool:
-    """Metadata in which a picture hides."""
+    """Return True for metadata that may hold a picture."""
     return segment.is_metadata and jpeg.begins_picture(segment.payload)

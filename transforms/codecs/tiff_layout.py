@@ -1,5 +1,4 @@
-"""The layout of a TIFF (TIFF 6.0, section 2; BigTIFF): holes between its parts, and how to close
-them.
+"""The layout of a TIFF (TIFF 6.0, section 2; BigTIFF): find holes between its parts and close them.
 
 A TIFF consists of directories that point to values, strips, tiles and further directories. A part
 can move if everything that points to it is known. So holes are closed in a file in which every byte
@@ -40,13 +39,16 @@ _HOLE = 16  # bytes; less is padding
 
 
 class _Unknown(Exception):
-    """Something may point to where nobody knows."""
+    """Something may point to an unknown place."""
 
 
 @dataclass
 class _Layout:
-    """parts: from where one begins to its length. pointers: from where one lies to how it is
-    packed, and the beginning of the part that it points to."""
+    """The parts of a file and what points to them.
+
+    parts: from the offset of a part to its length.
+    pointers: from the offset of a pointer to its `struct` format and the offset of its part.
+    """
 
     parts: dict[int, int] = field(default_factory=dict)
     pointers: dict[int, tuple[str, int]] = field(default_factory=dict)
@@ -58,7 +60,7 @@ class _Layout:
 
 
 def unread(data: bytes) -> list[tuple[int, int]]:
-    """(start, end) of what no directory of the file points to."""
+    """Find what no directory of the file points to, as (start, end)."""
     found, position = [], 0
     for start, end in [*sorted(_known(data)), (len(data), len(data))]:
         if start > position:
@@ -68,7 +70,7 @@ def unread(data: bytes) -> list[tuple[int, int]]:
 
 
 def _known(data: bytes) -> list[tuple[int, int]]:
-    """(start, end) of directories, values, strips and tiles, as far as they can be read."""
+    """Return (start, end) of directories, values, strips and tiles, as far as they can be read."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         tiff = file.tiff
     header = 2 * tiff.offsetsize
@@ -100,8 +102,11 @@ def _known(data: bytes) -> list[tuple[int, int]]:
 def _value(
     data: bytes, entry: int, tiff: tifffile.TiffFormat
 ) -> tuple[int, tuple[int, ...], tuple[int, int]]:
-    """The code of the entry at `entry`, its numbers where they may be offsets or lengths, and where
-    its value lies."""
+    """Read the entry at `entry`.
+
+    Returns:
+        Its code, its numbers if they may be offsets or lengths, and (start, end) of its value.
+    """
     code, kind = struct.unpack_from(tiff.tagformat1, data, entry)
     at = entry + tiff.tagsize - tiff.offsetsize
     count = _number(data, at - tiff.offsetsize, tiff.offsetformat)
@@ -119,8 +124,10 @@ def _number(data: bytes, at: int, form: str) -> int:
 
 
 def without_holes(data: bytes) -> bytes:
-    """The file with its parts in the same order and no hole of zeros between them; the very same
-    file where it is not sure what lies in it or what points there."""
+    """Close the holes of zeros between the parts of a file, whose order stays.
+
+    The file is returned as it is if some of its bytes are not understood.
+    """
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             return _closed(data, _read(data, file.tiff))
@@ -160,8 +167,11 @@ def _read(data: bytes, tiff: tifffile.TiffFormat) -> _Layout:
 def _entry(
     data: bytes, entry: int, tiff: tifffile.TiffFormat, layout: _Layout
 ) -> tuple[int, list[tuple[int, str, int]]]:
-    """The code of the entry at `entry`, whose value is added to the layout, and for offsets and
-    lengths also where each of them lies, how it is packed and what it is."""
+    """Read the entry at `entry`, and add its value to the layout.
+
+    Returns:
+        Its code, and for offsets and lengths: where each is, its `struct` format, and the number.
+    """
     code, kind = struct.unpack_from(tiff.tagformat1, data, entry)
     inline = entry + tiff.tagsize - tiff.offsetsize
     (count,) = struct.unpack_from(tiff.offsetformat, data, inline - tiff.offsetsize)

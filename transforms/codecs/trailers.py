@@ -34,8 +34,9 @@ _TIFF_HEADS = re.compile(rb"II\*\0|MM\0\*")
 class Trailer:
     """A trailer that stays.
 
-    offsets: where in `data` numbers of 4 bytes count from the start of the file; here they count
-    from the start of `data`. order: ">" or "<", theirs.
+    offsets: where in `data` there are numbers of 4 bytes that count from the start of the file;
+        here they count from the start of `data`.
+    order: their byte order, ">" or "<".
     """
 
     data: bytes
@@ -45,8 +46,12 @@ class Trailer:
 
 @dataclass(frozen=True)
 class Kept:
-    """trailers: in the order of the file. rest: what lies before them, of no known kind. notes:
-    what was taken out of them."""
+    """What stays of the bytes after an image.
+
+    trailers: in the order of the file.
+    rest: the bytes in front of them, of no known kind.
+    notes: what was removed from them.
+    """
 
     trailers: tuple[Trailer, ...]
     rest: bytes
@@ -54,10 +59,11 @@ class Kept:
 
 
 def keep(behind: bytes, at: int) -> Kept:
-    """The known trailers in what follows an image.
+    """Find the known trailers in the bytes after an image.
 
     Args:
-        at: where `behind` starts in its file.
+        behind: these bytes.
+        at: their offset in the file.
     """
     known: list[Trailer] = []
     notes: list[str] = []
@@ -79,7 +85,7 @@ def keep(behind: bytes, at: int) -> Kept:
 
 
 def joined(trailers: Iterable[Trailer], at: int) -> bytes:
-    """The trailers as they stand in a file from this offset on."""
+    """Return the bytes of trailers that begin at this offset of a file."""
     whole = b""
     for trailer in trailers:
         block = bytearray(trailer.data)
@@ -125,7 +131,7 @@ def _last(data: bytes, at: int) -> _Found | None:
 
 
 def _in_place(name: str, data: bytes, size: int, head: bytes = b"") -> _Found | None:
-    """A trailer of so many bytes, pictures in it blanked."""
+    """Make a trailer of the last `size` bytes, with the pictures in it blanked."""
     start = len(data) - size
     if start < 0 or not data.startswith(head, start):
         return None
@@ -137,7 +143,7 @@ def _in_place(name: str, data: bytes, size: int, head: bytes = b"") -> _Found | 
 
 
 def _without_pictures(block: bytes) -> bytes:
-    """As long as it was."""
+    """Blank the pictures in a block; its length stays."""
     clean = bytearray(carve.blanked(block)[0])
     for match in _TIFF_HEADS.finditer(block):
         start = match.start()
@@ -146,7 +152,7 @@ def _without_pictures(block: bytes) -> bytes:
 
 
 def _afcp(data: bytes, at: int) -> _Found | None:
-    """AXS File Concatenation Protocol: entries of a name, a size and an offset in the file."""
+    """Find an AXS File Concatenation Protocol trailer: entries of a name, a size and an offset."""
     head = data[-12:-8]
     order = ">" if head.endswith(b"!") else "<"
     (claimed,) = struct.unpack_from(order + "I", data, len(data) - 8)
@@ -185,7 +191,7 @@ def _afcp(data: bytes, at: int) -> _Found | None:
 
 
 def _fotostation(data: bytes) -> _Found | None:
-    """One block; the others are taken off in their turn."""
+    """Find one block of FotoStation; further ones are found in their turn."""
     tag, size = struct.unpack_from(">HI", data, len(data) - 10)
     found = _in_place("FotoStation", data, size)
     if found is None or size < 10:
@@ -194,7 +200,7 @@ def _fotostation(data: bytes) -> _Found | None:
 
 
 def _samsung(data: bytes) -> _Found | None:
-    """Samsung's SEF: a directory whose entries say how far before it each field starts."""
+    """Find Samsung's SEF: a directory with the distance of each field in front of it."""
     (size,) = struct.unpack_from("<I", data, len(data) - 8)
     directory = len(data) - 8 - size
     if directory < 0 or not data.startswith(b"SEFH", directory):
@@ -232,7 +238,7 @@ def _may_show(field: bytes) -> bool:
 
 
 def _oneplus(data: bytes) -> _Found | None:
-    """A list in JSON that says how far before it each field starts."""
+    """Find OnePlus' trailer: a list in JSON with the distance of each field in front of it."""
     (size,) = struct.unpack_from("<I", data, len(data) - 4)
     directory = len(data) - size
     fields = json.loads(data[directory:-8].rstrip(b"\0"))
@@ -252,7 +258,7 @@ def _oneplus(data: bytes) -> _Found | None:
 
 
 def _vivo(data: bytes) -> _Found | None:
-    """A picture as a stream, then JSON."""
+    """Find vivo's trailer: a picture as a stream, then JSON."""
     text = data.rfind(b'vivo{"')
     if text < 0:
         return None

@@ -31,7 +31,7 @@ _HAS_ALPHA = 0x10  # flag in the extended header, VP8X
 
 
 def is_webp(head: bytes) -> bool:
-    """True where these first bytes begin a WebP."""
+    """Return True if these first bytes begin a WebP."""
     return head.startswith(b"RIFF") and head[8:12] == b"WEBP"
 
 
@@ -46,8 +46,8 @@ def encode(
 ) -> EncodedPhoto:
     """See `transforms.codecs.encode` and `transforms.codecs.alone`.
 
-    Lossy WebP predicts each block from those before it, so no block can be replaced alone: the
-    picture is re-encoded in about as many bytes as it had, or in more where it would lose too much.
+    Lossy WebP predicts each block from those before it, so no block can be replaced alone. The
+    picture is re-encoded in about as many bytes as it had, or in more if it would lose too much.
     """
     image = _opened(data, NO_LIMIT)
     chunks, end = riff.split(data)
@@ -115,7 +115,7 @@ def unread(data: bytes) -> list[bytes]:
 
 
 def _behind_rows(chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """Coded data that the picture does not need: the last bytes of many, or none."""
+    """Find coded data that the picture does not need: the last bytes of many, or none."""
     body = next(body for name, body in chunks if name in _CODED).rstrip(b"\0")
     if len(body) <= _BEHIND or not _shows_the_same(chunks, body[:-_BEHIND]):
         return b""
@@ -123,7 +123,7 @@ def _behind_rows(chunks: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def _with_own_rows(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The chunks with no more coded data than the picture needs."""
+    """Cut the coded data to what the picture needs."""
     body = next(body for name, body in chunks if name in _CODED)
     least, enough = 0, len(body)
     while enough - least > 1:
@@ -155,7 +155,7 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def _readable(data: bytes) -> bytes:
-    """The file as libwebp can read it, which wants its size to be right."""
+    """Make the file readable for libwebp, which requires a correct size."""
     chunks, end = riff.split(data)
     return riff.join(chunks) if _tells_wrong_size(data, end) else data
 
@@ -165,7 +165,10 @@ def _tells_wrong_size(data: bytes, end: int) -> bool:
 
 
 def _orientation(image: Image.Image) -> Orientation:
-    """As stored: no browser turns a WebP, whatever its metadata say; programs for photos do."""
+    """Read the orientation.
+
+    Browsers show a WebP as stored; programs for photos turn it by its metadata.
+    """
     _, found = orientation.in_exif(image.info.get("exif", b""))
     return orientation.chosen(None, [found, orientation.in_xmp(image.info.get("xmp", b""))])
 
@@ -173,7 +176,17 @@ def _orientation(image: Image.Image) -> Orientation:
 def _lossy(
     image: Image.Image, old_size: int, changed: np.ndarray, notes: list[str]
 ) -> list[tuple[bytes, bytes]]:
-    """The picture's chunks. changed: bool (H, W), where the cloak lies."""
+    """Encode a picture with loss.
+
+    Args:
+        image: the picture.
+        old_size: bytes of the original picture.
+        changed: bool (H, W), True under the cloak.
+        notes: appended to if the picture lost or grew much.
+
+    Returns:
+        The chunks of the picture.
+    """
     wanted = np.asarray(image)
 
     def error(data: bytes) -> float:

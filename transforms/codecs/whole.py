@@ -1,9 +1,9 @@
-"""JPEGs that viewers show completely although their end marker or their height is not where Pillow
-and libjpeg look for it, and JPEGs that hold more than viewers show.
+"""JPEGs that viewers show completely although they lack something, or that hold hidden rows.
 
-A file without an end marker may be complete or cut off. The decoder shows which: the pixels of a
-complete picture do not depend on what would have come next. Nor do they depend on what lies behind
-the last row of a picture whose header tells a lower height.
+Pillow and libjpeg do not find the end marker or the height of the former. A file without an end
+marker may be complete or cut off. The decoder shows which: the pixels of a complete picture do not
+depend on what would come next. Nor do they depend on what is behind the last row of a picture whose
+header says a lower height.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _RESTARTS = range(0xD0, 0xD8)
 
 
 def readable(data: bytes) -> bytes:
-    """The file as Pillow can read it: itself, unless something is odd about it, as `mended` says.
+    """Make the file readable for Pillow: the same file, unless `mended` finds something wrong.
 
     Raises:
-        CodecError: it breaks off before its last pixel.
+        CodecError: it is cut off before its last pixel.
     """
     found, end = segments.split(data)
     is_ended = segments.is_ended(data, end)
@@ -49,7 +49,11 @@ def readable(data: bytes) -> bytes:
 
 
 def mended(parts: list[Segment], is_ended: bool) -> tuple[list[Segment], list[str]]:
-    """The segments of a JPEG with its height in the frame header; and what was wrong with it."""
+    """Move the height of a JPEG into its frame header, and find what else is unusual.
+
+    Returns:
+        The segments, and the defects.
+    """
     notes = [] if is_ended else [_NO_END]
     # Fill bytes may stand before every marker (T.81 B.1.1.2).
     if any(part.marker == STRAY and part.payload.strip(b"\xff") for part in parts):
@@ -67,14 +71,14 @@ def mended(parts: list[Segment], is_ended: bool) -> tuple[list[Segment], list[st
 
 
 def behind_rows(parts: list[Segment]) -> bytes:
-    """Bytes of the scans that have no part in the picture: the last ones of many, or none.
+    """Find the bytes of the scans that have no part in the picture: the last ones of many, or none.
 
     Args:
-        parts: the segments of the image, whole, as `mended` gives them.
+        parts: all segments of the image, as `mended` returns them.
     """
     parts = [part for part in parts if not part.is_metadata or part.marker == APP14]
     scans = [index for index, part in enumerate(parts) if part.marker == SOS]
-    is_small = len(scans) == 1  # a reduced picture of several scans may hang by the first alone
+    is_small = len(scans) == 1  # of several scans, a reduced picture may need only the first
     last = parts[scans[-1]].scan.rstrip(_FILLER)
     # Arithmetic decoders find rows in no data at all.
     is_plain = is_small or any(part.marker in _ARITHMETIC for part in parts)
@@ -86,7 +90,7 @@ def behind_rows(parts: list[Segment]) -> bytes:
 
 
 def _is_idle(parts: list[Segment], at: int, scan: bytes, is_small: bool) -> bool:
-    """True where the last bytes of a scan, the segment `at`, change nothing in the picture."""
+    """Return True if the last bytes of a scan, the segment `at`, change nothing in the picture."""
     seen = _shown(parts, is_small)
     for tail in _tails():
         other = replace(parts[at], scan=scan[:-_BEHIND] + tail)
@@ -96,7 +100,7 @@ def _is_idle(parts: list[Segment], at: int, scan: bytes, is_small: bool) -> bool
 
 
 def _lower_rows(parts: list[Segment]) -> bytes:
-    """The last bytes of the first scan, where it goes on below the picture."""
+    """Return the last bytes of the first scan, if it continues below the picture."""
     at = next(index for index, part in enumerate(parts) if part.marker in FRAMES)
     height = int.from_bytes(parts[at].payload[1:3], "big")
     more = min(2 * height + 2 * _MOST_MCU, _MOST_HEIGHT)
@@ -109,7 +113,12 @@ def _lower_rows(parts: list[Segment]) -> bytes:
 
 
 def _shown(parts: list[Segment], is_small: bool) -> np.ndarray:
-    """Stored pixels, (H, W[, channels]), reduced as far as that is done for nothing."""
+    """Decode the stored pixels, (H, W[, channels]).
+
+    Args:
+        parts: all segments of the image.
+        is_small: True to reduce them as far as that costs nothing.
+    """
     with explained(DAMAGED), opened(segments.join(parts), _FORMATS) as image:
         if is_small:
             image.draft(None, (1, 1))
@@ -121,8 +130,10 @@ def _lacks_height(segment: Segment) -> bool:
 
 
 def _check(parts: list[Segment]) -> None:
-    """Raises:
-    CodecError: bytes are missing at the end of the last scan.
+    """Refuse a JPEG whose last scan is cut off.
+
+    Raises:
+        CodecError: bytes are missing at its end.
     """
     at = max(index for index, part in enumerate(parts) if part.marker == SOS)
     seen = []
@@ -135,8 +146,10 @@ def _check(parts: list[Segment]) -> None:
 
 
 def _tails() -> list[bytes]:
-    """Coded data that looks unlike each other and unlike the zeros that a decoder goes on with,
-    with every restart marker that may come next."""
+    """Make coded data to append: unlike each other, and unlike the zeros that a decoder assumes.
+
+    Each comes with every restart marker that may follow.
+    """
     numbers = random.Random(0)
     coded = [
         bytes([first, *(numbers.randrange(1, 255) for _ in range(_TAIL))]) for first in (90, 165)

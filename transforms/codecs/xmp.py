@@ -1,6 +1,4 @@
-"""XMP packets (ISO 16684-1): pictures in them as text, and metadata that announces pictures
-and videos elsewhere in the file.
-"""
+"""XMP packets (ISO 16684-1): pictures in them, and metadata that announces pictures and videos."""
 
 from __future__ import annotations
 
@@ -34,8 +32,9 @@ _OWN = rb"(?:(?!<rdf:li\b).)*?"  # of an item of a list, not of one in it
 class ContainerItem:
     """An entry of Google's container directory: a part of the file, behind the one before it.
 
-    semantic: "Primary", "GainMap", "MotionPhoto" ... length, padding: in bytes; 0 where not given.
-    start, end: in the packet.
+    semantic: "Primary", "GainMap", "MotionPhoto" and others.
+    length, padding: in bytes; 0 if not given.
+    start, end: offsets in the packet.
     """
 
     semantic: bytes
@@ -48,9 +47,12 @@ class ContainerItem:
 
 
 def without_pictures(packet: bytes) -> tuple[bytes, bool]:
-    """The packet with its pictures emptied, and whether there was one.
+    """Empty the pictures in a packet.
 
-    What says how an emptied one is coded goes with it, as does a list of thumbnails.
+    Properties that say how an emptied one is coded are removed, and so is a list of thumbnails.
+
+    Returns:
+        The packet, and whether there was a picture.
     """
     emptied, count = _NAMED.subn(rb"\1", packet)
     runs = list(carve.text_pictures(emptied))
@@ -65,7 +67,7 @@ def without_pictures(packet: bytes) -> tuple[bytes, bool]:
 
 
 def blank_pictures(packet: bytes) -> tuple[bytes, bool]:
-    """As `without_pictures`, the packet filled up with spaces to its old length."""
+    """Do as `without_pictures`, and fill the packet up with spaces to its old length."""
     emptied, found = without_pictures(packet)
     return _filled(emptied, len(packet)), found
 
@@ -77,12 +79,12 @@ def _filled(packet: bytes, length: int) -> bytes:
 
 
 def without_depth(packet: bytes) -> bytes:
-    """The packet no longer says how a depth map, or the original of a depth photo, is coded."""
+    """Remove what says how a depth map, or the original of a depth photo, is coded."""
     return _without(packet, _DEPTH)
 
 
 def without_motion(packet: bytes) -> bytes:
-    """The packet no longer says that a video follows the picture."""
+    """Remove what says that a video follows the picture."""
     known = items(packet)
     still = {
         index: item.length
@@ -94,19 +96,19 @@ def without_motion(packet: bytes) -> bytes:
 
 
 def blank_motion(packet: bytes) -> bytes:
-    """As `without_motion`, the packet filled up with spaces to its old length."""
+    """Do as `without_motion`, and fill the packet up with spaces to its old length."""
     return _filled(without_motion(packet), len(packet))
 
 
 def without_gain_map(packet: bytes) -> bytes:
-    """The packet no longer says that a gain map belongs to the picture."""
+    """Remove what says that a gain map belongs to the picture."""
     names = [rb"%b:[\w.-]+" % re.escape(one) for one in _prefixes(packet, _GAIN_MAP, b"hdrgm")]
     packet = _without(packet, b"|".join(names))
     return re.sub(rb"\s+xmlns:[\w.-]+\s*=\s*([\"'])%b\1" % re.escape(_GAIN_MAP), b"", packet)
 
 
 def items(packet: bytes) -> list[ContainerItem]:
-    """The container directory of a packet, in its order."""
+    """Return the container directory of a packet, in its order."""
     found: list[ContainerItem] = []
     for directory in _directories(packet):
         for match in _list_items(packet, *directory):
@@ -126,12 +128,14 @@ def items(packet: bytes) -> list[ContainerItem]:
 
 
 def with_items(packet: bytes, lengths: Mapping[int, int], keep_padding: bool = False) -> bytes:
-    """The packet with the primary picture and these items alone in its directory.
+    """Keep of the directory only the primary picture and these items.
 
-    A directory that would list the picture alone goes as a whole.
+    A directory that would list the picture alone is removed as a whole.
 
     Args:
-        lengths: in bytes, by place in `items`. keep_padding: else none lies between them.
+        packet: with the directory.
+        lengths: in bytes, by index in `items`.
+        keep_padding: True to keep the padding between the parts; otherwise there is none.
     """
     known = items(packet)
     if all(one.is_primary for one in known):
@@ -168,7 +172,7 @@ def _list_items(packet: bytes, start: int, end: int) -> list[re.Match[bytes]]:
 
 
 def _property(packet: bytes, name: bytes) -> re.Pattern[bytes]:
-    """A property of an item; its second group is the value."""
+    """Return the pattern of a property of an item; its second group is the value."""
     prefixes = _prefixes(packet, _ITEM, b"Item", b"GContainerItem")
     names = b"|".join(re.escape(one) for one in prefixes)
     return re.compile(rb"((?:%b):%b(?:\s*=\s*[\"']|\s*>))\s*([^<\"']*)" % (names, name))
@@ -189,13 +193,13 @@ def _with_number(packet: bytes, text: bytes, name: bytes, value: int) -> bytes:
 
 
 def _prefixes(packet: bytes, namespace: bytes, *usual: bytes) -> list[bytes]:
-    """Those that the packet declares for a namespace, and the usual ones."""
+    """Return the prefixes that the packet declares for a namespace, and the usual ones."""
     declared = re.findall(rb"xmlns:([\w.-]+)\s*=\s*[\"']%b[\"']" % re.escape(namespace), packet)
     return sorted({*declared, *usual})
 
 
 def _without(packet: bytes, names: bytes) -> bytes:
-    """Without properties of these names (a pattern), written as attributes or as elements."""
+    """Remove properties with these names (a pattern), written as attributes or as elements."""
     packet = re.sub(
         rb"\s*<(%b)(?:\s[^>]*)?(?:/>|(?<!/)>.*?</\1\s*>)" % names, b"", packet, flags=re.DOTALL
     )
