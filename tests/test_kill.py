@@ -165,7 +165,7 @@ def test_ctrl_c_finishes_the_photos_in_hand_and_says_how_to_go_on(
     run.send_signal(signal.SIGINT)
     said = run.communicate()[0].decode()
     assert run.returncode == 130
-    assert "Stopping after the photos in hand" in said
+    assert "Stopping after the photos in progress" in said
     assert "Stopped by Ctrl-C" in said
     assert "to go: the same command goes on." in said
     assert 0 < len(archive.rows()) < len(whole.rows())

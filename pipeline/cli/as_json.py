@@ -1,4 +1,4 @@
-"""What commands say, for programs: `--json`."""
+"""What commands print with `--json`, for programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def print_json(found: Mapping[str, Any]) -> None:
 
 
 def of_plan(library: Library, plan: Plan, forecast: Estimate) -> dict[str, Any]:
-    """What a run would do. seconds, bytes: estimates."""
+    """Describe what a run would do; seconds and bytes are estimates."""
     return {
         "in": library.source,
         "out": library.root,
@@ -51,7 +51,7 @@ def of_plan(library: Library, plan: Plan, forecast: Estimate) -> dict[str, Any]:
 
 
 def of_status(status: LibraryStatus) -> dict[str, Any]:
-    """What a library holds, and how its last run ended."""
+    """Describe what a library holds, and how its last run ended."""
     return {
         "out": status.library.root,
         "in": status.library.source or None,
@@ -75,7 +75,12 @@ def of_status(status: LibraryStatus) -> dict[str, Any]:
 
 
 def of_scan(result: ScanResult, known: int) -> dict[str, Any]:
-    """What a scan found. known: people of the library."""
+    """Describe what a scan found.
+
+    Args:
+        result: of the scan.
+        known: number of people of the library.
+    """
     return {
         "files": result.files,
         "faces": result.faces,
@@ -86,7 +91,7 @@ def of_scan(result: ScanResult, known: int) -> dict[str, Any]:
 
 
 def of_people(everyone: list[Person], review: Review) -> dict[str, Any]:
-    """Who is in a library, those with most photos first."""
+    """Describe the people of a library, in the order given."""
     return {
         "people": [
             {
@@ -103,7 +108,7 @@ def of_people(everyone: list[Person], review: Review) -> dict[str, Any]:
 
 
 def of_verify(report: Report) -> dict[str, Any]:
-    """What is wrong with a library."""
+    """Describe what is wrong with a library."""
     return {
         "originals": len(report.rows),
         "files_read": report.read,

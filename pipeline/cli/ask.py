@@ -8,13 +8,15 @@ from rich.console import Console
 
 
 class NoAnswer(ValueError):
-    """Nobody was there to answer."""
+    """Nobody answered the question."""
 
 
 def agreed(question: str, console: Console, yes: bool = False) -> bool:
     """Ask, and wait for an answer from standard input.
 
     Args:
+        question: without the choice of answers.
+        console: to ask on.
         yes: the user has agreed beforehand; nothing is asked.
 
     Returns:

@@ -104,10 +104,10 @@ def _export(path: Path, console: Console) -> None:
 
 
 def fetch_models(settings: Settings, console: Console) -> None:
-    """Fetch the models that a run needs, and say so.
+    """Fetch the models that a run needs, and print which.
 
     Raises:
-        transforms.io.assets.AssetError: one cannot be had.
+        transforms.io.assets.AssetError: one cannot be fetched.
     """
     from photoveil.pipeline.run import planning
     from photoveil.transforms.io import assets

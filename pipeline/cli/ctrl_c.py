@@ -1,4 +1,4 @@
-"""Ctrl-C, once to stop after the photos in hand, twice to stop at once."""
+"""Ctrl-C: once to stop after the photos in progress, twice to stop at once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from rich.console import Console
 
 @contextlib.contextmanager
 def stopped_by_ctrl_c(console: Console) -> Iterator[Callable[[], bool]]:
-    """Let a first Ctrl-C within the block only make what is yielded return true.
+    """Let a first Ctrl-C within the block only set a flag.
+
+    Yields:
+        A function that returns True after the first Ctrl-C.
 
     Raises:
-        KeyboardInterrupt: at the second Ctrl-C, also where Beam made an error of a stage of it.
+        KeyboardInterrupt: at the second Ctrl-C, even if Beam turned it into the error of a stage.
     """
     pressed: list[int] = []
 
@@ -24,8 +27,8 @@ def stopped_by_ctrl_c(console: Console) -> Iterator[Callable[[], bool]]:
         if len(pressed) > 1:
             raise KeyboardInterrupt
         console.print(
-            "Stopping after the photos in hand. Ctrl-C again stops at once, and costs no more "
-            "than the batch of faces in hand."
+            "Stopping after the photos in progress. Ctrl-C again stops at once, and loses no more "
+            "than the current batch of faces."
         )
 
     before = signal.signal(signal.SIGINT, press)

@@ -1,4 +1,4 @@
-"""`photoveil demo`: cloak a small archive of public photos before the reader's eyes."""
+"""`photoveil demo`: cloak a small archive of public photos and show the result."""
 
 from __future__ import annotations
 
@@ -38,17 +38,19 @@ def demo(
 
 
 def run_demo(folder: Path, mode: str, console: Console) -> Path:
-    """Build the archive, cloak it, print the summary and the manifest.
+    """Build the archive, cloak it, and print the summary and the manifest.
 
     Args:
         folder: gets `photos`, `cloaked`, `state` and `before-after.png`.
+        mode: how much a face may change.
+        console: for progress and results.
 
     Returns:
-        The before/after picture.
+        The path of the before/after picture.
 
     Raises:
-        LibraryError: `folder` holds something that no demo made.
-        transforms.io.assets.AssetError: a photo or model cannot be had.
+        LibraryError: `folder` holds something that was not made by a demo.
+        transforms.io.assets.AssetError: a photo or model cannot be fetched.
     """
     from photoveil.pipeline.cli import demo_folder
     from photoveil.pipeline.cli.summaries import summary

@@ -38,13 +38,13 @@ _COMPARE_SIDE = 480  # pixels of a face in the before/after picture
 
 
 def build_archive(folder: Path) -> None:
-    """Put real photos into dated folders, with what a real archive has in it too.
+    """Put real photos into dated folders, with what is in a real archive besides.
 
     That is a duplicate, a GPS position and a thumbnail, photos without people, a damaged file and a
-    file that is no photo.
+    file that is not a photo.
 
     Raises:
-        transforms.io.assets.AssetError: a photo cannot be had.
+        transforms.io.assets.AssetError: a photo cannot be fetched.
     """
     for place, asset in _ASSETS.items():
         _put(folder / place, assets.fetch(asset).read_bytes())
@@ -54,10 +54,10 @@ def build_archive(folder: Path) -> None:
 
 
 def empty(folder: Path) -> None:
-    """Make the folder, without what an earlier demo left in it.
+    """Make the folder, or empty it if an earlier demo made it.
 
     Raises:
-        LibraryError: something in it was made by no demo; nothing is deleted then.
+        LibraryError: something in it was not made by a demo; nothing is deleted then.
     """
     if folder.exists() and any(folder.iterdir()):
         if not (folder / _MARK).is_file():
@@ -115,7 +115,7 @@ def _with_gps_and_thumbnail(path: Path) -> bytes:
 
 
 def before_after(library: Library) -> Image.Image:
-    """Draw the face of one photo: original, cloaked, and their difference ten times enlarged."""
+    """Draw the face of one photo: original, cloaked, and their difference enlarged ten times."""
     row = next(r for r in manifest.read(library.manifest).to_pylist() if r["source"] == _COMPARE)
     box = row["faces"][0]["box"]
     square = _square(box["left"], box["top"], box["right"], box["bottom"])

@@ -19,11 +19,11 @@ def errors_as_exit_codes(
 ) -> Iterator[None]:
     """Turn the errors that a user can do something about into a message and an exit code.
 
-    All other errors pass through: they are faults of the program. Ctrl-C ends the process at once.
+    All other errors are faults of the program and pass through. Ctrl-C ends the process at once.
 
     Args:
-        interrupted: what to say after Ctrl-C.
-        bad_input: the exit code for wrong settings and folders.
+        interrupted: message after Ctrl-C.
+        bad_input: exit code for wrong settings and folders.
 
     Raises:
         typer.Exit: such an error was raised within the block; its message is on standard error.

@@ -1,4 +1,4 @@
-"""`photoveil evaluate`: read what was asked, measure, print, write the files."""
+"""`photoveil evaluate`: read the options, measure, print, and write the files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def evaluate(
     ] = None,
     recogniser: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="May come several times; all of them unless told."),
+        typer.Option(metavar="NAME", help="May be given several times; by default all."),
     ] = None,
     per_person: Annotated[
         int, typer.Option(min=1, help="Look at most at so many published photos of each person.")
@@ -94,7 +94,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for; see the options of `photoveil evaluate`."""
+    """The options of `photoveil evaluate`."""
 
     root: str
     originals: str
@@ -110,15 +110,15 @@ class Request:
 
 
 def evaluate_job(request: Request, console: Console) -> Evaluation:
-    """Evaluate a library under a person's eyes.
+    """Evaluate a library and print progress and results.
 
-    The report names people and the sheet shows uncloaked faces: both are kept out of the library,
-    the sheet by default in its private state.
+    The report names people and the sheet shows uncloaked faces. Both are kept out of the library;
+    the sheet is by default in its private state.
 
     Raises:
         LibraryError: the request cannot be met; the message says why.
         MissingPackage: a recogniser's package is not installed.
-        transforms.io.assets.AssetError: a model cannot be had.
+        transforms.io.assets.AssetError: a model cannot be fetched.
         OSError: a folder cannot be listed, or a result not written.
     """
     from PIL.PngImagePlugin import PngInfo
@@ -192,7 +192,7 @@ def _check(request: Request, root: str) -> None:
 
 
 def _sheet(request: Request) -> str:
-    """Return where the contact sheet goes."""
+    """Return the path of the contact sheet."""
     from photoveil.pipeline.library.library import find_state
     from photoveil.pipeline.library.state_folder import SHEET
 
@@ -214,7 +214,7 @@ def _photos(folder: str) -> list[tuple[str, str]]:
 
 
 def _strangers(folder: str) -> list[tuple[str, str]]:
-    """Return every photo below a folder, each a person of its own."""
+    """Return every photo below a folder as (person, path), each with a person of its own."""
     found = (entry.relative for entry in storage.walk(folder) if not entry.problem)
     return [(f"other: {printable(name)}", storage.join(folder, name)) for name in found]
 

@@ -37,8 +37,8 @@ def forget(
 
     Shows what is there and asks. Only files that Photoveil makes are deleted.
 
-    Exit status: 0 deleted; 1 not agreed to, or stopped by an error; 2 wrong usage or input, or
-    nobody there to answer.
+    Exit status: 0 deleted; 1 you did not agree, or stopped by an error; 2 wrong usage or input, or
+    nobody answered.
     """
     console = Console()
     with errors_as_exit_codes():
@@ -54,15 +54,17 @@ def forget(
 
 
 def delete_states(states: Sequence[PrivateState], console: Console, yes: bool = False) -> None:
-    """Show what private states hold, ask, and delete it.
+    """Show what private states hold, ask, and delete them.
 
     Args:
+        states: to delete.
+        console: to show and ask on.
         yes: do not ask.
 
     Raises:
-        typer.Exit: the user does not want it.
+        typer.Exit: the user does not agree.
         LibraryError: a run is writing to the library of one; those before it are deleted.
-        pipeline.cli.ask.NoAnswer: nobody is there to answer.
+        pipeline.cli.ask.NoAnswer: nobody answered.
         OSError: one cannot be deleted.
     """
     from photoveil.pipeline.library import state_folder
@@ -96,8 +98,10 @@ def delete_states(states: Sequence[PrivateState], console: Console, yes: bool = 
 
 @contextlib.contextmanager
 def _noted(state: PrivateState, console: Console) -> Iterator[None]:
-    """Delete under the library's lock, and let the library know, so that its next run does not
-    miss the state."""
+    """Hold the library's lock while its state is deleted, and note that in the library.
+
+    Its next run then does not miss the state.
+    """
     from photoveil.pipeline.library.library import Library, forgotten, locked
 
     if not state.there:

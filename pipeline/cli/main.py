@@ -1,6 +1,6 @@
 """The `photoveil` command. Each of its commands is in a module of its own.
 
-Help must come at once. These modules import at their top only what loads quickly; pyarrow,
+Help must appear at once. So these modules import at their top only what loads quickly; pyarrow,
 pydantic, NumPy, Pillow, Beam and TensorFlow are imported within the functions that need them.
 """
 
@@ -93,10 +93,10 @@ def main() -> NoReturn:
 
 
 def _end(code: int) -> NoReturn:
-    """End the process without taking the libraries down one by one.
+    """End the process without the shutdown code of the libraries.
 
-    All is written by now. Threads of TensorFlow and Arrow that are still there while C++ destroys
-    what they use have ended a finished run by SIGABRT, with that as its exit code.
+    Everything is written by now. Threads of TensorFlow and Arrow that still ran while C++ destroyed
+    what they used have ended a finished run by SIGABRT, with that as its exit code.
     """
     atexit._run_exitfuncs()
     sys.stdout.flush()

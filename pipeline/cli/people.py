@@ -1,4 +1,4 @@
-"""`photoveil people`: who is in a library, with a contact sheet to tell who is meant."""
+"""`photoveil people`: who is in a library, with contact sheets of their faces."""
 
 from __future__ import annotations
 
@@ -59,13 +59,14 @@ def people(
 
 
 def name_people(library: Library, names: Sequence[str]) -> None:
-    """Keep the names that their owner gives to people, in the private state alone.
+    """Keep the names that the owner gives to people, in the private state alone.
 
     Args:
+        library: of the people.
         names: such as "p1a2b3c=Anna". Two people may have one name.
 
     Raises:
-        LibraryError: one is written otherwise, or nobody has that id; or another run is writing.
+        LibraryError: one has another form, or nobody has that id; or another run is writing.
         OSError: the state cannot be read or written.
     """
     from photoveil.pipeline.library.library import locked
@@ -95,17 +96,19 @@ def name_people(library: Library, names: Sequence[str]) -> None:
 
 
 def show_people(library: Library, console: Console, sheet: str | None = None) -> str | None:
-    """Print the people of a library and draw their contact sheets, each of a page.
+    """Print the people of a library and draw their contact sheets, one a page.
 
     Args:
-        sheet: where to write the first, the others beside it with a number; by default in the
-            private state, for they show clean faces.
+        library: of the people.
+        console: to print on.
+        sheet: path of the first sheet; the others are beside it with a number. By default they are
+            in the private state, because they show clean faces.
 
     Returns:
-        The first sheet; None when nobody is known.
+        The path of the first sheet; None if nobody is known.
 
     Raises:
-        LibraryError: there is no library, or `sheet` lies in it or is another file.
+        LibraryError: there is no library, or `sheet` is in it or is another file.
     """
     from photoveil.pipeline.cli.people_sheet import draw_sheet
     from photoveil.pipeline.library.state_folder import PEOPLE_SHEET
@@ -150,6 +153,6 @@ def show_people(library: Library, console: Console, sheet: str | None = None) ->
 
 
 def _page(sheet: str, number: int) -> str:
-    """Return where a sheet goes: the second of people.jpg is people-2.jpg."""
+    """Return the path of a sheet: the second of people.jpg is people-2.jpg."""
     stem, suffix = os.path.splitext(sheet)
     return sheet if number == 1 else f"{stem}-{number}{suffix}"

@@ -23,9 +23,12 @@ _LABEL = 150  # pixels
 def draw_sheet(
     library: Library, people: People, shown: list[Person], names: Mapping[str, str]
 ) -> Image.Image:
-    """Draw a row of faces for each person, cut from the originals; what is gone is left out.
+    """Draw a row of faces for each person, cut from those originals that are still there.
 
     Args:
+        library: of the people.
+        people: of the library.
+        shown: those to draw, in this order.
         names: that the owner gave to people, by id.
     """
     landmarks = people.landmarks()

@@ -1,4 +1,4 @@
-"""`photoveil plan`, and what `run` and `scan` share with it: look before anything is written."""
+"""`photoveil plan`: look before anything is written; `run` and `scan` share its parts."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def make_selection(recloak: bool, retry: bool, since: str | None) -> Selection:
     """Return which photos the options of a command choose.
 
     Raises:
-        SettingsError: `since` is no date.
+        SettingsError: `since` is not a date.
     """
     from photoveil.pipeline.run.plan import Selection
 
@@ -90,7 +90,7 @@ def point_in_time(text: str) -> float:
         Seconds since the epoch, by the local clock unless the text names another time zone.
 
     Raises:
-        SettingsError: it is no date.
+        SettingsError: it is not a date.
     """
     from photoveil.pipeline.settings import SettingsError
 
@@ -101,7 +101,7 @@ def point_in_time(text: str) -> float:
 
 
 def check_job(library: Library, settings: Settings) -> None:
-    """Find what would keep a run from doing anything, before a folder of it is made.
+    """Check whether a run can do anything, before it makes a folder.
 
     Raises:
         LibraryError: there is no photo, or the settings name people that are not known.
@@ -126,11 +126,16 @@ def check_job(library: Library, settings: Settings) -> None:
 def settings_in_mode(
     library: Library, config: Path | None, mode: str | None, **flags: Any
 ) -> Settings:
-    """Return the settings of a run, with the ids of the people that it names.
+    """Return the settings of a run, with people by their ids.
+
+    Args:
+        library: of the people.
+        config: YAML file with settings.
+        mode: how much a face may change. **flags: of the command line, which override the file.
 
     Raises:
         SettingsError: they cannot be used.
-        LibraryError: somebody named in them is not known.
+        LibraryError: they name somebody who is not known.
     """
     from photoveil.pipeline.settings import load_settings
 
@@ -138,10 +143,10 @@ def settings_in_mode(
 
 
 def with_ids(library: Library, settings: Settings) -> Settings:
-    """Return settings with the ids of people in place of the names that their owner gave them.
+    """Return settings with the ids of people in place of the names that the owner gave them.
 
     Raises:
-        LibraryError: somebody of that name is not known.
+        LibraryError: nobody of that name is known.
     """
     from photoveil.pipeline.state import review
     from photoveil.pipeline.state.known_people import known
@@ -162,10 +167,10 @@ def with_ids(library: Library, settings: Settings) -> Settings:
 
 
 def marks_of(library: Library, file: str | None) -> Review:
-    """Return the review of a library, with what an exported file adds.
+    """Return the review of a library, extended by an exported file.
 
     Raises:
-        LibraryError: the file is no review of this library.
+        LibraryError: the file is not a review of this library.
         OSError: it cannot be read.
     """
     from photoveil.pipeline.library.identity import read_identity
@@ -188,7 +193,11 @@ def make_and_show_plan(
     """Find what a run would do, and print it.
 
     Args:
-        selection: which photos; what is new by default.
+        library: with the archive.
+        settings: of the run.
+        stamp: of the run.
+        console: to print on.
+        selection: which photos; new ones by default.
 
     Raises:
         OSError: the archive or the library cannot be listed.

@@ -17,8 +17,8 @@ from photoveil.pipeline.library.state_folder import Content, Found, inspect
 class PrivateState:
     """A private state on this machine.
 
-    library: the one that it belongs to, "" where that is not known. there: that library is where it
-    was when a run last wrote to it.
+    library: the one that it belongs to, "" if that is not known.
+    there: True if that library is where it was when a run last wrote to it.
     """
 
     found: Found
@@ -28,7 +28,7 @@ class PrivateState:
 
     @property
     def id(self) -> str:
-        """The id of its library; the name of its folder where version 0.1.0 made it."""
+        """The id of its library; for a state of version 0.1.0 the name of its folder."""
         marker = self.found.marker
         return marker.library if marker else self.found.place.rsplit("/", 1)[-1]
 
@@ -60,6 +60,7 @@ def state_of(root: str, given: str | None) -> PrivateState:
     """Find the private state of a library.
 
     Args:
+        root: of the library.
         given: its folder, if the user named one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live bar on a terminal, plain lines elsewhere."""
+"""Progress of a run on the screen: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ _TRUSTED = 8.0  # files that the pace expected counts as much as, against what i
 class ProgressEstimate:
     """How far a run is, from event counts, and how long the rest will take.
 
-    Before the first file is done the models are loaded and compiled, which would make all others
-    look slow: what is seen counts from then on. Until then, and a little beyond, the pace expected
-    does.
+    Models are loaded and compiled before the first file is done, which would make all others look
+    slow. So measurement begins after it. Until then, and a little beyond, the expected pace is
+    used.
 
     Args:
-        total: files to work on. scan_only: none of them is cloaked.
-        expected: seconds a file; None where nothing is known.
+        total: files to work on.
+        scan_only: True if none of them is cloaked.
+        expected: seconds a file; None if nothing is known.
     """
 
     def __init__(self, total: int, scan_only: bool = False, expected: float | None = None) -> None:
@@ -60,7 +61,7 @@ class ProgressEstimate:
         self._before: Counter[str] = Counter()  # the counts when this wave began
 
     def update(self, counts: Counter[str]) -> None:
-        """Take new counts over."""
+        """Update the counts of events."""
         if self._scan_only:
             self.photos, self.faces = counts["scanned"], counts["found"]
             self.done = self.photos
@@ -77,7 +78,7 @@ class ProgressEstimate:
 
     @property
     def seconds(self) -> float | None:
-        """What a file takes; None while nothing is known."""
+        """Seconds that a file takes; None while nothing is known."""
         began, before = self._warm or (time.monotonic(), self.done)
         spent, files = time.monotonic() - began, self.done - before
         if self._expected is not None:
@@ -103,7 +104,7 @@ class _PaceColumn(ProgressColumn):
 
 @contextlib.contextmanager
 def progress_file(state: str) -> Iterator[Path]:
-    """Yield where workers on this machine say how far they are; never on remote storage.
+    """Yield the file to which workers on this machine report; it is never on remote storage.
 
     Args:
         state: the private state of the library.
@@ -117,7 +118,7 @@ def progress_file(state: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def watched(file: Path, pace: ProgressEstimate, console: Console) -> Iterator[None]:
-    """Show, while the block runs, what workers report to `file`; see `transforms.beam.progress`."""
+    """Show, while the block runs, what workers report to a file; see `transforms.beam.progress`."""
     file.unlink(missing_ok=True)
     reader, stop = ProgressReader(file), threading.Event()
     show = _bar if console.is_terminal else _lines
@@ -160,6 +161,6 @@ def _lines(
 
 
 def tracked(things: Iterable[T], total: int, what: str, console: Console) -> Iterator[T]:
-    """Pass things on with a bar, on a terminal, that says how many of them are left."""
+    """Pass things on, and show on a terminal how many of them are left."""
     hidden = not console.is_terminal
     yield from track(things, what, total, console=console, transient=True, disable=hidden)

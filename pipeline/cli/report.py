@@ -45,7 +45,7 @@ def report(
 ) -> None:
     """Write a page that shows each photo before and after, the people, and what failed.
 
-    The page is private: it leads to uncloaked photos.
+    The page is private: it links to uncloaked photos.
     """
     quiet_logs.configure(verbose)
     console = Console()
@@ -65,13 +65,17 @@ def make_report(
     evaluation: str | None = None,
     portable: bool = False,
 ) -> str:
-    """Write the report of a library under a person's eyes.
+    """Write the report of a library, with a bar on a terminal.
 
     Args:
+        library: to show.
+        console: for the bar.
         to: folder for it; by default one in the private state.
+        evaluation: JSON report of `photoveil evaluate`, which is kept.
+        portable: copy each photo into it, smaller.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
         LibraryError: there is no library, `to` may not be used, or `evaluation` is another file.
@@ -96,10 +100,10 @@ def make_report(
 
 
 def _folder(to: str, library: Library) -> str:
-    """Return where the report goes: a new, an empty or an earlier report's folder.
+    """Return the folder of the report: a new one, an empty one or that of an earlier report.
 
     Raises:
-        LibraryError: it lies with the photos, or holds something else.
+        LibraryError: it is among the photos, or holds something else.
     """
     from photoveil.pipeline.report.write import MARK
 
@@ -134,7 +138,7 @@ def _summary(written: Written) -> str:
 
 
 class _Bar(Progress):
-    """The pictures that are drawn, on a terminal."""
+    """A bar, on a terminal, for the pictures that are drawn."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(

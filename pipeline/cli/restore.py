@@ -32,7 +32,7 @@ def restore(
 
 
 def restore_job(root: str, state: str | None, console: Console) -> None:
-    """Put the files in the trash of a library back into it, and say so.
+    """Put the files in the trash of a library back into it, and print what was done.
 
     Raises:
         LibraryError: there is no such library, or another run is writing to it.

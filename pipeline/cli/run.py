@@ -1,6 +1,6 @@
-"""`photoveil run`: plan, say so, and cloak under a person's eyes.
+"""`photoveil run`: print the plan, then cloak and print progress.
 
-TensorFlow and Beam take seconds to load: what needs them is imported once there is work for it.
+TensorFlow and Beam take seconds to load, so what needs them is imported once there is work for it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,11 @@ WORK_IS_KEPT = "Stopped. What is done is kept; the same command goes on from the
 
 @dataclass(frozen=True)
 class Ending:
-    """When a run ends before all is done. limit: photos. deadline: seconds since the epoch."""
+    """When a run ends before all is done.
+
+    limit: number of photos.
+    deadline: seconds since the epoch.
+    """
 
     limit: int | None = None
     deadline: float | None = None
@@ -65,7 +69,7 @@ def run(
         int | None, typer.Option(help="Processes; one uses every core already.")
     ] = None,
     runner: Annotated[
-        options.Runner | None, typer.Option(help="What carries the work out; local unless told.")
+        options.Runner | None, typer.Option(help="What carries out the work; by default local.")
     ] = None,
     dask_scheduler: Annotated[
         str | None,
@@ -92,7 +96,7 @@ def run(
         int | None, typer.Option(min=1, help="Cloak no more photos than this.")
     ] = None,
     deadline: Annotated[
-        str | None, typer.Option(metavar="HH:MM", help="Stop in time for this; go on next night.")
+        str | None, typer.Option(metavar="HH:MM", help="Stop in time for this.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done, as plan does.")
@@ -106,10 +110,10 @@ def run(
 ) -> None:
     """Cloak every photo below IN into OUT. Run it again for what is new.
 
-    Ctrl-C ends it after the photos in hand; the same command goes on from there.
+    Ctrl-C stops it after the photos in progress; the same command continues.
 
-    Exit status: 0 all done; 1 stopped by an error; 2 wrong usage or input; 3 some photos failed,
-    in this run or an earlier one; 130 stopped by Ctrl-C.
+    Exit status: 0 all done; 1 stopped by an error; 2 wrong usage or input; 3 some photos failed, in
+    this run or an earlier one; 130 stopped by Ctrl-C.
     """
     quiet_logs.configure(verbose)
     console = Console(quiet=quiet)
@@ -160,7 +164,7 @@ def next_time(clock: str) -> float:
     """Return when a clock next shows a time such as "06:00", in seconds since the epoch.
 
     Raises:
-        SettingsError: it is no time.
+        SettingsError: it is not a time.
     """
     from photoveil.pipeline.settings import SettingsError
 
@@ -186,18 +190,22 @@ def run_job(
 ) -> RunResult:
     """Cloak photos of an archive. The caller holds the library's lock.
 
-    A first Ctrl-C ends the run after the photos in hand, a second one at once. TensorFlow and Beam
-    are loaded once there is something to do.
+    A first Ctrl-C ends the run after the photos in progress, a second one at once. TensorFlow and
+    Beam are loaded once there is something to do.
 
     Args:
-        selection: which photos; what is new by default.
-        prune: delete the outputs of sources that are gone, as far as this agrees to it.
-        settings_of: gives the settings in another mode, for photos that a review asks to cloak
-            less or more; without it they are cloaked as the others.
+        library: with the archive.
+        settings: of the run.
+        console: for progress.
+        selection: which photos; new ones by default.
+        prune: decides how many outputs of sources that are gone may be deleted; None for none.
+        ending: when to stop before all is done.
+        settings_of: returns the settings in another mode, for photos that a review asks to cloak
+            less or more; without it they are cloaked like the others.
 
     Raises:
-        LibraryError: `prune` would delete what it may not. Nothing was done.
-        transforms.io.assets.AssetError: a model cannot be had.
+        LibraryError: `prune` does not allow the deletion. Nothing was done.
+        transforms.io.assets.AssetError: a model cannot be fetched.
         OSError: the archive cannot be listed, or the library or state not written.
     """
     from photoveil.pipeline.library import manifest
@@ -243,7 +251,7 @@ def run_job(
 
 
 def _consent(prune: bool, most: int | None, yes: bool, console: Console) -> Consent | None:
-    """Return what a person agrees to have deleted; None where nothing is to be pruned."""
+    """Return what a person agrees to have deleted; None if nothing is to be pruned."""
     from photoveil.pipeline.run.pruning import Consent
     from photoveil.pipeline.settings import SettingsError
 
@@ -258,7 +266,7 @@ def _consent(prune: bool, most: int | None, yes: bool, console: Console) -> Cons
 
 
 def _stopper(pressed: Callable[[], bool], ending: Ending) -> Callable[[], StopReason | None]:
-    """Return what says before each wave why a run ends there, if it does."""
+    """Return a function that says, before each wave, whether and why a run ends there."""
     from photoveil.pipeline.run.result import StopReason
 
     asked = [time.monotonic()]

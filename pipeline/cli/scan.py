@@ -38,8 +38,8 @@ def scan(
 ) -> None:
     """Find the faces and people in IN, so that you can choose before the first photo is cloaked.
 
-    A run later looks at no photo again that was scanned with the same settings. Ctrl-C ends it;
-    the same command goes on from there. Exit status: as of `run`.
+    A later run does not scan a photo again that was scanned with the same settings. Ctrl-C stops
+    it; the same command continues. Exit status: as of `run`.
     """
     quiet_logs.configure(verbose)
     console = Console(quiet=as_json)
@@ -71,7 +71,7 @@ def scan_job(
     Ctrl-C ends it as it does a run.
 
     Raises:
-        transforms.io.assets.AssetError: a model cannot be had.
+        transforms.io.assets.AssetError: a model cannot be fetched.
         OSError: the archive cannot be listed, or the library or state not written.
     """
     from photoveil.pipeline.run import planning

@@ -41,8 +41,9 @@ _AGENT = "org.photoveil.nightly"
 class Night:
     """When and how a run is made each night.
 
-    start, deadline: by the machine's clock. threads: most that a run may use at once; None for all.
-    on_battery: also where the machine runs on its battery.
+    start, deadline: by the machine's clock.
+    threads: that a run may use at most; None for all.
+    on_battery: True to run even while the machine is on battery.
     """
 
     start: dt.time
@@ -62,10 +63,10 @@ def schedule(
         int | None, typer.Option(min=1, help="Use no more cores than this, for a cooler machine.")
     ] = None,
     on_battery: Annotated[
-        bool, typer.Option("--on-battery", help="Run though the machine is on its battery.")
+        bool, typer.Option("--on-battery", help="Run even while the machine is on battery.")
     ] = False,
     system: Annotated[
-        System | None, typer.Option(help="What starts it; that of this machine unless told.")
+        System | None, typer.Option(help="What starts it; by default that of this machine.")
     ] = None,
     install: Annotated[
         bool, typer.Option("--install", help="Write the files and start the timer.")
@@ -76,7 +77,7 @@ def schedule(
 ) -> None:
     """Print what makes a nightly run of a systemd timer or a launchd agent, or install it.
 
-    The run has the lowest priority, stops before the deadline, and goes on the next night.
+    The run has the lowest priority, stops before the deadline, and continues the next night.
     """
     quiet_logs.configure(verbose)
     console = Console()
@@ -95,7 +96,9 @@ def schedule(
 def run_command(
     source: str, output: str, deadline: str, config: Path | None, state: str | None
 ) -> list[str]:
-    """Return the command of the nightly run, with absolute paths: it starts in no folder of yours.
+    """Return the command of the nightly run.
+
+    Its paths are absolute, because it does not start in the current folder.
 
     Raises:
         LibraryError: the folder of the photos is not there.
@@ -110,7 +113,7 @@ def run_command(
 
 
 def systemd(command: Sequence[str], night: Night) -> dict[Path, str]:
-    """Return the units of a user's timer, by the files that they belong in."""
+    """Return the units of a user's timer, by their paths."""
     folder = _home("XDG_CONFIG_HOME", ".config") / "systemd" / "user"
     limits = f"CPUQuota={100 * night.threads}%\n" if night.threads is not None else ""
     battery = "" if night.on_battery else "ConditionACPower=true\n"
@@ -141,7 +144,7 @@ WantedBy=timers.target
 
 
 def launchd(command: Sequence[str], night: Night) -> dict[Path, str]:
-    """Return the agent of a user, by the file that it belongs in."""
+    """Return the launchd agent of a user, by its path."""
     # launchd knows no power supply: the script asks, and stays away from the battery.
     on_power = "" if night.on_battery else "pmset -g batt | grep -q 'AC Power' || exit 0; "
     notify = 'osascript -e \'display notification "Last night is done" with title "Photoveil"\''
@@ -168,7 +171,7 @@ FILES = {System.systemd: systemd, System.launchd: launchd}
 
 
 def _systemd_word(word: str) -> str:
-    r"""Return a word of a command line as systemd reads it: `%` and `$` mean something to it."""
+    """Quote a word of a command line for systemd, to which `%` and `$` have a meaning."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"'
 
@@ -194,7 +197,7 @@ def _home(variable: str, default: str) -> Path:
 
 
 def _install(files: Mapping[Path, str], system: System, console: Console) -> None:
-    """Write the files and let the system take them over.
+    """Write the files and start what they describe.
 
     Raises:
         LibraryError: the system's program is not there or refuses them; the files are written.

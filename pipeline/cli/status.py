@@ -1,6 +1,6 @@
 """`photoveil status`: what a library holds and how its last run ended.
 
-The originals are not looked at.
+The originals are not read.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def status(
     state: options.State = None,
     verbose: options.Verbose = False,
 ) -> None:
-    """Say what a library holds, how its last run ended and whether one is going on.
+    """Show what a library holds, how its last run ended and whether a run is in progress.
 
-    Exit status: 0 nothing was left undone, or a run is at it; 1 stopped by an error; 2 no library;
-    3 the last run was cut short, or photos fail.
+    Exit status: 0 nothing was left undone, or a run is in progress; 1 stopped by an error; 2 no
+    library; 3 the last run was interrupted, or photos fail.
     """
     quiet_logs.configure(verbose)
     console = Console()
@@ -59,16 +59,22 @@ def status(
 class LibraryStatus:
     """What is known of a library.
 
-    forgotten: when `photoveil forget` deleted its private state, ISO 8601; None where it did not.
-    statuses: files by manifest status. failed: (source, reason) of those that failed when they were
-        last tried. to_retry: how many of these the next run tries again.
-    faces: that were cloaked. gone: cloaked files whose originals are no longer there.
+    forgotten: when `photoveil forget` deleted its private state, ISO 8601; None if it did not.
+    statuses: files by manifest status.
+    failed: (source, reason) of those that failed when they were last tried.
+    to_retry: how many of these the next run tries again.
+    faces: number of cloaked ones.
+    gone: cloaked files whose originals are no longer there.
     last: record of the last run, see `pipeline.library.run_history`; None before any.
-    running: a run is writing now. published: files that it has done, if that is known.
-    unfinished: files that an interrupted run left half-written. in_hand: it kept scans and cloaks
-        to go on with.
-    scanned: photos looked at ahead of a run. people: who are known.
-    room: bytes of the library. state_room: of the private state. pruned: what lies in its trash.
+    running: True if a run is writing now.
+    published: files that it has done, if that is known.
+    unfinished: files that an interrupted run left half-written.
+    in_hand: True if an interrupted run kept scans and cloaks to continue with.
+    scanned: photos scanned before a run.
+    people: number of known ones.
+    room: bytes of the library.
+    state_room: bytes of the private state.
+    pruned: what is in its trash.
     """
 
     library: Library
@@ -91,12 +97,12 @@ class LibraryStatus:
 
     @property
     def was_interrupted(self) -> bool:
-        """True when the last run was killed, and none has gone on since."""
+        """True if the last run was killed, and none has continued it since."""
         return not self.running and self.last is not None and self.last["ended"] is None
 
     @property
     def is_well(self) -> bool:
-        """True when the last run did all that it was to do and no photo fails, or a run goes on."""
+        """True if the last run left nothing undone and no photo fails, or if a run is in progress."""
         if self.running:
             return True
         cut = self.was_interrupted or (self.last is not None and self.last["stopped"] is not None)
@@ -104,7 +110,11 @@ class LibraryStatus:
 
 
 def read_status(root: str, state: str | None = None) -> LibraryStatus:
-    """Look at the library at `root`.
+    """Read the status of the library at `root`.
+
+    Args:
+        root: of the library.
+        state: folder of its private state, if the user named one.
 
     Raises:
         LibraryError: there is none.
@@ -151,7 +161,7 @@ def _files(folder: str) -> Iterable[storage.Entry]:
 
 
 def words(status: LibraryStatus) -> str:
-    """Put the status of a library into several lines, without a final newline."""
+    """Describe the status of a library in several lines, without a final newline."""
     library = status.library
     lines = [
         f"Library:       {library.root} ({size(status.room)}{_free(library)})",
@@ -213,7 +223,7 @@ def _runs(status: LibraryStatus) -> list[str]:
     if status.was_interrupted:
         left = [
             number(status.unfinished, "unfinished file") if status.unfinished else "",
-            "the faces of the photos in hand" if status.in_hand else "",
+            "the faces of the photos in progress" if status.in_hand else "",
         ]
         rest = " and ".join(filter(None, left))
         return [

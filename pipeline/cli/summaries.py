@@ -1,4 +1,4 @@
-"""What a run will do and what it did, in plain words, and where to look."""
+"""What a run will do and what it did, in plain words."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ CAVEAT = (
 
 
 def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) -> str:
-    """Several lines without a final newline.
+    """Describe a plan in several lines, without a final newline.
 
     Args:
-        free: bytes on the output's disk, where that is known. source: the archive.
+        plan: of the run.
+        forecast: of its time.
+        free: bytes on the output's disk; None if that is not known.
+        source: the archive.
     """
     lines = []
     if plan.is_away:
@@ -81,7 +84,7 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
 
 
 def _pruning(plan: Plan) -> str:
-    """What `--prune` would do with them; nothing where it is refused."""
+    """Describe what `--prune` would do with outputs without originals; "" if it is refused."""
     if plan.is_away:
         return ""
     if plan.gone_photos <= MUCH * plan.photos:
@@ -91,7 +94,7 @@ def _pruning(plan: Plan) -> str:
 
 
 def _faces(forecast: Estimate) -> list[str]:
-    """What is known of the faces in the files to do, and what is only likely."""
+    """Describe how many faces the files to do are known, and estimated, to have."""
     people = f"{forecast.people:,} {'person' if forecast.people == 1 else 'people'}"
     known = f"{number(forecast.faces, 'face')} of {people}" if forecast.faces else "none"
     if not forecast.unseen:
@@ -113,7 +116,13 @@ def _faces(forecast: Estimate) -> list[str]:
 
 
 def scan_summary(scan: ScanResult, known: int, library: Library) -> str:
-    """Several lines without a final newline. known: people of the library."""
+    """Describe a scan in several lines, without a final newline.
+
+    Args:
+        scan: the result.
+        known: number of people of the library.
+        library: that was scanned.
+    """
     lines = [
         f"{number(scan.files, 'file')} scanned in {duration(scan.seconds)}: "
         f"{number(scan.faces, 'face')}. {known:,} people are known now; nothing is cloaked yet.",
@@ -130,7 +139,7 @@ def scan_summary(scan: ScanResult, known: int, library: Library) -> str:
 
 
 def summary(outcome: RunResult, library: Library) -> str:
-    """Several lines without a final newline."""
+    """Describe a run in several lines, without a final newline."""
     counts, plan = outcome.statuses, outcome.plan
     lines = (
         [f"{number(sum(counts.values()), 'file')} looked at in {duration(outcome.seconds)}."]

@@ -67,15 +67,15 @@ def redo(paths: Paths, state: options.State = None, verbose: options.Verbose = F
 def undo_job(
     paths: Sequence[str], state: str | None, console: Console, yes: bool
 ) -> list[tuple[str, str]]:
-    """Put originals in place of the cloaked photos at some paths, if a person agrees.
+    """Put originals in place of the cloaked photos at some paths, if the user agrees.
 
     Returns:
         Source and reason of those whose original could not be read.
 
     Raises:
         LibraryError: a path is not in a library, or another run is writing to it.
-        NoAnswer: nobody was there to agree.
-        typer.Exit: a person did not agree.
+        NoAnswer: nobody answered.
+        typer.Exit: the user did not agree.
         OSError: the library or its state cannot be read or written.
     """
     from photoveil.pipeline.library import sequence
@@ -120,8 +120,8 @@ def redo_job(paths: Sequence[str], state: str | None, console: Console) -> None:
     """Take back the undo of the photos at some paths.
 
     Raises:
-        LibraryError: as `undo_job`.
-        OSError: likewise.
+        LibraryError: a path is not in a library, or another run is writing to it.
+        OSError: the library or its state cannot be read or written.
     """
     from photoveil.pipeline.library.library import default_state, locked
     from photoveil.pipeline.state import review
@@ -144,7 +144,7 @@ def redo_job(paths: Sequence[str], state: str | None, console: Console) -> None:
 
 
 def _library(paths: Sequence[str], state: str | None) -> Library:
-    """Return the library that all of the paths lie in.
+    """Return the library that all of the paths are in.
 
     Raises:
         LibraryError: there is none, or there are several.
@@ -165,10 +165,10 @@ def _library(paths: Sequence[str], state: str | None) -> Library:
 
 
 def _rows(library: Library, paths: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows of the photos at some paths, and of all that have the same bytes.
+    """Return the rows of the photos at some paths, and of all with the same bytes.
 
     Raises:
-        LibraryError: at one of the paths is no photo of the library.
+        LibraryError: one of the paths is not a photo of the library.
     """
     from photoveil.pipeline.library import manifest
 

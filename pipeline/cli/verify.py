@@ -1,4 +1,4 @@
-"""`photoveil verify`: look again, say what is wrong and which command mends it."""
+"""`photoveil verify`: read a library again, and print what is wrong and how to repair it."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def verify(
     state: options.State = None,
     verbose: options.Verbose = False,
 ) -> None:
-    """Read a whole library and its originals again: is all there, whole and as it was?
+    """Read a whole library and its originals again, and check that all is there and as it was.
 
-    Says what is wrong, and the command that mends it.
+    Prints what is wrong, and the command that repairs it.
 
     Exit status: 0 all in order; 1 stopped by an error; 2 wrong usage or input; 3 something is
     wrong; 130 stopped by Ctrl-C.
@@ -92,7 +92,12 @@ def verify(
 
 @dataclass
 class Report:
-    """rows: of the manifest. read: files. repaired: files that were taken away."""
+    """What `verify` found.
+
+    rows: of the manifest.
+    read: number of files.
+    repaired: number of files that were removed.
+    """
 
     rows: Sequence[Row] = ()
     read: int = 0
@@ -104,15 +109,17 @@ class Report:
 def verify_job(
     library: Library, console: Console, repair: bool = False, table: str | None = None
 ) -> Report:
-    """Verify a library under a person's eyes.
+    """Verify a library and print progress and findings.
 
     Args:
-        repair: delete what was damaged, so that the next run makes it anew.
-        table: CSV file that gets all findings.
+        library: to verify.
+        console: to print on.
+        repair: delete what is damaged, so that the next run makes it again.
+        table: path of a CSV file that gets all findings.
 
     Raises:
-        LibraryError: a run is going on, the originals are not there, or `table` lies in a
-            tree or is another file.
+        LibraryError: a run is in progress, the originals are not there, or `table` is in one of the
+            folders or is another file.
         OSError: a folder cannot be listed, the manifest not read, or a file not written.
     """
     from photoveil.pipeline.library import integrity
@@ -169,7 +176,7 @@ def _as_csv(findings: Iterable[Finding]) -> bytes:
 
 
 def summary(report: Report, library: Library, table: str | None = None) -> str:
-    """Put a report into several lines, without a final newline."""
+    """Describe a report in several lines, without a final newline."""
     from photoveil.pipeline.library.integrity import KINDS
 
     files = sum(row["output"] is not None for row in report.rows)
@@ -197,7 +204,7 @@ def _line(finding: Finding) -> str:
 
 
 def _ways_out(report: Report, library: Library) -> list[str]:
-    """Return the commands that mend what can be mended."""
+    """Return the commands that repair what can be repaired."""
     from photoveil.pipeline.library.integrity import KINDS
     from photoveil.pipeline.library.library import default_state
 

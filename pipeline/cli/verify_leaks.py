@@ -1,6 +1,7 @@
 """The job behind `photoveil verify --leaks`: scan every file of a library for clean faces.
 
-Files without cloaked faces too: what is copied as it is may hold another picture with a face.
+Files without cloaked faces are scanned as well: one that was copied may hold another picture with a
+face.
 """
 
 from __future__ import annotations
@@ -44,8 +45,14 @@ Embed = Callable[[np.ndarray], np.ndarray]
 
 @dataclass
 class LeakReport:
-    """checked: files. found: (output, leak). videos: files that are videos. gone: outputs that are
-    not there, or whose originals are not and are needed. unopened: (output, why)."""
+    """What the scan found.
+
+    checked: number of files.
+    found: (output, leak).
+    videos: number of files that are videos.
+    gone: outputs that are missing, or whose originals are missing and needed.
+    unopened: (output, reason).
+    """
 
     checked: int = 0
     found: list[tuple[str, Leak]] = field(default_factory=list)
@@ -55,16 +62,16 @@ class LeakReport:
 
     @property
     def is_well(self) -> bool:
-        """True when nothing was found in what is there, and all of it was looked into."""
+        """True if every output that is there was scanned and no leak was found."""
         return not self.found and not self.unopened
 
 
 def leak_job(root: str, originals: str, console: Console) -> LeakReport:
-    """Scan a library under a person's eyes, and print what was found.
+    """Scan a library, and print progress and what was found.
 
     Raises:
-        LibraryError: `root` is no library.
-        transforms.io.assets.AssetError: a model cannot be had.
+        LibraryError: `root` is not a library.
+        transforms.io.assets.AssetError: a model cannot be fetched.
         OSError: a folder cannot be listed.
     """
     root = os.path.realpath(root) if storage.is_local(root) else root
@@ -77,9 +84,11 @@ def leak_job(root: str, originals: str, console: Console) -> LeakReport:
 
 
 def scan(root: str, originals: str, rows: Iterable[Mapping[str, Any]]) -> LeakReport:
-    """Look into the output of each manifest row.
+    """Scan the output of each manifest row.
 
     Args:
+        root: of the library.
+        originals: folder of the archive.
         rows: mappings with `source`, `output`, `format` and `faces`, as in the manifest.
     """
     places = {ref.source: ref.path for ref in discover(originals)}
@@ -114,7 +123,7 @@ def scan(root: str, originals: str, rows: Iterable[Mapping[str, Any]]) -> LeakRe
 
 
 def _leaks(source: str, output: str, detect: Detect, embed: Embed) -> list[Leak]:
-    """Args: source, output: paths."""
+    """Scan an output with cloaked faces; `source` and `output` are paths."""
     original = codec_process.decode(storage.read_bytes(source), _NO_LIMIT, LIMITS)
     data = storage.read_bytes(output)
     written = codec_process.decode(data, _NO_LIMIT, LIMITS).pixels
@@ -123,7 +132,7 @@ def _leaks(source: str, output: str, detect: Detect, embed: Embed) -> list[Leak]
 
 
 def _inside(output: str, is_photo: bool, detect: Detect) -> list[Leak]:
-    """Of a file that holds no cloaked face. Args: output: path."""
+    """Scan an output without cloaked faces; `output` is a path."""
     data = storage.read_bytes(output)
     photo = codec_process.decode(data, _NO_LIMIT, LIMITS) if is_photo else None
     pictures = codec_process.hidden(data, LIMITS)
@@ -137,7 +146,7 @@ def _is_video(output: str) -> bool:
 
 @cache
 def load_judges() -> tuple[Detect, Embed]:
-    """The detector and the surrogate, as `transforms.leaks.clean_faces.leaks` takes them."""
+    """Load the detector and the surrogate, as `transforms.leaks.clean_faces.leaks` takes them."""
     parameters = DetectorParameters()
     detector = FaceDetectorHandler(parameters).load_model()
     surrogate = load_surrogate(_SURROGATE)
@@ -149,7 +158,7 @@ def load_judges() -> tuple[Detect, Embed]:
 
 
 def summary(report: LeakReport, originals: str, root: str) -> str:
-    """Several lines without a final newline."""
+    """Describe a report in several lines, without a final newline."""
     lines = [f"{report.checked:,} files looked into."]
     if report.found:
         files = len({output for output, _ in report.found})
@@ -182,7 +191,7 @@ def _words(leak: Leak) -> str:
 
 
 def _one_row_a_content(root: str) -> Iterator[dict[str, Any]]:
-    """The rows that have an output, companions too, files with equal bytes once."""
+    """Yield the rows that have an output, companions too, once for files with equal bytes."""
     seen = set()
     for row in manifest.read(storage.join(root, f"{FOLDER}/manifest")).to_pylist():
         if row["output"] and row["output_sha256"] not in seen:
