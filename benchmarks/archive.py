@@ -48,10 +48,10 @@ class Sample(NamedTuple):
 
 @dataclass
 class Figures:
-    """Of one archive. Times in seconds, memory in MB.
+    """Figures of one archive; times in seconds, memory in MB.
 
-    first: until the first output lay in its place. growth: from the median of the second tenth of
-    the photos to that of the last.
+    first: until the first output was in its place.
+    growth: from the median of the second tenth of the photos to that of the last.
     """
 
     photos: int
@@ -65,6 +65,7 @@ class Figures:
 
 
 def main() -> None:
+    """Measure archives of several sizes; write and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, nargs="+", default=[500, 1000])
     parser.add_argument("--side", type=int, default=640, help="long side of most photos, pixels")
@@ -82,7 +83,7 @@ def main() -> None:
 
 
 def measure(base: Path, photos: int, side: int, console: Console) -> Figures:
-    """Make an archive below `base` and do all that is measured with it."""
+    """Make an archive below `base`, and measure everything with it."""
     console.print(f"{photos:,} photos: making the archive", highlight=False)
     make_archive(base / "in", photos, side=side)
     (base / "quick.yaml").write_text(_QUICK)
@@ -102,10 +103,16 @@ def _watch(
     figures: Figures | None = None,
     console: Console | None = None,
 ) -> float:
-    """Seconds that a command takes; what it does meanwhile goes to `figures`.
+    """Measure the seconds that a command takes.
+
+    Args:
+        command: of `photoveil`, with its arguments.
+        base: folder of the measurement.
+        figures: gets samples of the run.
+        console: for progress.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the command failed.
     """
     words = [Path(sys.executable).with_name("photoveil"), *command, "--state", base / "state"]
     started = time.monotonic()
@@ -137,7 +144,7 @@ def _watch(
 
 
 def _growth(figures: Figures) -> float:
-    """By the medians, so that no single moment counts."""
+    """Compute the growth of memory in MB, from medians, so that no single sample decides."""
 
     def median(first: float, last: float) -> float:
         most = figures.samples[-1].done
@@ -148,7 +155,11 @@ def _growth(figures: Figures) -> float:
 
 
 def _pace(figures: Figures) -> list[tuple[float, float]]:
-    """Milliseconds a photo over the photos done, of each tenth of the run's photos."""
+    """Compute milliseconds a photo for each tenth of the run's photos.
+
+    Returns:
+        (photos done, milliseconds).
+    """
     marks = [figures.samples[0]]
     for sample in figures.samples:
         if sample.done - marks[-1].done >= figures.photos / 10:
@@ -160,7 +171,7 @@ def _pace(figures: Figures) -> list[tuple[float, float]]:
 
 
 def _done(progress: Path) -> int:
-    """Photos that the run has published; 0 before it begins and once it has ended."""
+    """Read how many photos the run has published; 0 before it begins and once it has ended."""
     if not progress.exists():
         return 0
     lines = (line.split() for line in progress.read_text().splitlines())
@@ -168,7 +179,7 @@ def _done(progress: Path) -> int:
 
 
 def _megabytes(process: int) -> float:
-    """Resident memory, from Linux's /proc; 0 when the process has ended."""
+    """Read the resident memory in MB from Linux's /proc; 0 once the process has ended."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:

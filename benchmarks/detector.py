@@ -1,12 +1,11 @@
-"""Recall and false alarms of the detector, and its time; small faces in large photos, and rotated
-faces.
+"""Recall, false alarms and time of the detector, also for small faces and for rotated ones.
 
     python -m benchmarks.detector --people FOLDER --without FOLDER_OR_PHOTO_OR_LIST ...
 
 `--people` is a folder with `people.csv` (columns file, person); a photo counts if it names a
 person. `--without` is a folder, a photo, or a .txt list of photos (one a line) without people, in
-addition to the pinned ones. `--large` puts faces of known size into photos of up to 60
-megapixels; `--turned` rotates the people photos. Both need `--people`.
+addition to the pinned ones. `--large` puts faces of known size into photos of up to 60 megapixels;
+`--turned` rotates the people photos. Both need `--people`.
 """
 
 from __future__ import annotations
@@ -57,13 +56,13 @@ class Looked:
 
 
 def labelled(people: Path) -> list[Path]:
-    """The photos of `people` whose row in people.csv names a person."""
+    """Return the photos of `people` whose row in people.csv names a person."""
     with open(people / "people.csv", encoding="utf-8", newline="") as stream:
         return [people / row["file"] for row in csv.DictReader(stream) if row["person"]]
 
 
 def expand(given: Iterable[Path]) -> Iterator[Path]:
-    """Photos named by folders, .txt lists (paths relative to the list) and photos."""
+    """Yield the photos named by folders, .txt lists (paths relative to the list) and photos."""
     for path in given:
         if path.is_dir():
             yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in _EXTENSIONS)
@@ -78,7 +77,7 @@ _EXTENSIONS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic"}
 
 
 def look(paths: Iterable[Path], detector: Detector, parameters: DetectorParameters) -> list[Looked]:
-    """Detection over photos; one that cannot be decoded is named and left out."""
+    """Detect faces in photos; one that cannot be decoded is printed and left out."""
     looked = []
     for path in paths:
         try:
@@ -94,7 +93,7 @@ def look(paths: Iterable[Path], detector: Detector, parameters: DetectorParamete
 
 
 def report_people(looked: Sequence[Looked]) -> None:
-    """Recall over photos that hold at least one person."""
+    """Print the recall over photos that hold at least one person."""
     found = [photo for photo in looked if photo.faces]
     print(f"photos of people: {len(found)} of {len(looked)} give a face", end="")
     print(f" ({len(found) / len(looked):.1%})" if looked else "")
@@ -106,7 +105,7 @@ def report_people(looked: Sequence[Looked]) -> None:
 
 
 def report_nobody(looked: Sequence[Looked]) -> None:
-    """False alarms over photos without people."""
+    """Print the false alarms over photos without people."""
     alarms = [photo for photo in looked if photo.faces]
     boxes = sum(len(photo.faces) for photo in alarms)
     print(f"photos without people: {len(alarms)} of {len(looked)} give {boxes} false alarms")
@@ -117,7 +116,7 @@ def report_nobody(looked: Sequence[Looked]) -> None:
 
 
 def report_seconds(looked: Sequence[Looked]) -> None:
-    """Median CPU seconds by size of the photos as they come."""
+    """Print the median CPU seconds by size of the photos as they are."""
     by_size = defaultdict(list)
     for photo in looked:
         by_size[min(m for m in (*_MEGAPIXELS, 1e9) if photo.megapixels <= m)].append(photo.seconds)
@@ -126,8 +125,10 @@ def report_seconds(looked: Sequence[Looked]) -> None:
 
 
 def report_cost(detector: Detector, parameters: DetectorParameters) -> None:
-    """CPU seconds of one photo at several sizes, the best of two: with the fixed levels alone, with
-    a face, and with nobody."""
+    """Print the CPU seconds of one photo at several sizes, the best of two.
+
+    They are those of the fixed levels alone, with a face, and without one.
+    """
     with Image.open(assets.fetch("obama.jpg")) as opened:
         portrait = opened.convert("RGB").resize((480, 600))
     fixed = replace(parameters, smallest_face=_NO_FINER_LEVELS)
@@ -151,7 +152,7 @@ def report_cost(detector: Detector, parameters: DetectorParameters) -> None:
 
 
 def portraits(looked: Iterable[Looked]) -> Iterator[Portrait]:
-    """The heads of photos of one person, of 120 pixels and more."""
+    """Cut out the heads in photos of one person, of 120 pixels and more."""
     for photo in looked:
         if len(photo.faces) == 1 and photo.faces[0].size >= 120:
             pixels = codecs.decode(photo.path.read_bytes(), _MAX_PIXELS).pixels
@@ -162,7 +163,7 @@ def portraits(looked: Iterable[Looked]) -> Iterator[Portrait]:
 def report_large(
     heads: Sequence[Portrait], detector: Detector, parameters: DetectorParameters
 ) -> None:
-    """Recall by face size and photo size, and what one photo takes."""
+    """Print the recall by face size and photo size, and the CPU seconds of a photo."""
     print(f"recall in large photos, {len(heads)} heads, and CPU seconds a photo:")
     for width, height in _LARGE:
         told = []
@@ -182,7 +183,10 @@ def report_large(
 def report_turned(
     paths: Sequence[Path], detector: Detector, parameters: DetectorParameters
 ) -> None:
-    """Recall and landmark error, in distances of the eyes, of photos turned without a tag."""
+    """Print the recall and landmark error of photos that are rotated without a tag.
+
+    The error is in interocular distances.
+    """
     print("photos turned, against the same upright:")
     uprights = []
     for path in paths:
@@ -203,6 +207,7 @@ def report_turned(
 
 
 def main() -> None:
+    """Measure the detector on the given photos, and print a report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--people", type=Path, help="folder with people.csv")
     parser.add_argument("--without", type=Path, nargs="+", default=[], metavar="FOLDER")

@@ -79,7 +79,7 @@ FAWKES_MODES = {
 
 
 class AlignedCrop(SeenPhoto):
-    """An aligned crop as a photo; where the face lies in it is known."""
+    """An aligned crop as a photo with a known face."""
 
     def __init__(self, person: str, pixels: np.ndarray, face: Face) -> None:
         self.person = person
@@ -87,12 +87,13 @@ class AlignedCrop(SeenPhoto):
         self.faces = [face]
 
     def with_pixels(self, pixels: np.ndarray) -> AlignedCrop:
+        """Return the same face with other pixels, uint8 (112, 112, 3)."""
         return AlignedCrop(self.person, pixels, self.faces[0])
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """Of this process: on its CPUs, and on the clock."""
+    """Seconds of this process: on its CPUs, and on the clock."""
 
     cpu: float
     wall: float
@@ -100,7 +101,7 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Cloaked:
-    """One way to cloak: its crops, uint8 (112, 112, 3), and what they took in all."""
+    """The result of one way to cloak: its crops, uint8 (112, 112, 3), and what all of them took."""
 
     name: str
     crops: list[np.ndarray]
@@ -109,12 +110,16 @@ class Cloaked:
 
 @dataclass(frozen=True)
 class Extractor:
-    """A surrogate as Fawkes wants a feature extractor. No variables: its weights are constants."""
+    """A surrogate with the interface of Fawkes' feature extractors.
+
+    It has no variables, because its weights are constants.
+    """
 
     embed: Callable[[Any], Any]
     variables: tuple[()] = ()
 
     def __call__(self, crops: Any) -> Any:
+        """Embed crops, float32 (N, 112, 112, 3)."""
         return self.embed(crops)
 
 
@@ -180,7 +185,12 @@ def with_ours(
 
 
 class Tracker:
-    """Recognisers that search a gallery of some people's crops for clean probes."""
+    """Recognisers that search for clean probes in a gallery of crops.
+
+    Args:
+        probes: clean crops of the people to find.
+        padding: crops of other people, which fill the gallery.
+    """
 
     def __init__(self, probes: Sequence[AlignedCrop], padding: Sequence[AlignedCrop]) -> None:
         self._recognisers = [load_recogniser(name) for name in (*_HELD_OUT, "mobilefacenet")]
@@ -192,10 +202,11 @@ class Tracker:
 
     @property
     def names(self) -> list[str]:
+        """Names of the recognisers."""
         return [recogniser.name for recogniser in self._recognisers]
 
     def rank_1(self, enrolled: Sequence[AlignedCrop]) -> list[float]:
-        """Share of the probes of enrolled people that find them first, of each recogniser."""
+        """Compute for each recogniser the share of the enrolled people's probes that it finds."""
         people = [crop.person for crop in (*enrolled, *self._padding)]
         sought = np.array([crop.person for crop in self._probes])
         wanted = np.isin(sought, people)
@@ -210,7 +221,7 @@ class Tracker:
 
 
 def compare(mode: str, gallery: Sequence[AlignedCrop], tracker: Tracker) -> Table:
-    """Cloak the gallery both ways in one mode."""
+    """Cloak the gallery in both ways in one mode, and let the tracker search."""
     peer = FAWKES_MODES[mode]
     crops = np.stack([face.pixels for face in gallery])
     parameters = load_settings(None, mode=mode).cloak
@@ -258,10 +269,13 @@ def compare(mode: str, gallery: Sequence[AlignedCrop], tracker: Tracker) -> Tabl
 def split(
     photos: Mapping[str, Sequence[str]], chosen: Sequence[str], faces: int
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]], list[tuple[str, str]]]:
-    """(person, file) of the gallery to cloak, of the probes and of the padding.
+    """Split photos into the gallery to cloak, the probes and the padding.
 
-    People with the most photos come first, and a photo of each before the second of any: the first
-    few of the gallery belong to as many people.
+    People with the most photos come first, and a photo of each before the second of any. So the
+    first few photos of the gallery belong to as many people.
+
+    Returns:
+        (person, file) of each.
     """
     galleries: list[list[tuple[str, str]]] = []
     probes, padding = [], []
@@ -277,7 +291,7 @@ def split(
 
 
 def aligned(folder: Path, photos: Sequence[tuple[str, str]]) -> list[AlignedCrop]:
-    """The largest face of each photo; photos where no face is found are left out."""
+    """Align the largest face of each photo; photos without a face are left out."""
     detector = load_retinaface(str(assets.fetch("retinaface.pb")))
     crops = []
     for person, name in photos:
@@ -315,6 +329,7 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, Seconds]:
 
 
 def main() -> None:
+    """Compare both ways to cloak in each mode, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("people", type=Path)
     parser.add_argument("--faces", type=int, default=_FACES, help="to cloak in low and mid")

@@ -1,4 +1,4 @@
-"""What the parts of a run cost alone, in CPU seconds a photo: the floor of a whole run.
+"""What each part of a run costs alone, in CPU seconds a photo: the least that a run can cost.
 
     python -m benchmarks.floor [--archives phone groups landscapes] [--photos 3]
 
@@ -44,6 +44,7 @@ R = TypeVar("R")
 
 
 def main() -> None:
+    """Measure the parts on each archive, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--archives", nargs="+", choices=list(ARCHIVES), default=list(ARCHIVES))
     parser.add_argument("--photos", type=int, default=3)
@@ -61,7 +62,7 @@ def main() -> None:
 
 
 def measure(files: Sequence[bytes]) -> dict[str, float]:
-    """CPU seconds a photo of each part, by its name."""
+    """Measure the CPU seconds a photo of each part, by its name."""
     parameters = DetectorParameters()
     detector, embed = FaceDetectorHandler(parameters).load_model(), load_embedder()
 
@@ -130,7 +131,7 @@ def _by_pillow(data: bytes) -> np.ndarray:
 
 
 def _change(pixels: np.ndarray, faces: Sequence[Face]) -> codecs.PhotoChange:
-    """Three levels within the box of each face."""
+    """Make a change of three levels within the box of each face."""
     change = np.zeros(pixels.shape[:2], np.float32)
     for face in faces:
         left, top, right, bottom = (max(0, round(edge)) for edge in face.box)

@@ -1,10 +1,9 @@
-"""The promises of the codecs, checked on every photo of some folders: one row per folder and
-format.
+"""The promises of the codecs, checked on every photo of some folders.
 
     python -m benchmarks.formats [--embedded] FOLDER ...
 
 Each photo gets a change of 20 levels in a box of 96 pixels, where a face would be, whose middle is
-fetched from 4 pixels aside:
+fetched from 4 pixels aside. The table has a row for each folder and format:
 
 written      could be changed and opened again, in its mode and size
 in box       the change is there
@@ -55,7 +54,10 @@ _PARTS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
 @dataclass
 class Tally:
-    """Of the files of one folder and format. kept: how many by promise."""
+    """Counts over the files of one folder and format.
+
+    kept: how many files kept a promise, by its name.
+    """
 
     files: int = 0
     kept: Counter[str] = field(default_factory=Counter)
@@ -137,7 +139,11 @@ def _pictures(data: bytes) -> set[bytes]:
 
 
 def try_folder(folder: Path, console: Console) -> dict[str, Tally]:
-    """By format; what fails is printed as it is found."""
+    """Check the photos of a folder, and print each failure when it is found.
+
+    Returns:
+        The counts by format.
+    """
     tallies: dict[str, Tally] = defaultdict(Tally)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         data = path.read_bytes()
@@ -158,7 +164,7 @@ def try_folder(folder: Path, console: Console) -> dict[str, Tally]:
 
 
 def report_embedded(folders: Sequence[Path]) -> None:
-    """CPU seconds of each part of a scan."""
+    """Print the CPU seconds of each part of a scan."""
     parameters = DetectorParameters()
     detect = partial(
         detect_faces,
@@ -193,6 +199,7 @@ def report_embedded(folders: Sequence[Path]) -> None:
 
 
 def main() -> None:
+    """Check the photos of the given folders, and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -46,14 +46,17 @@ _COLUMNS = {
 
 
 def has_gpu() -> bool:
-    """Whether TensorFlow sees one; asked in a process of its own, for it takes hold of it."""
+    """Return True if TensorFlow sees a GPU.
+
+    A separate process asks, because TensorFlow reserves the GPU.
+    """
     asked = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     return int(done.stdout) > 0
 
 
 def measure(batch: int, precision: Precision) -> dict[str, float]:
-    """The figures of one batch size, by the keys of `_COLUMNS`."""
+    """Measure one batch size; the figures are by the keys of `_COLUMNS`."""
     quiet_logs.hide()
     quiet_logs.import_tensorflow()
     import tensorflow as tf
@@ -104,6 +107,7 @@ def plot(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def main() -> None:
+    """Measure each batch size in a process of its own, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--batches", type=int, nargs="+")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])

@@ -1,6 +1,6 @@
 """Leave one out: a recogniser judges cloaks that were optimised against all others.
 
-A part of `benchmarks.protection`. Clean photos are looked at once for all recognisers.
+This is a part of `benchmarks.protection`. Clean photos are embedded once, by all recognisers.
 """
 
 from __future__ import annotations
@@ -66,9 +66,11 @@ def leave_one_out(
     """Cloak the photos once for each recogniser that is held out, and let it judge.
 
     Args:
+        photos: by their use.
+        settings: of the run.
         given: `held_out`, `known`, `quick` and `cache` of the command line.
         base: a new folder for the libraries.
-        console: is told what each cloak cost.
+        console: for what each cloak cost.
 
     Returns:
         The findings of the held-out recognisers, without the visibility of faces.
@@ -108,14 +110,14 @@ def leave_one_out(
 
 
 def _look_at_clean_photos(searched: Study, embedder: Embedder, conditions: Sequence[str]) -> None:
-    """Embed them by all recognisers at once, so that faces are detected once."""
+    """Embed clean photos by all recognisers at once, so that faces are detected once."""
     embedder.embed([path for _, path in (*searched.probes, *searched.padding)], AS_WRITTEN)
     for condition in conditions:
         embedder.embed([photo.original for photo in searched.published], condition)
 
 
 def tables(findings: Sequence[Finding]) -> Group:
-    """Return a table for each direction, and what they do not show."""
+    """Return a table for each direction, and notes on what they leave out."""
     parts = [_table(findings, way) for way in (FORWARD, REVERSE)]
     return Group(*(part for table in parts for part in (table, "")), _NOTE)
 

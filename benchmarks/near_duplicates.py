@@ -48,6 +48,7 @@ _LEAST_AVERAGED = 480  # pixels of a photo that all these copies can be made of
 
 
 def main() -> None:
+    """Measure detection of copies and averaging of cloaks, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photos", type=int, default=40)
@@ -149,7 +150,7 @@ def _averages(images: list[Image.Image], settings: Settings, console: Console) -
 
 
 def _cloaked(images: list[Image.Image], settings: Settings, folder: str) -> list[list[Image.Image]]:
-    """The cloaked copies of each image, at its own size."""
+    """Cloak copies of each image, and return them at the image's own size."""
     photos = Path(folder, "photos")
     photos.mkdir()
     for number, image in enumerate(images):

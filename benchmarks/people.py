@@ -34,6 +34,7 @@ _DIMENSIONS, _OF_PEOPLE = 192, 48
 
 
 def main() -> None:
+    """Measure labelled people and synthetic faces, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--people", type=Path)
     parser.add_argument("--faces", type=int, default=100_000)
@@ -81,7 +82,7 @@ def _embedded(folder: Path) -> tuple[list[str], list[str], list[np.ndarray]]:
 
 
 def _figures(truth: list[str], found: list[str]) -> str:
-    """Pairwise precision and recall over the faces whose person is known."""
+    """Describe pairwise precision and recall over the faces whose person is known."""
     known = [(name, person) for name, person in zip(truth, found, strict=True) if name]
     (_, false), (missed, true) = pair_confusion_matrix(*zip(*known, strict=True))
     return (

@@ -15,10 +15,11 @@ _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
 def line_plot(
     lines: Mapping[str, Sequence[tuple[float, float]]], x_name: str, y_name: str
 ) -> Image.Image:
-    """Lines by name over one pair of axes, both from 0.
+    """Draw lines by name over one pair of axes, both from 0.
 
     Args:
         lines: (x, y), neither negative, in the order in which they are joined.
+        x_name, y_name: labels of the axes.
     """
     image = Image.new("RGB", _SIZE, "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(14)
@@ -46,7 +47,7 @@ def line_plot(
 
 
 def _ticks(most: float) -> Iterator[float]:
-    """Round numbers from 0 on, four to ten of them."""
+    """Yield four to ten round numbers from 0 on."""
     step = 10 ** math.floor(math.log10(most / 2))
     step *= next(factor for factor in (1, 2, 5, 10) if most / (step * factor) <= 8)
     value = 0.0

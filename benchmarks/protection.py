@@ -44,8 +44,8 @@ _TABLE_WIDTH = 140  # characters, also where the output goes to a file
 class Photos:
     """Photos of known people, by their use; paths are below `folder`.
 
-    cloaked: person by path. probes, padding: (person, path) of clean photos of the same people and
-    of others.
+    cloaked: person by path.
+    probes, padding: (person, path) of clean photos of the same people and of others.
     """
 
     folder: Path
@@ -58,8 +58,9 @@ class Photos:
 class Cloaked:
     """Photos that a run has cloaked.
 
-    root, source: of the library. surrogates: those that the cloaks were made against. said: what
-    it cost, for a person to read.
+    root, source: of the library.
+    surrogates: those that the cloaks were made against.
+    said: what it cost, in words.
     """
 
     root: str
@@ -72,6 +73,8 @@ def choose(folder: Path, labels: Mapping[str, str], given: argparse.Namespace) -
     """Decide what each photo is used for.
 
     Args:
+        folder: of the photos.
+        labels: person by path.
         given: `half`, `max_people` and `everyone` of the command line.
     """
     photos = by_person(labels)
@@ -104,8 +107,10 @@ def cloak(photos: Photos, settings: Settings, base: Path, known: bool = False) -
     """Cloak photos by a run of the real pipeline.
 
     Args:
+        photos: by their use.
+        settings: of the run.
         base: a new folder, which gets the originals, the library and its private state.
-        known: an earlier run has met the people.
+        known: True if an earlier run has met the people.
     """
     from photoveil.pipeline.cli.run import run_job
     from photoveil.pipeline.library import manifest
@@ -153,6 +158,7 @@ def study(photos: Photos, made: Cloaked) -> Study:
 
 
 def main() -> None:
+    """Cloak the photos, let the tracker search, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("people", type=Path)
     parser.add_argument("--mode", choices=["low", "mid", "high"])

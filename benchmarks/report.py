@@ -86,7 +86,11 @@ def _timed(library: Library) -> tuple[float, Path]:
 
 
 def link_thumbnails(library: Library, photo: Path, draw: int) -> int:
-    """Link the thumbnails of all photos but the first few to one; how many are left to draw."""
+    """Link the thumbnails of all photos but the first few to one.
+
+    Returns:
+        How many are left to draw.
+    """
     one = photo.with_name("thumbnail.webp")
     one.write_bytes(codec_process.preview(photo.read_bytes(), 320, ReadLimits()))
     rows: list[dict[str, Any]] = manifest.read(

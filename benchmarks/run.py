@@ -4,10 +4,10 @@
 
 Makes three archives of 12-megapixel JPEGs (phone photos with one to three faces, group photos with
 20 to 60, and landscapes without a face), and runs this tree's and the commit's `photoveil run` over
-them, each in a process of its own. The optimiser makes one step with one surrogate, so what it
-costs hardly counts. CPU and clock are of the archive less those of its first photo alone, by
-photo: the start is told apart. Memory is that of all processes together at its highest, pages that
-they share counted once (Linux).
+them, each in a process of its own. The optimiser makes one step with one surrogate, so that its
+cost hardly counts. CPU and clock are those of the archive minus those of its first photo alone, by
+photo; the start has a column of its own. Memory is that of all processes together at its highest;
+pages that they share count once (Linux).
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Spent:
 
 
 def main() -> None:
+    """Run both versions over each archive, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--against", default=_BEFORE, metavar="COMMIT")
     parser.add_argument("--archives", nargs="+", choices=list(ARCHIVES), default=list(ARCHIVES))
@@ -103,10 +104,11 @@ def run(base: Path, path: Path) -> Spent:
     """Cloak `base/in` into a new library and delete that.
 
     Args:
-        path: where the version's modules are imported from.
+        base: folder of the measurement.
+        path: from which the version's modules are imported.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the run failed.
     """
     (base / "config.yaml").write_text(_CONFIG)
     command = [sys.executable, "-P", "-c", _START, "run", base / "in", base / "out"]
@@ -135,7 +137,7 @@ def run(base: Path, path: Path) -> Spent:
 
 @contextlib.contextmanager
 def checkout(commit: str) -> Iterator[Path]:
-    """A worktree of a commit, removed afterwards."""
+    """Check a commit out into a worktree, which is removed afterwards."""
     git = ["git", "-C", str(_ROOT), "worktree"]
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
@@ -147,7 +149,7 @@ def checkout(commit: str) -> Iterator[Path]:
 
 
 def import_path(tree: Path, folder: Path) -> Path:
-    """Where a tree's modules are imported from, as `photoveil` or as it once was, without."""
+    """Return the path to import a tree's modules from, as `photoveil` or in the older layout."""
     package = folder / "photoveil"
     package.mkdir(parents=True)
     if not (tree / "pipeline/cli").is_dir():
@@ -158,7 +160,7 @@ def import_path(tree: Path, folder: Path) -> Path:
 
 
 def phone(folder: Path, photos: int) -> None:
-    """Photos of one to three people beside each other."""
+    """Make photos of one to three people beside each other."""
     random = np.random.default_rng(1)
     for number in range(photos):
         count = 1 + number % 3
@@ -169,7 +171,7 @@ def phone(folder: Path, photos: int) -> None:
 
 
 def groups(folder: Path, photos: int) -> None:
-    """Photos of 20 to 60 heads, of about 130 pixels."""
+    """Make photos of 20 to 60 heads, of about 130 pixels."""
     random = np.random.default_rng(2)
     heads = list(_heads())
     for number in range(photos):
@@ -179,7 +181,7 @@ def groups(folder: Path, photos: int) -> None:
 
 
 def landscapes(folder: Path, photos: int) -> None:
-    """Photos without a face."""
+    """Make photos without a face."""
     random = np.random.default_rng(3)
     for number in range(photos):
         picture = _open(_NOBODY[number % len(_NOBODY)])
@@ -200,7 +202,7 @@ def _open(name: str) -> Image.Image:
 
 
 def _filling(picture: Image.Image, width: int, height: int) -> np.ndarray:
-    """The middle of a picture, uint8 (height, width, 3), enlarged to the frame."""
+    """Enlarge the middle of a picture to the frame, uint8 (height, width, 3)."""
     scale = max(width / picture.width, height / picture.height)
     size = (width, height)
     left, top = (picture.width - width / scale) / 2, (picture.height - height / scale) / 4

@@ -3,10 +3,10 @@
     python -m benchmarks.runners [--photos 60] [--side 640] [--mode mid]
 
 Runs the `photoveil` command on the local runner with one and with two processes, on Prism (which
-must be on the PATH) with the workers in the command's own process and in one apart, and on Flink
-where FLINK_JOB_SERVER is the path of Beam's Flink job server. Time is also given as that of the
-processor, which says more than the clock where other work runs beside it. Memory is that of all
-processes together at its highest, pages that they share counted once (Linux).
+must be on the PATH) with the workers in the command's own process and in a separate one, and on
+Flink if FLINK_JOB_SERVER is the path of Beam's Flink job server. CPU time is printed as well,
+because it says more than the clock on a machine that does other work. Memory is that of all
+processes together at its highest; pages that they share count once (Linux).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tests.support.processes import descendants, megabytes, processor_seconds, w
 
 
 def main() -> None:
+    """Run the archive on each runner, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=60)
     parser.add_argument("--side", type=int, default=640)
@@ -65,7 +66,7 @@ def main() -> None:
 def _run(
     base: Path, name: str, runner: str, settings: dict[str, Any], mode: str, beside: list[int]
 ) -> tuple[float, float, float]:
-    """Seconds, seconds of CPU and most megabytes of one run and of the processes `beside` it."""
+    """Measure seconds, CPU seconds and most megabytes of a run and of the processes `beside` it."""
     config = base / f"{name}.yaml"
     config.write_text(yaml.safe_dump({"run": settings}))
     before = sum(processor_seconds(process) for process in _trees(beside))

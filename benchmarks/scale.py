@@ -45,8 +45,13 @@ _NIGHT = 8 * 3600  # seconds
 
 @dataclass(frozen=True)
 class Run:
-    """photos: that it did. clock, processor: seconds. stages: seconds by stage, of all workers.
-    fill: of the optimiser's batches, 0..1."""
+    """What a run did.
+
+    photos: that it did.
+    clock, processor: in seconds.
+    stages: seconds by stage, of all workers.
+    fill: of the optimiser's batches, 0..1.
+    """
 
     photos: int
     clock: float
@@ -57,7 +62,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Cost:
-    """Processor seconds of one photo. launcher: outside of the stages."""
+    """Processor seconds of one photo.
+
+    stages: by stage.
+    launcher: outside of the stages.
+    """
 
     stages: Mapping[str, float]
     launcher: float
@@ -65,18 +74,23 @@ class Cost:
     """Of a whole run, before its first photo."""
 
     def seconds(self, cores: float, gpu: float | None = None) -> float:
-        """Of a photo. gpu: how many cores' speed a GPU has, for the stages that run a model."""
+        """Predict the seconds of a photo.
+
+        Args:
+            cores: that share the stages.
+            gpu: as how many cores a GPU counts for the stages that run a model; None without one.
+        """
         on_gpu = 0.0 if gpu is None else sum(self.stages[stage] for stage in _ON_GPU)
         rest = sum(self.stages.values()) - on_gpu
         return self.launcher + rest / cores + (on_gpu / gpu if gpu else 0.0)
 
     def night(self, cores: float, gpu: float | None = None) -> int:
-        """Photos in eight hours."""
+        """Predict the photos in eight hours."""
         return int((_NIGHT - self.start) / self.seconds(cores, gpu))
 
 
 def fit(small: Run, large: Run) -> Cost:
-    """From two runs with one worker."""
+    """Fit the cost of a photo to two runs with one worker."""
     photos = large.photos - small.photos
     clock = large.clock - small.clock
     processor = (large.processor - small.processor) / photos
@@ -87,6 +101,7 @@ def fit(small: Run, large: Run) -> Cost:
 
 
 def main() -> None:
+    """Measure runs with one and two workers, fit the model, and print what it predicts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=60)
     parser.add_argument("--side", type=int, default=640, help="long side of most photos, pixels")

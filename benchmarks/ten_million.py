@@ -40,6 +40,7 @@ _PER_PERSON = 20  # faces
 
 
 def main() -> None:
+    """Measure each part on generated records, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=100_000)
     photos = parser.parse_args().photos
@@ -63,10 +64,12 @@ def main() -> None:
 
 
 def plan_new(count: int) -> Any:
+    """Plan a new archive of so many photos."""
     return make_plan(_refs(count), [], [], _STAMP, WHAT_IS_NEW, lambda refs: {})
 
 
 def plan_done(count: int) -> Any:
+    """Plan an archive whose photos are all done."""
     refs = _refs(count)
     entries = [Entry(ref.relative, ref.size, ref.mtime) for ref in refs]
     with tempfile.TemporaryDirectory() as folder:
@@ -77,6 +80,7 @@ def plan_done(count: int) -> Any:
 
 
 def read_manifest(count: int) -> Any:
+    """Read the whole manifest of so many photos."""
     with tempfile.TemporaryDirectory() as folder:
         _write_manifest(count, folder)
         _started()
@@ -84,6 +88,7 @@ def read_manifest(count: int) -> Any:
 
 
 def compare_wave(count: int) -> Any:
+    """Compare the hashes of one wave with those of so many photos."""
     rng = np.random.default_rng(0)
     known = {
         f"2019/07/IMG_{n:09}.jpg": value.tobytes() for n, value in enumerate(_hashes(rng, count))
@@ -93,6 +98,7 @@ def compare_wave(count: int) -> Any:
 
 
 def find_people(count: int) -> Any:
+    """Cluster so many faces."""
     rng = np.random.default_rng(0)
     people = rng.standard_normal((count // _PER_PERSON, 192), np.float32)
     faces = np.repeat(people, _PER_PERSON, 0)
@@ -148,12 +154,12 @@ _begun = [0.0]
 
 
 def _started() -> None:
-    """What comes before is no part of the time."""
+    """Begin to measure; what comes before does not count."""
     _begun[0] = time.process_time()
 
 
 def _apart(work: Callable[[int], Any], count: int) -> tuple[float, float]:
-    """Bytes at most and processor seconds of `work(count)`."""
+    """Measure the most bytes and the processor seconds of `work(count)` in a separate process."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
         return pool.apply(_measured, (work, count))
 

@@ -102,7 +102,7 @@ class LibraryStatus:
 
     @property
     def is_well(self) -> bool:
-        """True if the last run left nothing undone and no photo fails, or if a run is in progress."""
+        """True if nothing was left undone and no photo fails, or if a run is in progress."""
         if self.running:
             return True
         cut = self.was_interrupted or (self.last is not None and self.last["stopped"] is not None)
