@@ -16,6 +16,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 from PIL import Image
+from skimage.transform import estimate_transform
 
 from photoveil.transforms.faces.align import (
     TEMPLATE,
@@ -372,6 +373,15 @@ def test_similarity_recovers_a_known_transform() -> None:
     assert np.allclose(invert(matrix)[:, :2] @ turn, np.eye(2))
     with pytest.raises(ValueError, match="one point"):
         similarity(np.ones((5, 2)), TEMPLATE)
+
+
+def test_similarity_is_that_of_scikit_image() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        landmarks = TEMPLATE * rng.uniform(0.2, 10) + rng.normal(0, 5, TEMPLATE.shape)
+        landmarks = landmarks[:, ::-1] + rng.uniform(0, 4000, 2)  # mirrored, too
+        expected = estimate_transform("similarity", landmarks, TEMPLATE).params[:2]
+        assert np.allclose(similarity(landmarks, TEMPLATE), expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [0.4, 1.0, 6.0])
