@@ -259,7 +259,7 @@ def test_a_face_gets_the_same_gradient_anywhere_in_a_batch(
     surrogate = load_surrogate(name)
     direction = tf.constant(crops[::-1][:1], tf.float32)
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def gradient(images: tf.Tensor) -> tf.Tensor:
         towards = surrogate.embed(direction)
         with tf.GradientTape() as tape:

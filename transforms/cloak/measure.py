@@ -30,7 +30,7 @@ class Measure:
     def __init__(self, surrogates: Sequence[Surrogate], batch_size: int) -> None:
         self._surrogates = tuple(surrogates)
         self._batch_size = batch_size
-        self._compare = tf.function(self._figures)
+        self._compare = tf.function(self._figures, autograph=False)
 
     def compare(self, clean: np.ndarray, written: np.ndarray) -> list[Measured]:
         """Compute the cosine shift of each face for each surrogate.

@@ -130,19 +130,28 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
                 gain = objectives[which](found, clean[which], target)
             return tape.gradient(gain, variable)
 
-        variable = space.start(start)
-        momentum = tf.zeros_like(variable)
-        for step in tf.range(steps):
+        def ascend(
+            step: tf.Tensor, variable: tf.Tensor, momentum: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             branches = [
                 partial(gradient, which, variable, jitter[:, step])
                 for which in range(len(distinct))
             ]
             direction = space.precondition(tf.switch_case(turn[step], branches))
             momentum = _MOMENTUM * momentum + (1 - _MOMENTUM) * direction
-            variable = space.project(variable + rate[step] * momentum)
+            return step + 1, space.project(variable + rate[step] * momentum), momentum
+
+        variable = space.start(start)
+        _, variable, _ = tf.while_loop(
+            lambda step, *_: step < steps,
+            ascend,
+            (tf.constant(0), variable, tf.zeros_like(variable)),
+        )
         return space.finish(variable)
 
-    return tf.function(loop if _together() else partial(_face_by_face, loop))
+    # AutoGraph would rewrite the source of every function that the loop calls, which takes longer
+    # than all the rest of the compilation.
+    return tf.function(loop if _together() else partial(_face_by_face, loop), autograph=False)
 
 
 def _embed_with_mirror(surrogate: Surrogate, crops: tf.Tensor) -> tf.Tensor:

@@ -28,7 +28,7 @@ def load_embedder() -> Embedder:
     Raises:
         transforms.io.assets.AssetError: the model cannot be fetched.
     """
-    compiled = tf.function(load_surrogate(WHO).embed)
+    compiled = tf.function(load_surrogate(WHO).embed, autograph=False)
 
     def embed(crops: np.ndarray) -> np.ndarray:
         found = []

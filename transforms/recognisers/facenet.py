@@ -32,7 +32,8 @@ def load() -> Recogniser:
     Raises:
         transforms.io.assets.AssetError: its file cannot be fetched.
     """
-    network = tf.function(load_frozen(str(assets.fetch("facenet.pb")), FACENET_EMBEDDING))
+    frozen = load_frozen(str(assets.fetch("facenet.pb")), FACENET_EMBEDDING)
+    network = tf.function(frozen, autograph=False)
 
     def embed(crops: np.ndarray) -> np.ndarray:
         parts = []

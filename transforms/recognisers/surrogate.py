@@ -31,7 +31,7 @@ def load(name: str) -> Recogniser:
         transforms.io.assets.AssetError: its files cannot be fetched.
     """
     network = load_surrogate(name)
-    compiled = tf.function(network.embed)
+    compiled = tf.function(network.embed, autograph=False)
 
     def embed(crops: np.ndarray) -> np.ndarray:
         parts = []
