@@ -92,11 +92,17 @@ def load_tensorflow(console: Console) -> None:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without the lines that it prints before it has read its log level."""
+    """Import TensorFlow without the lines that it prints before it has read its log level.
+
+    scikit-learn has joblib count the cores, once in a process, by the program lscpu. Where none is
+    on the PATH joblib prints a traceback and takes another number, so it counts here, too.
+    """
     with _stderr_closed():
+        import joblib
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+        joblib.cpu_count(only_physical_cores=True)
 
 
 @contextlib.contextmanager

@@ -243,6 +243,22 @@ except SystemExit as ending:
     assert (int(found), HEAVY & set(modules)) == (3, set())
 
 
+def test_a_path_without_programs_prints_no_traceback() -> None:
+    """As it was told by joblib, which looks for lscpu and cat when people are clustered."""
+    script = """
+import os
+from photoveil.pipeline import quiet_logs
+quiet_logs.hide()
+os.environ["PATH"] = ""
+quiet_logs.import_tensorflow()
+import numpy as np
+from sklearn.cluster import KMeans
+KMeans(2, n_init=1).fit(np.eye(4))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_tensorflow_is_loaded_once_the_plan_is_shown(run: Run, tmp_path: Path) -> None:
     script = """
 import sys

@@ -92,7 +92,9 @@ def test_only_one_name_is_taken(installed: Installed) -> None:
 
 
 def test_demo_and_run_work_from_any_folder(installed: Installed) -> None:
-    assert "Before, after, difference" in installed.run("photoveil", "demo")
+    said = installed.run("photoveil", "demo")
+    assert "Before, after, difference" in said
+    assert "Traceback" not in said and ".py" not in said  # nor a library's warning
     demo = installed.folder / "elsewhere" / "demo"
     assert (demo / "before-after.png").is_file()
     # One photo of the demo is damaged, so a run ends with 3.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.unchanged import make_unchanged
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
 from photoveil.pipeline.run.comparison import make_plan
@@ -17,6 +20,7 @@ from photoveil.pipeline.settings import Settings
 from photoveil.pipeline.state.review import Level, Review
 from photoveil.transforms.io.storage import Entry
 from photoveil.transforms.records import ContentGroup, PhotoRef
+from tests.commands import invoked
 
 STAMP = RunStamp("run", "mid", "looks", "tries", "assets", 2, "0.1.0")
 REF = PhotoRef("in", "a.jpg", 100, 1_000.25)
@@ -300,3 +304,11 @@ def test_a_copy_of_a_photo_whose_marks_changed_does_not_get_what_the_library_has
     hashes = {"a.jpg": "abc", "copy.jpg": "abc"}
     found = plan([REF, copy], [row()], hashes=hashes, reviewed=marked("weaker"))
     assert not found.known and found.files == 2
+
+
+def test_the_benchmark_of_an_unchanged_archive_has_one(tmp_path: Path) -> None:
+    library = make_unchanged(tmp_path, 100)
+    code, said = invoked("plan", library.source, library.root, "--state", library.state, "--json")
+    found = json.loads(said)
+    assert (code, found["to_do"], found["gone"], found["stale"]) == (0, 0, [], {})
+    assert found["done"] + found["left_out"] + found["failed"] == 100

@@ -120,6 +120,8 @@ def read_status(root: str, state: str | None = None) -> LibraryStatus:
         LibraryError: there is none.
         OSError: it cannot be read.
     """
+    import pyarrow.compute as pc
+
     from photoveil.pipeline.library import manifest, run_history, trash
     from photoveil.pipeline.library.identity import read_identity
     from photoveil.pipeline.library.library import find_library, is_locked
@@ -131,7 +133,8 @@ def read_status(root: str, state: str | None = None) -> LibraryStatus:
     library = find_library(root, state)
     identity = read_identity(library.root)
     table = manifest.read(library.manifest, _COLUMNS)
-    rows = table.to_pylist()
+    cloaked = table.filter(pc.equal(table["status"], Status.CLOAKED))
+    rows = table.drop_columns(["faces"]).to_pylist()  # as objects, faces take seconds
     records = run_history.read(library)
     progress = ProgressReader(Path(library.state, "progress"))
     private = list(_files(library.state))
@@ -141,7 +144,7 @@ def read_status(root: str, state: str | None = None) -> LibraryStatus:
         Counter(row["status"] for row in rows),
         tuple((row["source"], row["reason"]) for row in rows if row["status"] == Status.FAILED),
         sum(row["retry"] and row["status"] == Status.FAILED for row in rows),
-        sum(len(row["faces"]) for row in rows if row["status"] == Status.CLOAKED),
+        len(pc.list_flatten(cloaked["faces"])),
         sum(row["gone"] is not None for row in rows),
         records[-1] if records else None,
         is_locked(library),
