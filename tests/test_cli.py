@@ -301,7 +301,12 @@ def test_version() -> None:
     ("arguments", "words"),
     [
         (("missing", "out"), "does not exist"),
-        (("in/a.jpg", "out"), "is a file"),
+        (("in/a.jpg", "in"), "lies in that folder"),
+        (("in/a.jpg", "in/b.jpg", "out"), "in/b.jpg does not exist"),
+        (("in/a.jpg", "full/a.jpg"), "is a file"),
+        (("in/a.jpg", "gs://bucket/b.jpg", "out"), "gs://bucket"),
+        (("in", "full", "out"), "lies in that folder"),
+        (("sidecars/a.xmp", "out"), "no photo was found in what was given"),
         (("in", "in/out"), "lies inside the input folder"),
         (("in", "."), "lies inside the output folder"),
         (("in", "full"), "not empty"),
