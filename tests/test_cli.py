@@ -313,6 +313,12 @@ def test_version() -> None:
         (("in", "out", "--state", "out/state"), "must stay private"),
         (("in", "out", "--config", "bad.yaml"), "cloak.dssim: no such setting"),
         (("in", "out", "--config", "range.yaml"), "cloak.steps"),
+        (("in", "out", "--config", "not there.yaml"), "not there.yaml cannot be read"),
+        (
+            ("in", "out", "--review", "not there.json"),
+            "not there.json cannot be read: no",
+        ),
+        (("in", "gs://"), "gs://"),
         (("in", "out", "--mode", "best"), "best"),
         (("in", "out", "--workers", "0"), "run.workers"),
         (("in", "out", "--since", "last week"), "last week is no date"),

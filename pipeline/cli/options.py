@@ -31,7 +31,7 @@ In = Annotated[str, typer.Argument(metavar="IN", help="Folder of the photos; onl
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="IN...",
+        metavar="IN",
         help="Folder of the photos; or photos and folders of it, and nothing else is touched.",
     ),
 ]

@@ -47,8 +47,10 @@ def find_inputs(given: Sequence[str], root: str, state: str | None = None) -> In
         LibraryError: something is not there; the photos have no folder that could be IN, or lie
             outside the library's.
     """
-    root = storage.absolute(root)
-    found = _found(given)
+    for place in (root, *given):
+        if problem := storage.problem(place):
+            raise LibraryError(f"{place}: {problem}")
+    root, found = storage.absolute(root), _found(given)
     if storage.is_local(root) and os.path.isfile(root):
         raise LibraryError(f"{root} is a file; give a folder for the cloaked photos, after IN")
     whole = found[0].path if len(found) == 1 and found[0].path == found[0].folder else None
@@ -83,11 +85,21 @@ def _found(given: Sequence[str]) -> list[_Given]:
     Raises:
         LibraryError: something is not there.
     """
-    if len(given) == 1 and storage.is_local(given[0]) and not os.path.isfile(given[0]):
-        path = storage.absolute(given[0])
-        return [_Given(given[0], path, path)]  # `open_library` says what is wrong with it
     listings = _Listings()
-    return [_one(name, listings) for name in given]
+    try:
+        if len(given) == 1 and not _is_file(given[0]):
+            path = storage.absolute(given[0])
+            return [_Given(given[0], path, path)]  # `open_library` says what is wrong with it
+        return [_one(name, listings) for name in given]
+    except OSError as error:  # such as a bucket that is not there
+        place = error.filename or " ".join(given)
+        raise LibraryError(f"{place} cannot be read: {storage.explain(error)}") from error
+
+
+def _is_file(name: str) -> bool:
+    if storage.is_local(name):
+        return os.path.isfile(name)
+    return storage.exists(name) and not storage.is_folder(storage.absolute(name))
 
 
 class _Listings:
@@ -112,8 +124,6 @@ class _Listings:
 
 
 def _one(name: str, listings: _Listings) -> _Given:
-    if problem := storage.problem(name):
-        raise LibraryError(f"{name}: {problem}")
     if not storage.exists(name):
         raise LibraryError(f"{name} does not exist; give photos or folders, and then OUT")
     path = listings.find(name) if storage.is_local(name) else storage.absolute(name)
@@ -122,11 +132,10 @@ def _one(name: str, listings: _Listings) -> _Given:
 
 def _known_source(root: str, state: str | None) -> str | None:
     """IN of the library at `root`, as the last run noted it; None where that is not known."""
-    if not storage.exists(storage.join(root, FOLDER)):
-        return None
     try:
-        return find_library(root, state).source or None
-    except LibraryError:  # `open_library` says so
+        there = storage.exists(storage.join(root, FOLDER))
+        return (find_library(root, state).source or None) if there else None
+    except (LibraryError, OSError):  # `open_library` says so
         return None
 
 
