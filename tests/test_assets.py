@@ -363,6 +363,19 @@ def test_changed_assets_are_not_imported(exported: Path, cache: Path) -> None:
     assert kept(cache) == []
 
 
+def test_an_export_goes_over_no_other_file(exported: Path, tmp_path: Path) -> None:
+    asset_file.import_from(exported)
+    letter = tmp_path / "letter.txt"
+    letter.write_text("mine")
+    for wrong, words in ((letter, "it is left as it is"), (tmp_path, "is a folder")):
+        before = sorted(tmp_path.iterdir())
+        code, said = invoked("assets", "--export", wrong)
+        assert code == 2 and words in said.replace("\n", " ")
+        assert sorted(tmp_path.iterdir()) == before
+    assert letter.read_text() == "mine"
+    assert invoked("assets", "--export", exported)[0] == 0  # an earlier one of its kind
+
+
 @pytest.mark.parametrize("content", [b"no archive", None], ids=["text", "other archive"])
 def test_other_files_are_not_imported(
     cache: Path, tmp_path: Path, wheel: Path, content: bytes | None

@@ -137,8 +137,8 @@ def test_every_command_has_its_help(command: str) -> None:
     assert exit_status == 0 and "Usage:" in said
 
 
-# In this order; the last one ends with what deletes states.
-RUN_PAGES = ("README.md", "docs/report.md", "docs/formats.md", "docs/archive.md")
+# Pages whose commands are run one after the other; those of README in the default suite.
+README, REST = ("README.md",), ("docs/report.md", "docs/formats.md", "docs/archive.md")
 ELSEWHERE = {
     "photoveil run IN OUT$": "test_the_commands_of_pages_work",
     "photoveil demo": "test_the_demo_shows_what_it_did",
@@ -172,7 +172,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_commands_of_pages_work(home: Path) -> None:
+@pytest.mark.parametrize(
+    "pages", [README, pytest.param(REST, marks=pytest.mark.slow)], ids=["readme", "docs"]
+)
+def test_the_commands_of_pages_work(home: Path, pages: tuple[str, ...]) -> None:
     pictures, cloaked, state = home / "Pictures", home / "Pictures-cloaked", home / "state"
     config = home / "quick.yaml"
 
@@ -188,7 +191,9 @@ def test_the_commands_of_pages_work(home: Path) -> None:
             line = line.replace("p1a2b3c", everyone[0]["id"])
         return re.sub(r"\bID\b", "".join(states()), line)
 
-    for page in RUN_PAGES:
+    code, said = run_lines.run("photoveil run IN OUT", config, meant)  # pages are of a library
+    assert code == 0, said
+    for page in pages:
         for line in run_lines.lines(ROOT / page):
             if any(re.match(other, line) for other in ELSEWHERE):
                 continue
@@ -214,7 +219,7 @@ def library_id(root: Path) -> str:
 
 
 def test_every_command_of_a_page_is_run() -> None:
-    run = {line for page in RUN_PAGES for line in run_lines.lines(ROOT / page)}
+    run = {line for page in (*README, *REST) for line in run_lines.lines(ROOT / page)}
     for page in PAGES:
         if page.parent.name == "guides":  # tests/test_guides.py
             continue

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from photoveil.pipeline import quiet_logs
-from photoveil.pipeline.cli import options
+from photoveil.pipeline.cli import options, requested_files
 from photoveil.pipeline.cli.errors import errors_as_exit_codes
 from photoveil.pipeline.cli.exit_codes import ExitCode
 from photoveil.pipeline.cli.output import print_text
@@ -34,6 +34,8 @@ def assets(
     quiet_logs.configure(verbose)
     console, errors = Console(), Console(stderr=True)
     with errors_as_exit_codes():
+        if export_to is not None:
+            requested_files.check(str(export_to), [], [requested_files.ASSETS_MARK])
         if import_from is not None:
             _import(import_from, console)
         failures = _list(console, network=import_from is None)

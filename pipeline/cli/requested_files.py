@@ -14,6 +14,8 @@ from photoveil.transforms.io import storage
 
 SHEET_MARK = b"Photoveil contact sheet"
 """In the metadata of a contact sheet."""
+ASSETS_MARK = b"NOTICE.txt"
+"""The first name in an export of assets."""
 LIST_MARK = b"kind,file,detail"
 REPORT_MARKS = (b'{\n "findings"', b"Photoveil evaluation")
 
