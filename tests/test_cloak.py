@@ -406,7 +406,7 @@ def test_one_shape_is_compiled_for_any_number_of_faces(crops: np.ndarray) -> Non
     for count in (3, 1, 2):
         optimizer.cloak(crops[:count], [1] * count)
         optimizer.cloak(crops[:count], [1] * count, starts[:count])
-    assert optimizer.traces == 1  # people met first and people known alike
+    assert optimizer.traces == 2  # once for new people, once for known ones
 
 
 def test_low_frequencies_are_left_alone(crops: np.ndarray, optimizer: Optimizer) -> None:
@@ -516,6 +516,13 @@ def test_a_start_is_worth_steps(crops: np.ndarray, optimizer: Optimizer) -> None
         return np.sum(clean * embeddings(surrogate, changed), axis=1)
 
     assert (likeness(from_start) < likeness(from_nothing) - 0.05).all()
+
+
+def test_known_people_take_the_cheap_surrogates_that_there_are() -> None:
+    assert CloakParameters().known_turns == ("dlib", "faceplugin", "sface", "mobilefacenet")
+    assert set(CloakParameters().recognisers) > set(CloakParameters().known_turns)
+    assert CloakParameters(surrogates=("facenet", "dlib")).known_turns == ("dlib",)
+    assert CloakParameters(surrogates=("facenet", "faceres")).known_turns == ("facenet", "faceres")
 
 
 @pytest.mark.slow

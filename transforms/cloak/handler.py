@@ -22,7 +22,8 @@ def load_optimizer(parameters: CloakParameters) -> Optimizer:
     a face.
     """
     loaded = {name: load_surrogate(name, parameters.precision) for name in parameters.recognisers}
-    return Optimizer([loaded[name] for name in parameters.surrogates], parameters)
+    turns = (parameters.surrogates, parameters.known_turns)
+    return Optimizer(*([loaded[name] for name in names] for names in turns), parameters)
 
 
 class CloakHandler(StageHandler[AlignedFace, Optimizer]):

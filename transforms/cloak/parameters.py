@@ -30,6 +30,9 @@ class CloakParameters:
     )
     """Recognisers to move away from, by their names in `transforms.embedding.surrogates`, in the
     order of their turns. One that transfers well gets more turns."""
+    known_surrogates: tuple[str, ...] = ("dlib", "faceplugin", "sface", "mobilefacenet")
+    """Those of them that have turns for a known person: the cheaper ones, because the warm start
+    carries what the others add. If `surrogates` names none of them, all have turns."""
     perturbation: Literal["displacement", "luminance"] = "displacement"
     """The kind of change, by its name in `transforms.cloak.space`."""
     preconditioner: Literal["texture", "none"] = "texture"
@@ -73,7 +76,7 @@ class CloakParameters:
     steps: Annotated[int, Field(ge=1, le=1000)] = 28
     """Steps for a new person. A step is a pass, forward and backward, through one surrogate; the
     surrogates take turns."""
-    known_steps: Annotated[int, Field(ge=1, le=1000)] = 10
+    known_steps: Annotated[int, Field(ge=1, le=1000)] = 8
     """Steps for a known person, whose earlier perturbations the optimiser starts from."""
     learning_rate: Annotated[float, Field(gt=0, le=50)] = 9.0
     """About the root mean square luminance change of the first step, in levels."""
@@ -102,6 +105,11 @@ class CloakParameters:
     """Faces optimised at once."""
     precision: Precision = "float32"
     """Number format of the surrogates. bfloat16 is for GPUs that have it; on a CPU it is slower."""
+
+    @property
+    def known_turns(self) -> tuple[str, ...]:
+        """The surrogates for a known person, in the order of their turns."""
+        return tuple(n for n in self.known_surrogates if n in self.surrogates) or self.surrogates
 
     @property
     def recognisers(self) -> tuple[str, ...]:
