@@ -17,13 +17,13 @@ test: install  ## Linters, type checker and the default test suite
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: install  ## The tests that need neither TensorFlow nor minutes
-	$(BIN)/pytest -n 2 --dist loadfile -m "fast and not slow"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "fast and not slow"
 
 test-slow: install  ## The tests that the default suite leaves out: real disks, labelled photos, second looks
-	$(BIN)/pytest -n 2 --dist loadfile -m slow
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 test-kill: install  ## Kill a real run at many random points; KILLS=how many
 	PHOTOVEIL_KILLS=$(or $(KILLS),20) $(BIN)/pytest tests/test_kill.py -k killed

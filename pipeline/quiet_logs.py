@@ -42,6 +42,7 @@ def keep(path: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     stream = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
     if not os.fstat(descriptor).st_size:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from photoveil.transforms.io import assets, object_store
 from tests import clouds
@@ -21,10 +24,15 @@ if TYPE_CHECKING:
 DATA_ENV = "PHOTOVEIL_DATA"
 # The files of `make test-fast`: quick, without TensorFlow and without labelled photos.
 FAST = (
-    *("assets", "codecs_*", "docs", "evaluate_metrics", "generated_docs", "make_archive"),
+    *("assets", "codecs_*", "docs", "evaluate_metrics", "generated_docs", "inputs", "make_archive"),
     *("output_names", "plan", "progress", "read", "reasons", "scans", "sidecars", "storage"),
 )
 NOT_FAST = ("codecs_exiftool", "codecs_real_files")
+# The files that take longest, longest first: one that began last would keep one processor alone.
+LONG = (
+    *("cloak", "kill", "hidden_faces", "cli", "runners", "people", "evaluate_command"),
+    *("dask_runner", "leaks", "private_state", "prune"),
+)
 
 
 def is_fast(file: Path) -> bool:
@@ -47,6 +55,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_fast(item.path):
             item.add_marker("fast")
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem.removeprefix("test_"), len(LONG)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files_below_pytests_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a process that a test kills leaves in `TMPDIR` goes with pytest's own folders."""
+    folder = str(tmp_path_factory.mktemp("tmp"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -110,10 +130,19 @@ def _part(data: Path, name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    """A generated archive after its first run, which no test may change."""
+    """A generated archive after its first run, which no test may change. The processes of
+    pytest-xdist share one."""
     from tests.archives import Base  # loads TensorFlow, which most tests do without
 
-    return Base(tmp_path_factory.mktemp("base"))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    made = folder / "base.pickle"
+    with FileLock(folder / "base.lock"):
+        if not made.exists():
+            made.write_bytes(pickle.dumps(Base(folder / "base")))
+    base: Base = pickle.loads(made.read_bytes())
+    return base
 
 
 @pytest.fixture

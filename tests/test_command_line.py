@@ -16,6 +16,7 @@ from rich.console import Console
 
 from photoveil.pipeline.cli import demo, main
 from photoveil.pipeline.cli.examples import EXAMPLES
+from photoveil.pipeline.library.library import locked
 from tests.archives import Archive
 from tests.commands import hashes, invoked
 
@@ -115,6 +116,34 @@ def test_a_log_is_added_to_and_is_its_owners_alone(archive: Archive, tmp_path: P
         code, said = invoked("run", *places(archive, "--log", place))
         assert code == 2 and str(place.name) in said
     assert letter.read_text() == "mine"
+
+
+def test_a_log_is_begun_in_a_new_folder(archive: Archive, tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "photos" / "nightly.log"
+    invoked("run", *places(archive, "--quiet", "--log", log))
+    assert "Nothing new." in log.read_text("utf-8")
+
+
+def test_an_error_names_the_file_and_says_what_is_wrong_with_it(
+    archive: Archive, tmp_path: Path
+) -> None:
+    letter, given = tmp_path / "letter", (archive.out, "--state", archive.state)
+    letter.write_text("mine")
+    for arguments, words in (
+        (("report", *given, "--to", letter), f"{letter} is a file; give a folder"),
+        (
+            ("report", *given, "--evaluation", "nothing.json"),
+            "nothing.json cannot be read:",
+        ),
+        (("status", tmp_path), f"{tmp_path} is no library of cloaked photos; give the folder"),
+        (("run", *places(archive, "--log", letter / "log")), f"{letter}: "),
+    ):
+        code, said = invoked(*arguments)
+        assert code in (1, 2) and words in said, said
+        assert "Errno" not in said
+    with locked(archive.library):
+        code, said = invoked("run", *places(archive))
+    assert code == 2 and f"another run is writing to {archive.out}; wait" in said
 
 
 @pytest.mark.parametrize("width", [40, 60, 100])

@@ -202,6 +202,10 @@ def test_the_scheduler_must_be_told_and_is_for_dask_alone() -> None:
         select.check(RunSettings(runner="dask"))
     with pytest.raises(SettingsError, match="is for --runner dask"):
         select.check(RunSettings(options={"dask_scheduler": "tcp://localhost:1"}))
+    for wrong in ("nonsense", "tcp://localhost"):
+        with pytest.raises(SettingsError, match=f"{wrong} is no address; write it as tcp://"):
+            select.check(RunSettings(runner="dask", options={"dask_scheduler": wrong}))
+    select.check(RunSettings(runner="dask", options={"dask_scheduler": "localhost:8786"}))
 
 
 def test_workers_that_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from photoveil.pipeline.cli import main
 from photoveil.pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 FOLDERS = "benchmarks|configs|docs|pipeline|tests|transforms"
 COMMANDS = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
@@ -98,7 +98,7 @@ def test_pages_name_settings_that_exist(page: Path) -> None:
     sections = {name: field.annotation for name, field in Settings.model_fields.items()}
     named = re.findall(rf"`({'|'.join(sections)})\.(\w+)", page.read_text("utf-8"))
     for section, name in named:
-        if name == "csv":  # people.csv, the file of labels
+        if name in ("csv", "json"):  # files of labels and of Takeout's albums
             continue
         known = getattr(sections[section], "model_fields", None) or getattr(
             sections[section], "__dataclass_fields__", {}
@@ -108,5 +108,7 @@ def test_pages_name_settings_that_exist(page: Path) -> None:
 
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text("utf-8")
-    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", index))
-    assert linked == {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"}
+    linked = set(re.findall(r"\]\(((?:guides/)?[\w-]+\.md)\)", index))
+    docs = ROOT / "docs"
+    pages = {str(page.relative_to(docs)) for page in PAGES if page.is_relative_to(docs)}
+    assert linked == pages - {"README.md"}

@@ -213,9 +213,6 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
     ]
     out = whole.out / "_photoveil/test"
     (out / "cloaks").mkdir(parents=True)
-    settings = SETTINGS.model_copy(
-        update={"cloak": type(SETTINGS.cloak)(**{**vars(SETTINGS.cloak), "batch_size": 1})}
-    )
     wave = WavePaths(
         type(whole.library.destination)(str(out), str(out / "unfinished")),
         handed=str(out / "handed"),
@@ -224,14 +221,14 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
         cloaks=str(out / "cloaks"),
         changes=str(out / "changes"),
         manifest=str(out / "part"),
-        stamp=new_stamp(settings),
+        stamp=new_stamp(SETTINGS),
         progress=None,
     )
 
     def build(pipeline: beam.Pipeline) -> None:
-        pipelines.cloak(pipeline, photos, settings, wave)
+        pipelines.cloak(pipeline, photos, SETTINGS, wave)
 
-    run_pipeline(build, settings.run)
+    run_pipeline(build, SETTINGS.run)
     rows = parquet.gathered(str(out / "part"), manifest.SCHEMA).to_pylist()
     by_source = {row["source"]: row for row in rows}
     assert by_source[good.source]["status"] == "cloaked"

@@ -30,7 +30,16 @@ from photoveil.transforms.leaks.embedded_images import hidden
 from photoveil.transforms.records import EmbeddedKind, Face, Leak
 from tests.commands import invoked
 from tests.support import carriers
-from tests.support.carriers import XMP, Builder, jpeg, saved, small_jpeg, with_chunk, with_segments
+from tests.support.carriers import (
+    XMP,
+    Builder,
+    jpeg,
+    saved,
+    saved_once,
+    small_jpeg,
+    with_chunk,
+    with_segments,
+)
 from tests.test_codecs_mpf import STEREO, VGA, with_pictures
 
 EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
@@ -196,7 +205,7 @@ def heif(image: Image.Image, kind: str = "HEIF", **options: Any) -> bytes:
     if kind == "HEIF":
         pillow_heif = pytest.importorskip("pillow_heif")
         pillow_heif.register_heif_opener()
-    return saved(image, kind, quality=90, **options)
+    return saved_once(image, kind, quality=90, **options)
 
 
 def _cut(clean: Image.Image) -> Image.Image:
@@ -284,16 +293,16 @@ BUILDERS: dict[str, Builder] = {
     "after the end of a PNG": lambda i, c: saved(i, "PNG") + saved(_cut(c), "PNG"),
     "TIFF sub-image": tiff_sub_image,
     "TIFF reduced page": tiff_page,
-    "WebP EXIF": lambda i, c: saved(
+    "WebP EXIF": lambda i, c: saved_once(
         i, "WEBP", lossless=True, exif=exif_block(small_jpeg(c))[len(b"Exif\0\0") :]
     ),
     "WebP left-over chunk": lambda i, c: riff.join(
-        [*riff.split(saved(i, "WEBP", lossless=True))[0], (b"prev", small_jpeg(c))]
+        [*riff.split(saved_once(i, "WEBP", lossless=True))[0], (b"prev", small_jpeg(c))]
     ),
-    "WebP XMP": lambda i, c: saved(
+    "WebP XMP": lambda i, c: saved_once(
         i, "WEBP", lossless=True, xmp=b'<a xmpGImg:image="%b"/>' % base64.b64encode(small_jpeg(c))
     ),
-    "after the end of a WebP": lambda i, c: saved(i, "WEBP", lossless=True) + small_jpeg(c),
+    "after the end of a WebP": lambda i, c: saved_once(i, "WEBP", lossless=True) + small_jpeg(c),
     "after the end of a BMP": lambda i, c: saved(i, "BMP") + small_jpeg(c),
     "after the end of a GIF": lambda i, c: saved(i.quantize(256), "GIF") + small_jpeg(c),
     "after the end of a TIFF": lambda i, c: saved(i, "TIFF") + small_jpeg(c),
@@ -332,7 +341,7 @@ BUILDERS: dict[str, Builder] = {
     ),
     "base64 in a PNG chunk": lambda i, c: with_chunk(saved(i, "PNG"), b"prVt", in_base64(c)),
     "base64 in a WebP chunk": lambda i, c: riff.join(
-        [*riff.split(saved(i, "WEBP", lossless=True))[0], (b"prev", in_base64(c))]
+        [*riff.split(saved_once(i, "WEBP", lossless=True))[0], (b"prev", in_base64(c))]
     ),
     "base64 in a TIFF tag": lambda i, c: tiff(i, 65000, in_base64(c)),
     "base64 in a GIF comment": lambda i, c: saved(i.quantize(256), "GIF", comment=in_base64(c)),

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.unchanged import make_unchanged
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
+from photoveil.pipeline.run.chosen import Chosen
 from photoveil.pipeline.run.comparison import make_plan
 from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection
 from photoveil.pipeline.run.reviewed import NOT_REVIEWED, Reviewed
@@ -63,13 +64,14 @@ def plan(
     since: float | None = None,
     retry: bool = False,
     reviewed: Reviewed = NOT_REVIEWED,
+    chosen: Chosen | None = None,
 ) -> Plan:
     """The plan; `hashes`, by name, are of the files that it may have to read."""
 
     def read(refs: Sequence[PhotoRef]) -> dict[PhotoRef, str]:
         return {ref: (hashes or {})[ref.relative] for ref in refs}
 
-    selection = Selection(recloak, retry, since, reviewed)
+    selection = Selection(recloak, retry, since, reviewed, chosen)
     return make_plan(refs, rows, outputs, STAMP, selection, read)
 
 
@@ -312,3 +314,34 @@ def test_the_benchmark_of_an_unchanged_archive_has_one(tmp_path: Path) -> None:
     found = json.loads(said)
     assert (code, found["to_do"], found["gone"], found["stale"]) == (0, 0, [], {})
     assert found["done"] + found["left_out"] + found["failed"] == 100
+
+
+def test_nothing_is_done_or_missed_that_is_not_chosen() -> None:
+    refs = [named("2019/a.jpg"), named("2020/b.jpg"), named("2020/back.jpg")]
+    rows = [
+        row("2019/gone.jpg", source_sha256="1"),
+        row("2020/gone.jpg", source_sha256="2"),
+        no_output("failed", source="2020/dropped.jpg"),
+        row("2020/back.jpg", source_sha256="3", gone=utc(2_000)),
+    ]
+    outputs = [replace(OUTPUT, relative=one["output"]) for one in rows if one["output"]]
+    hashes = {"2019/a.jpg": "4", "2020/b.jpg": "5"}
+    found = plan(refs, rows, outputs, hashes=hashes, chosen=Chosen(["2019"]))
+    assert [group.ref.source for group in found.todo] == ["2019/a.jpg"]
+    assert (found.not_chosen, found.gone, found.dropped) == (2, ("2019/gone.jpg",), ())
+    assert (found.newly_gone, found.back) == (("2019/gone.jpg",), ())
+    whole = plan(refs, rows, outputs, hashes=hashes)
+    assert (whole.not_chosen, len(whole.todo), len(whole.gone)) == (0, 2, 2)
+    assert (whole.dropped, whole.back) == (("2020/dropped.jpg",), ("2020/back.jpg",))
+
+
+def test_a_chosen_photo_that_was_moved_keeps_its_output_unless_its_twin_is_there() -> None:
+    old = row("2020/a.jpg")
+    new = named("2019/a.jpg")
+    outputs = [replace(OUTPUT, relative="2020/a.jpg")]
+    for refs, how in (
+        ([new], Relation.MOVED),
+        ([new, named("2020/a.jpg")], Relation.DUPLICATE),
+    ):
+        found = plan(refs, [old], outputs, hashes={"2019/a.jpg": "abc"}, chosen=Chosen(["2019"]))
+        assert [item.how for item in found.known] == [how]

@@ -22,6 +22,7 @@ from PIL import Image
 
 from photoveil.pipeline.cli.demo_folder import build_archive
 from photoveil.pipeline.runners import select
+from photoveil.pipeline.runners import worker_pool as local_workers
 from photoveil.pipeline.settings import RunSettings, SettingsError, load_settings
 from photoveil.transforms.beam.progress import ProgressReader
 from photoveil.transforms.io import assets, storage
@@ -104,9 +105,12 @@ def test_several_processes_write_the_same(base: Base) -> None:
     base.assert_same(base.run("workers", config="  workers: 2\n"))
 
 
-def test_two_processes_write_what_one_does(tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
+def test_two_processes_write_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, temporary = tmp_path / "photos", tmp_path / "temporary"
     photos.mkdir()
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))  # of the processes, which this test starts
+    assert local_workers._kept == {}
     for name in ("obama.jpg", "biden.jpg", "chelsea.png"):
         with Image.open(assets.fetch(name)) as image:
             image.convert("RGB").resize((240, 300)).save(photos / name)
@@ -118,6 +122,7 @@ def test_two_processes_write_what_one_does(tmp_path: Path) -> None:
         assert archive.run().statuses == {"cloaked": 2, "no_face": 1}
     assert photos_of(two.out) == photos_of(one.out)
     assert rows_of(two.out) == rows_of(one.out)
+    assert list(temporary.iterdir()) == []  # they end without a chance to delete anything
 
 
 @on("prism")

@@ -78,6 +78,100 @@ def test_a_launchd_agent_has_the_words_of_the_command() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+def program(folder: Path, name: str, exit_status: int = 0) -> Path:
+    """A program that notes its arguments, a line each, in a file beside it."""
+    path = folder / name
+    path.write_text(
+        f"#!/bin/sh\nprintf '%s\\n' \"$@\" >>'{path}.called'\nexit {exit_status}\n", "utf-8"
+    )
+    path.chmod(0o755)
+    return path
+
+
+def calls(path: Path) -> list[str]:
+    called = path.with_name(f"{path.name}.called")
+    return called.read_text().splitlines() if called.exists() else []
+
+
+def test_systemd_tells_how_the_night_ended(tmp_path: Path) -> None:
+    notify = program(tmp_path, "notify-send")
+    line = units()["photoveil.service"]["Service"]["ExecStopPost"]
+    assert line.startswith("-")  # where there is no notify-send, the run has not failed
+    ending = {"SERVICE_RESULT": "success", "EXIT_STATUS": "3"}  # as systemd passes them
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(shlex.split(line[1:]), env={"PATH": path, **ending}, check=True)
+    assert calls(notify) == [
+        "--app-name=Photoveil",
+        "Photoveil",
+        "Last night: success, exit status 3",
+    ]
+
+
+@pytest.mark.parametrize("power", ["AC Power", "Battery Power"])
+def test_launchd_tells_how_the_night_ended_and_stays_off_the_battery(
+    tmp_path: Path, power: str
+) -> None:
+    photoveil, notify = program(tmp_path, "photoveil", 3), program(tmp_path, "osascript")
+    pmset = program(tmp_path, "pmset")
+    pmset.write_text(f"#!/bin/sh\necho \"Now drawing from '{power}'\"\n")
+    ((_, text),) = launchd([str(photoveil), *COMMAND[1:]], NIGHT).items()
+    words = plistlib.loads(text.encode())["ProgramArguments"]
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(words, env={"PATH": path}, check=False)
+    if power == "Battery Power":
+        assert (done.returncode, calls(photoveil), calls(notify)) == (0, [], [])
+        return
+    assert done.returncode == 3
+    assert calls(photoveil) == COMMAND[1:]
+    assert calls(notify) == [
+        "-e",
+        'display notification "Last night: exit status 3" with title "Photoveil"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("system", "starter", "files", "asked"),
+    [
+        (
+            "systemd",
+            "systemctl",
+            [".config/systemd/user/photoveil.service", ".config/systemd/user/photoveil.timer"],
+            ["--user", "daemon-reload", "--user", "enable", "--now", "photoveil.timer"],
+        ),
+        (
+            "launchd",
+            "launchctl",
+            ["Library/LaunchAgents/org.photoveil.nightly.plist"],
+            ["load", "-w", "HOME/Library/LaunchAgents/org.photoveil.nightly.plist"],
+        ),
+    ],
+)
+def test_install_writes_below_the_home_and_starts_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    system: str,
+    starter: str,
+    files: list[str],
+    asked: list[str],
+) -> None:
+    home, tools = tmp_path / "home", tmp_path / "tools"
+    for folder in (home / "Pictures", tools):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tools))
+    started = program(tools, starter)
+    given = ("schedule", home / "Pictures", home / "out", "--system", system, "--install")
+    code, said = invoked(*given)
+    assert code == 0 and "ends that" in said, said
+    written = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+    assert written == sorted(files)
+    assert calls(started) == [word.replace("HOME", str(home)) for word in asked]
+    program(tools, starter, 1)
+    code, said = invoked(*given)
+    assert code == 2 and "did not work: exit status 1" in said
+
+
 def test_the_command_prints_and_writes_nothing_unless_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +185,10 @@ def test_the_command_prints_and_writes_nothing_unless_asked(
     for wrong in (("--start", "25:00"), ("--deadline", "soon")):
         assert invoked(*given, *wrong)[0] == 2
     assert invoked("schedule", tmp_path / "nowhere", tmp_path / "out")[0] == 2
+    code, said = invoked("schedule", photos, photos / "out")  # a run would refuse it each night
+    assert code == 2 and "lies inside the input folder" in said.replace("\n", " ")
+    code, said = invoked(*given, "--config", tmp_path / "nothing.yaml")
+    assert code == 2 and "nothing.yaml cannot be read" in said
 
 
 def test_install_writes_the_units_and_says_where_nothing_starts_them(

@@ -39,6 +39,7 @@ def of_plan(library: Library, plan: Plan, forecast: Estimate) -> dict[str, Any]:
         "failed": plan.failed,
         "stale": dict(plan.stale),
         "older": plan.older,
+        "not_given": plan.not_chosen,
         "gone": list(plan.gone),
         "archive_is_away": plan.is_away,
         "bytes": plan.room,

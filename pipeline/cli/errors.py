@@ -40,8 +40,17 @@ def errors_as_exit_codes(
         code = _exit_code(error, bad_input)
         if code is None:
             raise
-        errors.print(f"photoveil: {error}", markup=False, highlight=False, soft_wrap=True)
+        errors.print(f"photoveil: {_words(error)}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(code) from error
+
+
+def _words(error: Exception) -> str:
+    """Return what to say of an error: of the system's own, which file, and why in plain words."""
+    if isinstance(error, OSError) and error.filename is not None:
+        from photoveil.transforms.io import storage
+
+        return f"{storage.printable(os.fsdecode(error.filename))}: {storage.explain(error)}"
+    return str(error)
 
 
 def _exit_code(error: Exception, bad_input: ExitCode) -> ExitCode | None:

@@ -175,7 +175,7 @@ def _check(request: Request, root: str) -> None:
         raise LibraryError(f"{request.report}: a report is written as .json or .parquet")
     for folder in filter(None, (root, request.originals, request.probes, request.others)):
         if not storage.exists(folder):
-            raise LibraryError(f"{folder} does not exist")
+            raise LibraryError(f"{folder} does not exist; give a folder that is there")
     photos = [*filter(None, (request.originals, request.probes, request.others))]
     for file, marks in (
         (request.report, requested_files.REPORT_MARKS),

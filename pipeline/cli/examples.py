@@ -5,6 +5,8 @@ from __future__ import annotations
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "run": (
         ("run ~/Pictures ~/Pictures-cloaked", "cloak what is new"),
+        ("run ~/Pictures/2019/*.jpg ~/Pictures-cloaked", "some photos, and nothing else"),
+        ("run ~/Pictures/2019 ~/Pictures/2020 ~/Pictures-cloaked", "two folders"),
         ("run ~/Pictures ~/Pictures-cloaked --dry-run", "only say what would be done"),
         ("run ~/Pictures ~/Pictures-cloaked --deadline 06:00 --quiet", "at night, from cron"),
         ("run ~/Pictures ~/Pictures-cloaked --except Anna", "leave Anna's faces as they are"),

@@ -28,6 +28,13 @@ class Runner(StrEnum):
 
 
 In = Annotated[str, typer.Argument(metavar="IN", help="Folder of the photos; only read.")]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IN",
+        help="Folder of the photos; or photos and folders of it, and nothing else is touched.",
+    ),
+]
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder for the cloaked photos.")]
 Root = Annotated[str, typer.Argument(metavar="OUT", help="Library of cloaked photos.")]
 HowMuch = Annotated[Mode | None, typer.Option(help="How much a face may change; by default mid.")]

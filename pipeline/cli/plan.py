@@ -20,6 +20,7 @@ from photoveil.pipeline.library.identity import LibraryError
 from photoveil.transforms.io import storage
 
 if TYPE_CHECKING:
+    from photoveil.pipeline.library.inputs import Inputs
     from photoveil.pipeline.library.library import Library
     from photoveil.pipeline.library.manifest import RunStamp
     from photoveil.pipeline.run.estimate import Estimate
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def plan(
-    source: options.In,
+    source: options.Inputs,
     output: options.Out,
     mode: options.HowMuch = None,
     config: options.Config = None,
@@ -45,14 +46,16 @@ def plan(
     as_json: options.AsJson = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Say what `run` would do and why. Nothing is written."""
+    """Say what `run` would do and why, with the same arguments. Nothing is written."""
     quiet_logs.configure(verbose)
     console = Console(quiet=as_json)
     with errors_as_exit_codes():
+        from photoveil.pipeline.library.inputs import find_inputs
         from photoveil.pipeline.library.library import open_library
         from photoveil.pipeline.run.planning import new_stamp, reviewed
 
-        library = open_library(source, output, state, make=False, new_state=new_state)
+        inputs = find_inputs(source, output, state)
+        library = open_library(inputs.source, output, state, make=False, new_state=new_state)
         settings_of = partial(
             settings_in_mode,
             library,
@@ -62,8 +65,8 @@ def plan(
             spare=spare or None,
         )
         settings = settings_of(mode and mode.value)
-        chosen = make_selection(recloak, retry, since)
-        check_job(library, settings)
+        chosen = make_selection(inputs, recloak, retry, since)
+        check_job(library, settings, chosen)
         stamp = new_stamp(settings)
         marks = reviewed(library, marks_of(library, review), stamp, settings_of)
         chosen = replace(chosen, reviewed=marks)
@@ -72,15 +75,23 @@ def plan(
             print_json(of_plan(library, *found))
 
 
-def make_selection(recloak: bool, retry: bool, since: str | None) -> Selection:
-    """Return which photos the options of a command choose.
+def make_selection(
+    inputs: Inputs, recloak: bool = False, retry: bool = False, since: str | None = None
+) -> Selection:
+    """Return which photos the arguments and options of a command choose.
 
     Raises:
         SettingsError: `since` is not a date.
     """
+    from photoveil.pipeline.run.chosen import Chosen
     from photoveil.pipeline.run.plan import Selection
 
-    return Selection(recloak, retry, None if since is None else point_in_time(since))
+    return Selection(
+        recloak,
+        retry,
+        None if since is None else point_in_time(since),
+        chosen=None if inputs.chosen is None else Chosen(inputs.chosen),
+    )
 
 
 def point_in_time(text: str) -> float:
@@ -100,21 +111,32 @@ def point_in_time(text: str) -> float:
         raise SettingsError(f"{text} is no date; write it as 2026-11-01") from error
 
 
+<<<<<<< HEAD
 def check_job(library: Library, settings: Settings) -> None:
     """Check whether a run can do anything, before it makes a folder.
+=======
+def check_job(library: Library, settings: Settings, selection: Selection | None = None) -> None:
+    """Find what would keep a run from doing anything, before a folder of it is made.
+>>>>>>> look
+
+    Args:
+        selection: which photos; what is new by default.
 
     Raises:
         LibraryError: there is no photo, or the settings name people that are not known.
         SettingsError: the runner's options are wrong.
         OSError: the archive or the private state cannot be read.
     """
+    from photoveil.pipeline.run.plan import WHAT_IS_NEW
     from photoveil.transforms.photo.discover import holds_photo
 
-    if not holds_photo(library.source):
+    selection = selection or WHAT_IS_NEW
+    if not holds_photo(library.source, selection.has):
+        given = "" if selection.chosen is None else "what was given of "
         raise LibraryError(
-            f"no photo was found in {library.source}: no JPEG, MPO, PNG, WebP, TIFF, BMP, GIF, "
-            "AVIF or HEIC file lies there or in a folder below it. Is the disk there, and is it "
-            "the right folder? Nothing was done"
+            f"no photo was found in {given}{library.source}: no JPEG, MPO, PNG, WebP, TIFF, BMP, "
+            "GIF, AVIF or HEIC file lies there or in a folder below it. Is the disk there, and is "
+            "it the right folder? Nothing was done"
         )
     with_ids(library, settings)
     if settings.run.options or settings.run.runner != "local":

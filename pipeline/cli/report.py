@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -114,6 +115,8 @@ def _folder(to: str, library: Library) -> str:
                 f"{to} lies in {place}; a report leads to uncloaked photos and says who is in "
                 "them: choose a place that is not published"
             )
+    if storage.is_local(folder) and os.path.isfile(folder):
+        raise LibraryError(f"{to} is a file; give a folder for the report")
     if published := library_around(folder):
         raise LibraryError(
             f"{to} lies in {published}, which is for publishing; choose another place"

@@ -60,7 +60,7 @@ ALL_DONE = Ending()
 
 
 def run(
-    source: options.In,
+    source: options.Inputs,
     output: options.Out,
     mode: options.HowMuch = None,
     config: options.Config = None,
@@ -110,7 +110,13 @@ def run(
 ) -> None:
     """Cloak every photo below IN into OUT. Run it again for what is new.
 
+<<<<<<< HEAD
     Ctrl-C stops it after the photos in progress; the same command continues.
+=======
+    IN may be photos and folders, as a shell's pattern gives them: OUT is the last argument.
+
+    Ctrl-C ends it after the photos in hand; the same command goes on from there.
+>>>>>>> look
 
     Exit status: 0 all done; 1 stopped by an error; 2 wrong usage or input; 3 some photos failed, in
     this run or an earlier one; 130 stopped by Ctrl-C.
@@ -119,11 +125,13 @@ def run(
     console = Console(quiet=quiet)
     with errors_as_exit_codes(WORK_IS_KEPT):
         from photoveil.pipeline.cli.summaries import summary
+        from photoveil.pipeline.library.inputs import find_inputs
         from photoveil.pipeline.library.library import locked, open_library
         from photoveil.pipeline.run.planning import new_stamp, reviewed
         from photoveil.pipeline.state.review import write as keep
 
-        before = open_library(source, output, state, make=False, new_state=new_state)
+        inputs = find_inputs(source, output, state)
+        before = open_library(inputs.source, output, state, make=False, new_state=new_state)
         settings_of = partial(
             settings_in_mode,
             before,
@@ -137,18 +145,19 @@ def run(
         )
         settings = settings_of(mode and mode.value)
         ending = Ending(limit, None if deadline is None else next_time(deadline))
-        chosen = make_selection(recloak, retry, since)
+        chosen = make_selection(inputs, recloak, retry, since)
         consent = _consent(prune, max_delete, yes, console)
-        check_job(before, settings)
+        check_job(before, settings, chosen)
         marks = marks_of(before, review)  # another library's is refused before a folder is made
         if log is not None:
-            quiet_logs.keep(requested_files.check(log, [source, output], [quiet_logs.LOG_MARK]))
+            places = [before.source, before.root]
+            quiet_logs.keep(requested_files.check(log, places, [quiet_logs.LOG_MARK]))
         if dry_run:
             stamp = new_stamp(settings)
             chosen = replace(chosen, reviewed=reviewed(before, marks, stamp, settings_of))
             make_and_show_plan(before, settings, stamp, console, chosen)
             raise typer.Exit
-        library = open_library(source, output, state, new_state=new_state)
+        library = open_library(inputs.source, output, state, new_state=new_state)
         with locked(library):
             if review is not None:
                 keep(library.state, marks_of(library, review))

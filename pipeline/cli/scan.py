@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def scan(
-    source: options.In,
+    source: options.Inputs,
     output: options.Out,
     config: options.Config = None,
     state: options.State = None,
@@ -45,14 +45,17 @@ def scan(
     console = Console(quiet=as_json)
     with errors_as_exit_codes(WORK_IS_KEPT):
         from photoveil.pipeline.cli.summaries import scan_summary
+        from photoveil.pipeline.library.inputs import find_inputs
         from photoveil.pipeline.library.library import locked, open_library
         from photoveil.pipeline.settings import load_settings
         from photoveil.pipeline.state.known_people import known
 
         settings = load_settings(config)
-        chosen = make_selection(False, False, since)
-        check_job(open_library(source, output, state, make=False, new_state=new_state), settings)
-        library = open_library(source, output, state, new_state=new_state)
+        inputs = find_inputs(source, output, state)
+        chosen = make_selection(inputs, since=since)
+        before = open_library(inputs.source, output, state, make=False, new_state=new_state)
+        check_job(before, settings, chosen)
+        library = open_library(inputs.source, output, state, new_state=new_state)
         with locked(library):
             result = scan_job(library, settings, console, chosen)
         people = len(set(known(library.state).values()))

@@ -82,7 +82,12 @@ def schedule(
     quiet_logs.configure(verbose)
     console = Console()
     with errors_as_exit_codes():
+        from photoveil.pipeline.library.library import open_library
+        from photoveil.pipeline.settings import load_settings
+
         night = Night(_clock(start), _clock(deadline), threads, on_battery)
+        open_library(source, output, state, make=False)  # what a run would refuse, is refused now
+        load_settings(config)
         command = run_command(source, output, deadline, config, state)
         files = FILES[system or _system()](command, night)
         if install:
@@ -96,6 +101,7 @@ def schedule(
 def run_command(
     source: str, output: str, deadline: str, config: Path | None, state: str | None
 ) -> list[str]:
+<<<<<<< HEAD
     """Return the command of the nightly run.
 
     Its paths are absolute, because it does not start in the current folder.
@@ -105,6 +111,9 @@ def run_command(
     """
     if not storage.exists(source):
         raise LibraryError(f"{source} does not exist; give the folder that holds your photos")
+=======
+    """Return the command of the nightly run, with absolute paths: it starts in any folder."""
+>>>>>>> look
     program = shutil.which("photoveil") or str(Path(sys.executable).with_name("photoveil"))
     command = [program, "run", storage.absolute(source), storage.absolute(output)]
     command += ["--deadline", deadline, "--quiet"]
@@ -147,7 +156,8 @@ def launchd(command: Sequence[str], night: Night) -> dict[Path, str]:
     """Return the launchd agent of a user, by its path."""
     # launchd knows no power supply: the script asks, and stays away from the battery.
     on_power = "" if night.on_battery else "pmset -g batt | grep -q 'AC Power' || exit 0; "
-    notify = 'osascript -e \'display notification "Last night is done" with title "Photoveil"\''
+    told = 'display notification \\"Last night: exit status $status\\" with title \\"Photoveil\\"'
+    notify = f'status=$?; osascript -e "{told}"; exit $status'
     script = f"{on_power}{shlex.join(command)}; {notify}"
     agent = {
         "Label": _AGENT,

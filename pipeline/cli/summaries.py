@@ -58,6 +58,7 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
         (plan.unchanged, "done by an earlier run"),
         (plan.left_out, "left out by an earlier run, unchanged"),
         (plan.failed, "failed in an earlier run, unchanged: still fail (--retry tries them again)"),
+        (plan.not_chosen, "others in the folder, not given: left as they are"),
         (plan.older, "older: left for another run (--since)"),
         (
             len(plan.gone),

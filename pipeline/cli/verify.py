@@ -144,8 +144,8 @@ def _check(library: Library, table: str | None) -> None:
         raise LibraryError(f"a run is writing to {library.root}; verify it when that run is done")
     if not storage.exists(library.source):
         raise LibraryError(
-            f"the originals, {library.source}, are not there. Is the disk? If they were moved, "
-            "say where they are: --originals"
+            f"the originals, {library.source}, are not there. Is the disk there? If they were "
+            "moved, say where they are: --originals"
         )
     if table is not None:
         requested_files.check(table, (library.root, library.source), [requested_files.LIST_MARK])

@@ -207,7 +207,7 @@ def shared_with(found: Found, root: str) -> str | None:
 def _missing(source: str, root: str, identity: Identity | None, given: str | None) -> str | None:
     """Why a run does not just begin a new private state."""
     kept = [found for found in state_folder.in_default_folder() if found.place != given]
-    if _has_rows(root):
+    if has_rows(root):
         if identity is not None and identity.forgotten is not None:
             return None
         own = find(root, identity, None)
@@ -238,7 +238,7 @@ def _replaced(root: str, place: str) -> str:
     )
 
 
-def _has_rows(root: str) -> bool:
+def has_rows(root: str) -> bool:
     """True when a run has done photos."""
     parts = parquet.parts(storage.join(root, f"{FOLDER}/manifest"))
     return any(len(parquet.read(part, ["source"])) for part in parts)

@@ -84,11 +84,11 @@ def open_library(
         LibraryError: a folder is missing, cannot be used or lies inside another one; the private
             state is missing or another library's.
     """
-    given = given_folder(state)
-    source, root = storage.absolute(source), storage.absolute(root)
-    for place in filter(None, (source, root, given)):
+    for place in filter(None, (source, root, state)):
         if problem := storage.problem(place):
             raise LibraryError(f"{place}: {problem}")
+    given = given_folder(state)
+    source, root = storage.absolute(source), storage.absolute(root)
     _check_source(source)
     _check_apart(source, root, given or state_folder.default_folder())
     _check_root(root)
@@ -132,7 +132,9 @@ def find_library(root: str, state: str | None = None) -> Library:
     """
     root, given = storage.absolute(root), given_folder(state)
     if not storage.exists(storage.join(root, FOLDER)):
-        raise LibraryError(f"{root} is no library of cloaked photos")
+        raise LibraryError(
+            f"{root} is no library of cloaked photos; give the folder that `photoveil run` wrote to"
+        )
     _check_links(root)
     identity = read_identity(root)
     found = find(root, identity, given)

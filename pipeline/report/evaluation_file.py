@@ -45,8 +45,7 @@ def read(path: str) -> Protection:
     """Read such a file.
 
     Raises:
-        LibraryError: it is another file.
-        OSError: it cannot be read.
+        LibraryError: it cannot be read, or is another file.
     """
     try:
         content = json.loads(storage.read_bytes(path))
@@ -55,6 +54,11 @@ def read(path: str) -> Protection:
         return Protection(
             tuple(sorted(found, key=lambda one: not one.held_out)), str(content["caveat"])
         )
+    except OSError as error:
+        raise LibraryError(
+            f"{path} cannot be read: {storage.explain(error)}; `photoveil evaluate` writes such a "
+            "file with --report FILE.json"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LibraryError(
             f"{path} is no report of `photoveil evaluate`; make one with --report FILE.json"

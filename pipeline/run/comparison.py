@@ -52,7 +52,8 @@ def make_plan(
     held = _Held(outputs)
     why: dict[PhotoRef, str] = {}
     plan = _Counts()
-    for ref in refs:
+    chosen = [ref for ref in refs if selection.has(ref.source)]
+    for ref in chosen:
         reason = _why(ref, by_source.get(ref.source), held, stamp, selection, plan)
         if reason is None:
             continue
@@ -62,6 +63,7 @@ def make_plan(
             why[ref] = reason
     hashes = _hashes(why, by_source, hash_files)
     settled = {ref.source for ref in refs} - {ref.source for ref in why}
+    back = settled.intersection(by_source, (ref.source for ref in chosen))
     cloaked = _by_content(by_source.values(), held, stamp, selection, settled)
     known, moved = _known(why, hashes, by_source, cloaked)
     placed = {item.ref for item in known}
@@ -70,7 +72,8 @@ def make_plan(
     away = [
         source
         for source in _away(refs, by_source, moved)
-        if since is None or by_source[source]["source_modified"] >= utc(since)
+        if selection.has(source)
+        and (since is None or by_source[source]["source_modified"] >= utc(since))
     ]
     gone = [source for source in away if by_source[source]["output"] is not None]
     photos = {source for source, row in by_source.items() if _is_photo(row)}
@@ -88,7 +91,7 @@ def make_plan(
         plan.older,
         tuple(gone),
         tuple(source for source in gone if is_there and by_source[source]["gone"] is None),
-        tuple(s for s in settled if s in by_source and by_source[s]["gone"] is not None),
+        tuple(s for s in back if by_source[s]["gone"] is not None),
         tuple(source for source in away if is_there and by_source[source]["output"] is None),
         hashes,
         len(photos),
@@ -96,6 +99,7 @@ def make_plan(
         len(photos.intersection(gone)),
         _bare(refs, photos.intersection(gone)),
         tuple(originals),
+        len(refs) - len(chosen),
     )
 
 

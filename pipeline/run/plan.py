@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from photoveil.pipeline.run.chosen import Chosen
 from photoveil.pipeline.run.reviewed import NOT_REVIEWED, Reviewed
 from photoveil.transforms.records import ContentGroup, PhotoRef
 
@@ -21,12 +22,18 @@ class Selection:
     since: leave files alone that were modified before, in seconds since the epoch. A file keeps its
         time when it is moved, so sources that are older than that and are no longer there may lie
         elsewhere, unread: they do not count as gone.
+    chosen: all else in IN is left as it is, and as the library has it; None for the whole of IN.
     """
 
     recloak: bool = False
     retry: bool = False
     since: float | None = None
     reviewed: Reviewed = NOT_REVIEWED
+    chosen: Chosen | None = None
+
+    def has(self, source: str) -> bool:
+        """True for what is chosen, by its path below IN."""
+        return self.chosen is None or source in self.chosen
 
 
 WHAT_IS_NEW = Selection()
@@ -68,6 +75,7 @@ class Plan:
         not do, and that would fare no better now.
     stale: files that were done otherwise and are left so, by what differs.
     older: files to work on that are left for another run, being older than it asks for.
+    not_chosen: files of the archive that the run is not about.
     gone: sources that are no longer there; their outputs are kept. newly_gone, back: those whose
         mark in the manifest has to change. dropped: gone, and never had an output.
     hashes: sha256 of those files to work on for which it had to be known.
@@ -95,6 +103,7 @@ class Plan:
     gone_photos: int = 0
     bare: tuple[str, ...] = ()
     originals: tuple[ContentGroup, ...] = ()
+    not_chosen: int = 0
 
     @property
     def is_away(self) -> bool:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -102,6 +103,19 @@ def _dask_runner() -> ModuleType:
     return dask_runner
 
 
+def _check_address(address: str) -> None:
+    """Refuse what Dask would take apart only in the middle of a run.
+
+    Raises:
+        SettingsError: it is no address of a scheduler.
+    """
+    protocol, _, place = address.rpartition("://")
+    if protocol in ("", "tcp", "tls") and not re.fullmatch(r".+:\d+", place):
+        raise SettingsError(
+            f"--dask-scheduler: {address} is no address; write it as tcp://host:8786"
+        )
+
+
 def check(settings: RunSettings, *folders: str) -> None:
     """Check a runner's options before anything is done.
 
@@ -112,8 +126,10 @@ def check(settings: RunSettings, *folders: str) -> None:
         SettingsError: the message says what to do.
     """
     if "dask_scheduler" in settings.options and settings.runner != "dask":
-        raise SettingsError("--dask-scheduler: is for --runner dask")
+        raise SettingsError("--dask-scheduler is for --runner dask; add that, or leave it out")
     options = _options(settings)
+    if settings.runner == "dask":
+        _check_address(str(options["dask_scheduler"]))
     flags = _flags(options)
     said = io.StringIO()
     try:

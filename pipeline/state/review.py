@@ -192,11 +192,15 @@ def read_file(path: str, library: str) -> Review:
         library: id of the library that it has to be of.
 
     Raises:
-        LibraryError: it is another file, or another library's.
-        OSError: it cannot be read.
+        LibraryError: it cannot be read, or is another file, or another library's.
     """
     try:
         found = Review.model_validate_json(storage.read_bytes(path, _LONGEST))
+    except OSError as error:
+        raise LibraryError(
+            f"{path} cannot be read: {storage.explain(error)}; export a review from the page of "
+            "`photoveil report`"
+        ) from error
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise LibraryError(

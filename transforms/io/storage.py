@@ -171,6 +171,13 @@ def exists(path: str) -> bool:
     return object_store.stat(path) is not None or any(object_store.find(_below(path), 1))
 
 
+def is_folder(path: str) -> bool:
+    """True for what `walk` goes into; of what exists, all else is one entry of its."""
+    if is_local(path):
+        return os.path.isdir(path) and not os.path.islink(path)
+    return object_store.stat(path) is None
+
+
 def is_empty(folder: str) -> bool:
     """True if there is nothing below `folder`, or no such folder.
 

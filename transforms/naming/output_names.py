@@ -427,6 +427,11 @@ def _split(name: str) -> tuple[str, str]:
     return name[:at], name[at:]
 
 
+def shared_stem(path: str) -> str:
+    """Return the start of a path that a photo shares with the files that belong to it."""
+    return _stem(path)[0]
+
+
 def _stem(path: str) -> tuple[str, str]:
     """A path as what it shares with files that belong to it, and the rest."""
     folder, _, name = path.rpartition("/")

@@ -24,18 +24,21 @@ def discover(root: str) -> Iterator[PhotoRef]:
         yield PhotoRef(root, entry.relative, entry.size, entry.mtime, entry.problem)
 
 
-def holds_photo(root: str) -> bool:
+def holds_photo(root: str, chosen: Callable[[str], bool] = lambda source: True) -> bool:
     """True when a photo lies below `root`, or something that may be one and cannot be read.
 
     Most archives are known by the name of their first photo. Where no name is a photo's, files are
     opened until the first bytes of one are.
+
+    Args:
+        chosen: says of a path below `root` whether it counts.
 
     Raises:
         OSError: `root` cannot be listed.
     """
     doubtful = []
     for ref in discover(root):
-        if is_junk(ref.source):
+        if is_junk(ref.source) or not chosen(ref.source):
             continue
         extension = os.path.splitext(ref.relative)[1].lower()
         if extension in extensions.PHOTOS or ref.problem is not None:
