@@ -111,13 +111,8 @@ def point_in_time(text: str) -> float:
         raise SettingsError(f"{text} is no date; write it as 2026-11-01") from error
 
 
-<<<<<<< HEAD
-def check_job(library: Library, settings: Settings) -> None:
-    """Check whether a run can do anything, before it makes a folder.
-=======
 def check_job(library: Library, settings: Settings, selection: Selection | None = None) -> None:
-    """Find what would keep a run from doing anything, before a folder of it is made.
->>>>>>> look
+    """Check whether a run can do anything, before it makes a folder.
 
     Args:
         selection: which photos; what is new by default.

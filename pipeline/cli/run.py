@@ -110,13 +110,9 @@ def run(
 ) -> None:
     """Cloak every photo below IN into OUT. Run it again for what is new.
 
-<<<<<<< HEAD
-    Ctrl-C stops it after the photos in progress; the same command continues.
-=======
     IN may be photos and folders, as a shell's pattern gives them: OUT is the last argument.
 
-    Ctrl-C ends it after the photos in hand; the same command goes on from there.
->>>>>>> look
+    Ctrl-C stops it after the photos in progress; the same command continues.
 
     Exit status: 0 all done; 1 stopped by an error; 2 wrong usage or input; 3 some photos failed, in
     this run or an earlier one; 130 stopped by Ctrl-C.

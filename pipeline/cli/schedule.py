@@ -101,19 +101,10 @@ def schedule(
 def run_command(
     source: str, output: str, deadline: str, config: Path | None, state: str | None
 ) -> list[str]:
-<<<<<<< HEAD
     """Return the command of the nightly run.
 
     Its paths are absolute, because it does not start in the current folder.
-
-    Raises:
-        LibraryError: the folder of the photos is not there.
     """
-    if not storage.exists(source):
-        raise LibraryError(f"{source} does not exist; give the folder that holds your photos")
-=======
-    """Return the command of the nightly run, with absolute paths: it starts in any folder."""
->>>>>>> look
     program = shutil.which("photoveil") or str(Path(sys.executable).with_name("photoveil"))
     command = [program, "run", storage.absolute(source), storage.absolute(output)]
     command += ["--deadline", deadline, "--quiet"]
