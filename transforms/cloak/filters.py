@@ -18,7 +18,7 @@ def luminance(images: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(images * [0.2126, 0.7152, 0.0722], axis=-1, keepdims=True)
 
 
-def texture(crops: tf.Tensor, sigma: float = 2.0, fine: float = 1.5) -> tf.Tensor:
+def texture(crops: tf.Tensor, sigma: float = 2.0, fine: float = 1.0) -> tf.Tensor:
     """Compute the local contrast of fine detail in luminance.
 
     Where it is high, the eye misses changes. That is visual masking (Legge & Foley 1980, JOSA

@@ -53,11 +53,11 @@ class CloakParameters:
     contrast_budget: Annotated[float, Field(gt=0, le=64)] = 1.25
     """Largest contrast, in levels, that is added on smooth skin, at the worst spot of the written
     face."""
-    max_change: Annotated[float, Field(gt=0, le=64)] = 10.0
+    max_change: Annotated[float, Field(gt=0, le=64)] = 25.0
     """Largest luminance change of a pixel while optimising, in levels."""
     smooth_cap: Annotated[float, Field(ge=0, le=64)] = 1.0
     """Largest luminance change of a pixel where the crop has no local contrast, in levels."""
-    texture_cap: Annotated[float, Field(ge=0, le=10)] = 1.15
+    texture_cap: Annotated[float, Field(ge=0, le=10)] = 1.6
     """What each level of local contrast adds to `smooth_cap`, in levels."""
     shift_peak: Annotated[float, Field(gt=0, le=20)] = 3.0
     """Largest displacement, in percent of the interocular distance."""
@@ -84,7 +84,7 @@ class CloakParameters:
     """The same of the last step; the rate falls linearly between the two."""
     gradient_power: Annotated[float, Field(ge=0.5, le=4)] = 2.0
     """Exponent of the gradient: 1 follows it, more prefers its peaks."""
-    texture_floor: Annotated[float, Field(gt=0, le=100)] = 2.1
+    texture_floor: Annotated[float, Field(gt=0, le=100)] = 1.5
     """Levels, added to the local contrast by which a step is weighted, so that smooth skin gets a
     part of it."""
     texture_power: Annotated[float, Field(ge=0, le=4)] = 1.5
