@@ -22,8 +22,9 @@ def load_optimizer(parameters: CloakParameters) -> Optimizer:
     a face.
     """
     loaded = {name: load_surrogate(name, parameters.precision) for name in parameters.recognisers}
-    turns = (parameters.surrogates, parameters.known_turns)
-    return Optimizer(*([loaded[name] for name in names] for names in turns), parameters)
+    surrogates = [loaded[name] for name in parameters.surrogates]
+    known = [loaded[name] for name in parameters.known_turns]
+    return Optimizer(surrogates, known, parameters)
 
 
 class CloakHandler(StageHandler[AlignedFace, Optimizer]):
