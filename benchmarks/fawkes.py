@@ -164,7 +164,8 @@ def with_ours(
     name: str, parameters: CloakParameters, surrogates: Mapping[str, Surrogate], crops: np.ndarray
 ) -> Cloaked:
     """Cloak uint8 (n, 112, 112, 3) crops, each cloak scaled until its crop keeps to the budget."""
-    optimizer = Optimizer([surrogates[name] for name in parameters.surrogates], parameters)
+    turns = [surrogates[name] for name in parameters.surrogates]
+    optimizer = Optimizer(turns, turns, parameters)
 
     def cloak() -> list[np.ndarray]:
         results = []

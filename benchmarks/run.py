@@ -37,7 +37,7 @@ from photoveil.transforms.photo.find_faces import FaceDetectorHandler
 from tests.support.face_scenes import Portrait, cut_portrait, scene
 from tests.support.processes import descendants, megabytes
 
-_ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 _BEFORE = "cbde0f8"
 _WIDTH, _HEIGHT = 4000, 3000
 _PEOPLE = ("obama.jpg", "obama2.jpg", "obama3.jpg", "biden.jpg", "astronaut.png")
@@ -76,7 +76,7 @@ def main() -> None:
     table = Table("archive", "version", "CPU s a photo", "s a photo", "start, CPU s", "memory, MB")
     with tempfile.TemporaryDirectory() as folder, checkout(given.against) as other:
         versions = {given.against: import_path(other, Path(folder) / "other"),
-                    "this tree": import_path(_ROOT, Path(folder) / "this")}  # fmt: skip
+                    "this tree": import_path(ROOT, Path(folder) / "this")}  # fmt: skip
         for archive in given.archives:
             for name, path in versions.items():
                 base = Path(folder) / f"{archive} {name}"
@@ -138,7 +138,7 @@ def run(base: Path, path: Path) -> Spent:
 @contextlib.contextmanager
 def checkout(commit: str) -> Iterator[Path]:
     """Check a commit out into a worktree, which is removed afterwards."""
-    git = ["git", "-C", str(_ROOT), "worktree"]
+    git = ["git", "-C", str(ROOT), "worktree"]
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)

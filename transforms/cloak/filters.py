@@ -18,22 +18,24 @@ def luminance(images: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(images * [0.2126, 0.7152, 0.0722], axis=-1, keepdims=True)
 
 
-def texture(crops: tf.Tensor, sigma: float = 2.0) -> tf.Tensor:
-    """Compute the local standard deviation of luminance.
+def texture(crops: tf.Tensor, sigma: float = 2.0, fine: float = 1.0) -> tf.Tensor:
+    """Compute the local contrast of fine detail in luminance.
 
     Where it is high, the eye misses changes. That is visual masking (Legge & Foley 1980, JOSA
-    70(12)): contrast hides contrast of the same kind.
+    70(12)): contrast hides contrast of the same kind. Lines are fine, so a slope or the soft edge
+    of a blurred face hides none of them, however strong it is.
 
     Args:
         crops: float32 (N, H, W, 3) RGB in 0..255.
         sigma: standard deviation of the Gaussian neighbourhood, in pixels.
+        fine: standard deviation of the blur that leaves out what is fine, in pixels.
 
     Returns:
-        float32 (N, H, W, 1) in levels.
+        float32 (N, H, W, 1), root mean squares in levels.
     """
     grey = luminance(crops)
-    variance = low_pass(tf.square(grey), sigma) - tf.square(low_pass(grey, sigma))
-    return tf.sqrt(tf.nn.relu(variance))
+    detail = grey - low_pass(grey, fine)
+    return tf.sqrt(tf.nn.relu(low_pass(tf.square(detail), sigma)))
 
 
 def low_pass(images: tf.Tensor, sigma: float) -> tf.Tensor:

@@ -22,7 +22,9 @@ def load_optimizer(parameters: CloakParameters) -> Optimizer:
     a face.
     """
     loaded = {name: load_surrogate(name, parameters.precision) for name in parameters.recognisers}
-    return Optimizer([loaded[name] for name in parameters.surrogates], parameters)
+    surrogates = [loaded[name] for name in parameters.surrogates]
+    known = [loaded[name] for name in parameters.known_turns]
+    return Optimizer(surrogates, known, parameters)
 
 
 class CloakHandler(StageHandler[AlignedFace, Optimizer]):

@@ -34,23 +34,30 @@ _MOMENTUM = 0.7
 class Optimizer:
     """Perturbs batches of aligned faces against a set of surrogates.
 
-    One compiled function holds the whole loop. It is compiled once per crop size: batches are
-    filled up to `batch_size` by repeating the last face, and the number of steps is an argument.
+    One compiled function holds the whole loop for new people, and one that for known people. Each
+    is compiled once per crop size, when the first face comes: batches are filled up to `batch_size`
+    by repeating the last face.
 
     Args:
         surrogates: in the order of their turns; one may occur several times.
-        parameters: all but `surrogates` and `precision`, which the first argument settles.
+        known: those for faces with a warm start, likewise.
+        parameters: all but the surrogates and `precision`, which the other arguments settle.
     """
 
-    def __init__(self, surrogates: Sequence[Surrogate], parameters: CloakParameters) -> None:
-        self._surrogates = tuple(surrogates)
+    def __init__(
+        self,
+        surrogates: Sequence[Surrogate],
+        known: Sequence[Surrogate],
+        parameters: CloakParameters,
+    ) -> None:
         self._parameters = parameters
-        self._loop = _compile_loop(self._surrogates, parameters)
+        self._new = _compile_loop(tuple(surrogates), parameters.steps, parameters)
+        self._known = _compile_loop(tuple(known), parameters.known_steps, parameters)
 
     @property
     def traces(self) -> int:
-        """Number of times that the loop was compiled."""
-        return self._loop.experimental_get_tracing_count()
+        """Number of times that a loop was compiled."""
+        return sum(loop.experimental_get_tracing_count() for loop in (self._new, self._known))
 
     def cloak(
         self,
@@ -65,7 +72,8 @@ class Optimizer:
             crops: uint8 (n, S, S, 3) RGB aligned faces, 1 <= n <= batch_size.
             seeds: one per face, of its jitter.
             starts: float (n, S, S, 3) warm starts of known people, like `Perturbation.stacked`.
-                With them the loop takes `known_steps` steps, without them `steps`.
+                With them the loop takes `known_steps` steps through the surrogates for known
+                people, without them `steps`.
             targets: one per face, float (192,) of unit length, which `poison` moves the face
                 towards; None, or an empty sequence, to evade.
 
@@ -80,20 +88,21 @@ class Optimizer:
         if not 1 <= count <= self._parameters.batch_size:
             raise ValueError(f"{count} faces for a batch of {self._parameters.batch_size}")
         fill = [*range(count), *[count - 1] * (self._parameters.batch_size - count)]
-        steps = self._parameters.steps if starts is None else self._parameters.known_steps
-        starts = np.zeros((count, size, size, 3), np.float32) if starts is None else starts
-        longest = max(self._parameters.steps, self._parameters.known_steps)
-        jitter = np.zeros((count, longest, 2, 3), np.float32)
-        for face, seed in enumerate(seeds):
-            jitter[face, :steps] = jitter_matrices(seed, size, steps, self._parameters)
+        if starts is None:
+            loop, steps = self._new, self._parameters.steps
+            starts = np.zeros((count, size, size, 3), np.float32)
+        else:
+            loop, steps = self._known, self._parameters.known_steps
+        jitter = np.stack(
+            [jitter_matrices(seed, size, steps, self._parameters) for seed in seeds]
+        ).astype(np.float32)
         target = np.zeros((count, WHO_SIZE), np.float32)
         for face, embedding in enumerate(targets):
             if embedding is not None:
                 target[face] = embedding
-        changes, scores = self._loop(
+        changes, scores = loop(
             tf.constant(crops[fill], tf.float32),
             tf.constant(jitter[fill]),
-            tf.constant(steps),
             tf.constant(starts[fill], tf.float32),
             tf.constant(target[fill]),
         )
@@ -103,23 +112,25 @@ class Optimizer:
         ]
 
 
-def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters) -> Any:
-    """Build the loop as a `tf.function`.
+def _compile_loop(
+    surrogates: tuple[Surrogate, ...], steps: int, parameters: CloakParameters
+) -> Any:
+    """Build a loop as a `tf.function`.
 
     Returns:
-        A function of crops, float32 (N, S, S, 3), their jitter, float32 (N, most steps, 2, 3), the
-        number of steps, int32, the warm starts, float32 (N, S, S, 3), and the targets, float32
-        (N, 192). It returns what `PerturbationSpace.finish` does.
+        A function of crops, float32 (N, S, S, 3), their jitter, float32 (N, steps, 2, 3), the warm
+        starts, float32 (N, S, S, 3), and the targets, float32 (N, 192). It returns what
+        `PerturbationSpace.finish` does.
     """
     distinct = tuple(dict.fromkeys(surrogates))
     turns = [distinct.index(surrogate) for surrogate in surrogates]
     objectives = [objective(parameters.objective, surrogate) for surrogate in distinct]
 
     def loop(
-        crops: tf.Tensor, jitter: tf.Tensor, steps: tf.Tensor, start: tf.Tensor, target: tf.Tensor
+        crops: tf.Tensor, jitter: tf.Tensor, start: tf.Tensor, target: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         space = SPACES[parameters.perturbation](crops, parameters)
-        turn = tf.constant(np.resize(turns, jitter.shape[1]), tf.int32)
+        turn = tf.constant(np.resize(turns, steps), tf.int32)
         rate = tf.linspace(parameters.learning_rate, parameters.final_learning_rate, steps)
         clean = [_embed_with_mirror(surrogate, crops) for surrogate in distinct]
 
@@ -184,7 +195,6 @@ def _face_by_face(
     loop: Callable[..., tuple[tf.Tensor, tf.Tensor]],
     crops: tf.Tensor,
     jitter: tf.Tensor,
-    steps: tf.Tensor,
     start: tf.Tensor,
     target: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -192,7 +202,7 @@ def _face_by_face(
 
     def one(parts: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
         face, moves, begin, aim = (part[tf.newaxis] for part in parts)
-        change, score = loop(face, moves, steps, begin, aim)
+        change, score = loop(face, moves, begin, aim)
         return change[0], score[0]
 
     return tf.map_fn(

@@ -30,6 +30,9 @@ class CloakParameters:
     )
     """Recognisers to move away from, by their names in `transforms.embedding.surrogates`, in the
     order of their turns. One that transfers well gets more turns."""
+    known_surrogates: tuple[str, ...] = ("dlib", "faceplugin", "sface", "mobilefacenet")
+    """Those of them that have turns for a known person: the cheaper ones, because the warm start
+    carries what the others add. If `surrogates` names none of them, all have turns."""
     perturbation: Literal["displacement", "luminance"] = "displacement"
     """The kind of change, by its name in `transforms.cloak.space`."""
     preconditioner: Literal["texture", "none"] = "texture"
@@ -54,7 +57,7 @@ class CloakParameters:
     """Largest luminance change of a pixel while optimising, in levels."""
     smooth_cap: Annotated[float, Field(ge=0, le=64)] = 1.0
     """Largest luminance change of a pixel where the crop has no local contrast, in levels."""
-    texture_cap: Annotated[float, Field(ge=0, le=10)] = 0.6
+    texture_cap: Annotated[float, Field(ge=0, le=10)] = 1.6
     """What each level of local contrast adds to `smooth_cap`, in levels."""
     shift_peak: Annotated[float, Field(gt=0, le=20)] = 3.0
     """Largest displacement, in percent of the interocular distance."""
@@ -73,7 +76,7 @@ class CloakParameters:
     steps: Annotated[int, Field(ge=1, le=1000)] = 28
     """Steps for a new person. A step is a pass, forward and backward, through one surrogate; the
     surrogates take turns."""
-    known_steps: Annotated[int, Field(ge=1, le=1000)] = 10
+    known_steps: Annotated[int, Field(ge=1, le=1000)] = 8
     """Steps for a known person, whose earlier perturbations the optimiser starts from."""
     learning_rate: Annotated[float, Field(gt=0, le=50)] = 9.0
     """About the root mean square luminance change of the first step, in levels."""
@@ -81,7 +84,7 @@ class CloakParameters:
     """The same of the last step; the rate falls linearly between the two."""
     gradient_power: Annotated[float, Field(ge=0.5, le=4)] = 2.0
     """Exponent of the gradient: 1 follows it, more prefers its peaks."""
-    texture_floor: Annotated[float, Field(gt=0, le=100)] = 4.0
+    texture_floor: Annotated[float, Field(gt=0, le=100)] = 1.5
     """Levels, added to the local contrast by which a step is weighted, so that smooth skin gets a
     part of it."""
     texture_power: Annotated[float, Field(ge=0, le=4)] = 1.5
@@ -102,6 +105,11 @@ class CloakParameters:
     """Faces optimised at once."""
     precision: Precision = "float32"
     """Number format of the surrogates. bfloat16 is for GPUs that have it; on a CPU it is slower."""
+
+    @property
+    def known_turns(self) -> tuple[str, ...]:
+        """The surrogates for a known person, in the order of their turns."""
+        return tuple(n for n in self.known_surrogates if n in self.surrogates) or self.surrogates
 
     @property
     def recognisers(self) -> tuple[str, ...]:
