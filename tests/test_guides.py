@@ -51,7 +51,13 @@ class Tried:
         return rows_of(self.out)
 
 
-@pytest.fixture(scope="module", params=PLACES)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(place, marks=() if place == "takeout" else pytest.mark.slow)
+        for place in PLACES
+    ],
+)
 def tried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     if request.param == "apple-photos":
         pytest.importorskip("pillow_heif")

@@ -37,6 +37,7 @@ def command(name: str, archive: Archive, *given: str, more: tuple[str, ...] = ()
     return said
 
 
+@pytest.mark.slow
 def test_one_photo_then_a_pattern_then_the_whole_are_one_library(small: Archive) -> None:
     before = hashes(small.photos)
     said = command("run", small, "2012/portrait.jpg")
@@ -73,6 +74,7 @@ def test_folders_go_on_from_each_other_and_end_as_one_run_over_all(
     assert (small.out / "2013/joe.jpg").exists()
 
 
+@pytest.mark.slow
 def test_nothing_else_is_pruned_or_missed(base: Base, archive: Archive) -> None:
     kept, lost = [path for path in base.of("photo") if "/" in path][:2]
     (archive.photos / lost).unlink()
