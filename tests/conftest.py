@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 DATA_ENV = "PHOTOVEIL_DATA"
 # The files of `make test-fast`: quick, without TensorFlow and without labelled photos.
 FAST = (
-    *("assets", "codecs_*", "docs", "evaluate_metrics", "generated_docs", "inputs", "make_archive"),
+    *(
+        "discover",
+        "assets",
+        "codecs_*",
+        "docs",
+        "evaluate_metrics",
+        "generated_docs",
+        "inputs",
+        "make_archive",
+    ),
     *("output_names", "plan", "progress", "read", "reasons", "scans", "sidecars", "storage"),
 )
 NOT_FAST = ("codecs_exiftool", "codecs_real_files")

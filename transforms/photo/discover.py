@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from photoveil.transforms.io import storage
-from photoveil.transforms.io.system_files import is_junk
+from photoveil.transforms.io.system_files import is_junk, is_trash
 from photoveil.transforms.photo import extensions
 from photoveil.transforms.records import PhotoRef
 
@@ -15,12 +15,16 @@ _HEAD = 32  # bytes that tell a format
 
 
 def discover(root: str) -> Iterator[PhotoRef]:
-    """Every file below `root`, and whatever else lies there with its problem named.
+    """Find every file below `root`, and whatever else lies there with its problem named.
+
+    Trash folders are not looked into: nobody wants published what they have deleted.
 
     Raises:
         OSError: `root` cannot be listed.
     """
     for entry in storage.walk(root):
+        if is_trash(entry.relative):
+            continue
         yield PhotoRef(root, entry.relative, entry.size, entry.mtime, entry.problem)
 
 
