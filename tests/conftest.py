@@ -24,17 +24,9 @@ if TYPE_CHECKING:
 DATA_ENV = "PHOTOVEIL_DATA"
 # The files of `make test-fast`: quick, without TensorFlow and without labelled photos.
 FAST = (
-    *(
-        "discover",
-        "assets",
-        "codecs_*",
-        "docs",
-        "evaluate_metrics",
-        "generated_docs",
-        "inputs",
-        "make_archive",
-    ),
-    *("output_names", "plan", "progress", "read", "reasons", "scans", "sidecars", "storage"),
+    *("assets", "codecs_*", "discover", "docs", "evaluate_metrics", "generated_docs", "inputs"),
+    *("make_archive", "output_names", "plan", "progress", "read", "reasons", "scans", "sidecars"),
+    "storage",
 )
 NOT_FAST = ("codecs_exiftool", "codecs_real_files")
 # The files that take longest, longest first: one that began last would keep one processor alone.
