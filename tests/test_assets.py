@@ -367,7 +367,7 @@ def test_an_export_goes_over_no_other_file(exported: Path, tmp_path: Path) -> No
     asset_file.import_from(exported)
     letter = tmp_path / "letter.txt"
     letter.write_text("mine")
-    for wrong, words in ((letter, "it is left as it is"), (tmp_path, "is a folder")):
+    for wrong, words in ((letter, "was not made by Photoveil for this"), (tmp_path, "is a folder")):
         before = sorted(tmp_path.iterdir())
         code, said = invoked("assets", "--export", wrong)
         assert code == 2 and words in said.replace("\n", " ")
