@@ -18,24 +18,25 @@ from photoveil.transforms.recognisers import MissingPackage
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("error", "code", "said"),
     [
-        (LibraryError("the [disk] is away"), ExitCode.BAD_INPUT),
-        (SettingsError("no such [setting]"), ExitCode.BAD_INPUT),
-        (NoAnswer("nobody is here"), ExitCode.BAD_INPUT),
-        (AssetError("no source has the model"), ExitCode.STOPPED),
-        (MissingPackage("dlib is not installed"), ExitCode.STOPPED),
-        (PermissionError(13, "Permission denied", "a.jpg"), ExitCode.STOPPED),
-        (FileNotFoundError(2, "No such file", "b.jpg"), ExitCode.STOPPED),
+        (LibraryError("the [disk] is away"), ExitCode.BAD_INPUT, "the [disk] is away"),
+        (SettingsError("no such [setting]"), ExitCode.BAD_INPUT, "no such [setting]"),
+        (NoAnswer("nobody is here"), ExitCode.BAD_INPUT, "nobody is here"),
+        (AssetError("no source has the model"), ExitCode.STOPPED, "no source has the model"),
+        (MissingPackage("dlib is not installed"), ExitCode.STOPPED, "dlib is not installed"),
+        (PermissionError(13, "Permission denied", "a"), ExitCode.STOPPED, "a: no permission"),
+        (FileNotFoundError(2, "No such file", "b"), ExitCode.STOPPED, "b: No such file"),
+        (OSError("the system has no words"), ExitCode.STOPPED, "the system has no words"),
     ],
 )
 def test_an_error_is_told_on_stderr_and_gives_its_code(
-    error: Exception, code: ExitCode, capsys: pytest.CaptureFixture[str]
+    error: Exception, code: ExitCode, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(typer.Exit) as ending, errors_as_exit_codes():
         raise error
     assert ending.value.exit_code == code
-    assert capsys.readouterr() == ("", f"photoveil: {error}\n")
+    assert capsys.readouterr() == ("", f"photoveil: {said}\n")
 
 
 @pytest.mark.parametrize(

@@ -285,5 +285,5 @@ def test_many_people_come_on_pages(archive: Archive, monkeypatch: pytest.MonkeyP
     assert state_folder.content(str(archive.state)).foreign == ()
     own = archive.out.parent / "mine.jpg"
     (archive.out.parent / "mine-2.jpg").write_bytes(b"a photo of mine")
-    with pytest.raises(LibraryError, match=r"mine-2\.jpg is there"):
+    with pytest.raises(LibraryError, match=r"mine-2\.jpg exists"):
         show_people(archive.library, QUIET, str(own))
