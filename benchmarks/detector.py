@@ -5,7 +5,8 @@
 `--people` is a folder with `people.csv` (columns file, person); a photo counts if it names a
 person. `--without` is a folder, a photo, or a .txt list of photos (one a line) without people, in
 addition to the pinned ones. `--large` puts faces of known size into photos of up to 60 megapixels;
-`--turned` rotates the people photos. Both need `--people`.
+`--turned` rotates the people photos, and puts heads on their side beside upright ones. Both need
+`--people`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from photoveil.transforms.photo.find_faces import FaceDetectorHandler
 from photoveil.transforms.records import Face
 from tests.support.face_scenes import (
     TURNS,
+    Place,
     Portrait,
     cut_portrait,
     found_in,
@@ -43,6 +45,7 @@ _MEGAPIXELS = (0.3, 1, 2, 3, 12, 24, 48)
 _LARGE = ((1600, 1200), (4000, 3000), (6000, 4000), (8000, 6000), (20000, 3000))
 _NO_FINER_LEVELS = 1_000_000
 _FACES = (40, 60, 100, 200, 400, 800)
+_SMALL, _MOST_BESIDE = (30, 40, 60), 8
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,26 @@ def report_turned(
         )
 
 
+def report_beside(
+    heads: Sequence[Portrait], detector: Detector, parameters: DetectorParameters
+) -> None:
+    """Print the recall of a small head on its side beside a large upright one, and CPU seconds."""
+    print("a head on its side beside an upright one of 300 pixels, 1600 x 1200:")
+    for face in _SMALL:
+        hits, photos, start = 0, 0, time.process_time()
+        for index, small in enumerate(heads[:_MOST_BESIDE]):
+            large = heads[index - 1]
+            for degrees in (90, 180, 270):
+                image = Image.new("RGB", (1600, 1200), (110, 120, 125))
+                image.paste(large.image.resize((round(300 / large.share),) * 2), (50, 100))
+                place = Place(1200, 500, round(face / small.share))
+                image.paste(small.image.rotate(degrees).resize((place.side,) * 2), (1200, 500))
+                photos += 1
+                hits += found_in(place, detect_faces(np.asarray(image), detector, parameters))
+        seconds = (time.process_time() - start) / photos
+        print(f"  {face} px {hits}/{photos} {seconds:.2f} s", flush=True)
+
+
 def main() -> None:
     """Measure the detector on the given photos, and print a report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -244,6 +267,7 @@ def main() -> None:
         report_large(list(portraits(people)), detector, parameters)
     if people and given.turned:
         report_turned([photo.path for photo in people], detector, parameters)
+        report_beside(list(portraits(people)), detector, parameters)
 
 
 if __name__ == "__main__":

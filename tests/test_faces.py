@@ -346,6 +346,39 @@ def test_small_faces_on_their_side_are_found(
     assert all(error is not None and error < 0.1 for error in errors)
 
 
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_small_faces_on_their_side_are_found_beside_upright_ones(
+    degrees: int, heads: list[Portrait], detector: Detector
+) -> None:
+    sideways = [Portrait(head.image.rotate(degrees), head.share) for head in heads]
+    pixels, places = scene([heads[0], *sideways], 1200, 900, 40, most=12)
+    faces = detect_faces(pixels, detector, PARAMETERS)
+    assert sum(found_in(place, faces) for place in places) == len(places) == len(faces)
+
+
+@pytest.mark.parametrize(
+    ("score", "enlarged", "count"),
+    [(0.1, 0.99, 1), (0.1, 0.8, 0), (0.1, None, 0), (0.04, 0.99, 0)],
+)
+def test_a_faint_candidate_counts_if_it_is_a_likely_face_once_enlarged(
+    score: float, enlarged: float | None, count: int
+) -> None:
+    def faint(pixels: np.ndarray) -> np.ndarray:
+        """Give a face of 40 pixels in the photo, and of 88 in the cut-out of 256."""
+        is_cut = pixels.shape[0] == 256
+        given, side, x, y = (enlarged, 88, 128, 128) if is_cut else (score, 40, 320, 240)
+        if given is None:
+            return np.zeros((0, 15), np.float32)
+        left, top = x - side / 2, y - side / 2
+        marks = np.array([left, top]) + TEMPLATE * side / 112
+        box = [left, top, left + side, top + side]
+        return np.array([[*box, *marks.ravel(), given]], np.float32)
+
+    parameters = DetectorParameters(long_sides=(640,), turned_levels=0)
+    faces = detect_faces(np.zeros((480, 640, 3), np.uint8), faint, parameters)
+    assert len(faces) == count
+
+
 def test_rows_of_a_turned_picture_are_turned_back() -> None:
     marks = [12, 22, 18, 22, 15, 25, 13, 28, 17, 28]
     row = np.array([[10, 20, 20, 32, *marks, 0.9]], np.float32)

@@ -24,6 +24,8 @@ from photoveil.transforms.records import Face
 __all__ = ["Detector", "Face", "detect_faces", "load_retinaface", "load_retinaface_resnet50"]
 
 _STRIDE = 32  # the coarsest feature map of RetinaFace; sides must be multiples of it
+_LEAST_SCORE = 0.02  # of the rows that a detector gives
+_THRESHOLD_NODE = "/NonMaxSuppressionV3/score_threshold"
 
 
 def detect_faces(
@@ -55,13 +57,16 @@ def load_retinaface(path: str) -> Detector:
     """Load the frozen MobileNetV2 graph of the PyPI package `retinaface`, one image per call.
 
     The graph takes float32 (1, H, W, 3) RGB in 0..255 with sides a multiple of 32 and gives rows of
-    16 relative coordinates: box, landmarks, valid flag, score.
+    16 relative coordinates: box, landmarks, valid flag, score. Its own threshold of 0.5 is lowered,
+    because small faces at the limit of the detector score less.
     """
     import tensorflow as tf
 
     graph_def = tf.compat.v1.GraphDef()
     with open(path, "rb") as stream:
         graph_def.ParseFromString(stream.read())
+    (threshold,) = (node for node in graph_def.node if node.name.endswith(_THRESHOLD_NODE))
+    threshold.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.float32(_LEAST_SCORE)))
     wrapped = tf.compat.v1.wrap_function(
         lambda: tf.compat.v1.import_graph_def(graph_def, name=""), []
     )
@@ -109,7 +114,7 @@ def load_retinaface_resnet50() -> Detector:
 
     def detect(pixels: np.ndarray) -> np.ndarray:
         found = RetinaFace.detect_faces(
-            pixels[..., ::-1], threshold=0.02, model=model, allow_upscaling=False
+            pixels[..., ::-1], threshold=_LEAST_SCORE, model=model, allow_upscaling=False
         )
         return np.array([_resnet50_row(face) for face in found.values()], np.float32).reshape(
             -1, COLUMNS

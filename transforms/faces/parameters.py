@@ -27,7 +27,7 @@ class DetectorParameters:
     """How many levels of the pyramid, from the smallest, are searched at the three other quarter
     turns where the photo as it is shows nobody without doubt."""
     min_score: Annotated[float, Field(ge=0.02, le=1)] = 0.6
-    """Least confidence; the default model keeps what scores below 0.5 to itself."""
+    """Least confidence. What scores less is looked at again, enlarged."""
     min_face: Annotated[int, Field(ge=4)] = 12
     """Least mean side of a face's box, in pixels of the photo; smaller ones are left and told."""
     max_overlap: Annotated[float, Field(ge=0, le=1)] = 0.4
