@@ -32,7 +32,7 @@ test-prism: install $(VENV)/prism/prism  ## The main job on Beam's Prism and in 
 	PATH="$(CURDIR)/$(VENV)/prism:$$PATH" PHOTOVEIL_RUNNERS="prism workers" $(BIN)/pytest tests/test_runners.py tests/test_bad_input.py
 
 test-dask: install  ## The main job on a Dask cluster of several processes, with folders and with buckets, and with a worker killed
-	PHOTOVEIL_RUNNERS=dask $(BIN)/pytest tests/test_dask_runner.py tests/test_runners.py -k dask
+	PHOTOVEIL_RUNNERS=dask $(BIN)/pytest -m "slow or not slow" tests/test_dask_runner.py tests/test_runners.py -k dask
 
 test-flink: install $(FLINK_JOB_SERVER) $(VENV)/flink/installed  ## The same on Flink, in Beam's job server and on a cluster of its own; needs Java and Maven, or FLINK_JOB_SERVER=path of that server's jar
 	FLINK_JOB_SERVER="$(abspath $(FLINK_JOB_SERVER))" FLINK_LIB="$(CURDIR)/$(VENV)/flink/pyflink/lib" \

@@ -243,6 +243,7 @@ except SystemExit as ending:
     assert (int(found), HEAVY & set(modules)) == (3, set())
 
 
+@pytest.mark.slow
 def test_a_path_without_programs_prints_no_traceback() -> None:
     """As it was told by joblib, which looks for lscpu and cat when people are clustered."""
     script = """

@@ -208,6 +208,7 @@ def test_the_scheduler_must_be_told_and_is_for_dask_alone() -> None:
     select.check(RunSettings(runner="dask", options={"dask_scheduler": "localhost:8786"}))
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
     """Of four workers three are killed, one after the other. What they had done is done again, and
     readers of one part of it that have theirs already miss nothing."""

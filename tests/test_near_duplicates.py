@@ -184,7 +184,10 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
-@pytest.mark.parametrize("policy", ["mirror", "off", "skip"])
+@pytest.mark.parametrize(
+    "policy",
+    ["mirror", *(pytest.param(policy, marks=pytest.mark.slow) for policy in ("off", "skip"))],
+)
 def test_copies_carry_one_cloak_in_one_run_and_in_the_next(
     tmp_path: Path, portrait: Image.Image, demo_photo: Photo, policy: str
 ) -> None:

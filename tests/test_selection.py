@@ -53,6 +53,7 @@ def test_one_photo_then_a_pattern_then_the_whole_are_one_library(small: Archive)
     assert hashes(small.photos) == before
 
 
+@pytest.mark.slow
 def test_folders_go_on_from_each_other_and_end_as_one_run_over_all(
     small: Archive, tmp_path: Path
 ) -> None:
