@@ -205,8 +205,10 @@ def _filling(picture: Image.Image, width: int, height: int) -> np.ndarray:
     """Enlarge the middle of a picture to the frame, uint8 (height, width, 3)."""
     scale = max(width / picture.width, height / picture.height)
     size = (width, height)
-    left, top = (picture.width - width / scale) / 2, (picture.height - height / scale) / 4
-    box = (left, top, left + width / scale, top + height / scale)
+    # The side that fills the frame is a rounding longer or shorter than the picture's.
+    across, down = min(picture.width, width / scale), min(picture.height, height / scale)
+    left, top = (picture.width - across) / 2, (picture.height - down) / 4
+    box = (left, top, left + across, top + down)
     return np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box))
 
 
