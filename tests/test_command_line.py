@@ -43,6 +43,17 @@ def test_the_help_of_a_command_has_examples_that_it_understands(command: str) ->
         COMMANDS[command].make_context(command, arguments)  # refuses what it does not know
 
 
+@pytest.mark.parametrize("command", ["run", "plan", "scan", "schedule"])
+@pytest.mark.parametrize(
+    ("given", "missing"), [((), "IN"), (("photos",), "OUT"), (("--config", "a.yaml", "b"), "OUT")]
+)
+def test_a_folder_that_is_not_given_is_named(
+    command: str, given: tuple[str, ...], missing: str
+) -> None:
+    code, said = invoked(command, *given)
+    assert code == 2 and f"Missing argument '{missing}'" in said
+
+
 def test_there_are_examples_of_commands_that_exist_alone() -> None:
     assert set(EXAMPLES) == set(COMMANDS)
 

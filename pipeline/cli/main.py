@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from photoveil.pipeline.cli.arguments import InAndOut
 from photoveil.pipeline.cli.assets import assets
 from photoveil.pipeline.cli.demo import demo
 from photoveil.pipeline.cli.evaluate import evaluate
@@ -78,7 +79,8 @@ for command in (
     assets,
     demo,
 ):
-    app.command(epilog=epilog(command.__name__))(command)
+    kind = InAndOut if command in (run, plan, scan) else None
+    app.command(cls=kind, epilog=epilog(command.__name__))(command)
 
 
 def main() -> NoReturn:
