@@ -74,8 +74,7 @@ def measure(batch: int, precision: Precision) -> dict[str, float]:
         inside[0] += time.perf_counter() - begun
         return [tf.constant(result) for result in results]
 
-    optimizer._new = partial(timed, optimizer._new)
-    optimizer._known = partial(timed, optimizer._known)
+    optimizer._loop = partial(timed, optimizer._loop)
     crops = np.random.default_rng(0).integers(0, 256, (batch, 112, 112, 3), np.uint8)
     figures: dict[str, float] = {"batch": batch}
     for name, starts in (("known", np.zeros((batch, 112, 112, 3), np.float32)), ("first", None)):

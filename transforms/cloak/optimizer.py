@@ -34,9 +34,9 @@ _MOMENTUM = 0.7
 class Optimizer:
     """Perturbs batches of aligned faces against a set of surrogates.
 
-    One compiled function holds the whole loop for new people, and one that for known people. Each
-    is compiled once per crop size, when the first face comes: batches are filled up to `batch_size`
-    by repeating the last face.
+    One compiled function holds the whole loop, for new people and for known ones. It is compiled
+    once per crop size, when the first face comes: batches are filled up to `batch_size` by
+    repeating the last face.
 
     Args:
         surrogates: in the order of their turns; one may occur several times.
@@ -51,13 +51,19 @@ class Optimizer:
         parameters: CloakParameters,
     ) -> None:
         self._parameters = parameters
-        self._new = _compile_loop(tuple(surrogates), parameters.steps, parameters)
-        self._known = _compile_loop(tuple(known), parameters.known_steps, parameters)
+        distinct = tuple(dict.fromkeys((*surrogates, *known)))
+        self._loop = _compile_loop(distinct, parameters)
+        longest = max(parameters.steps, parameters.known_steps)
+        self._turns, self._known_turns = (
+            _turns([distinct.index(one) for one in order], steps, longest)
+            for order, steps in ((surrogates, parameters.steps), (known, parameters.known_steps))
+        )
 
     @property
     def traces(self) -> int:
-        """Number of times that a loop was compiled."""
-        return sum(loop.experimental_get_tracing_count() for loop in (self._new, self._known))
+        """Number of times that the loop was compiled."""
+        count: int = self._loop.experimental_get_tracing_count()
+        return count
 
     def cloak(
         self,
@@ -88,19 +94,19 @@ class Optimizer:
         if not 1 <= count <= self._parameters.batch_size:
             raise ValueError(f"{count} faces for a batch of {self._parameters.batch_size}")
         fill = [*range(count), *[count - 1] * (self._parameters.batch_size - count)]
+        turns = self._turns if starts is None else self._known_turns
         if starts is None:
-            loop, steps = self._new, self._parameters.steps
             starts = np.zeros((count, size, size, 3), np.float32)
-        else:
-            loop, steps = self._known, self._parameters.known_steps
-        jitter = np.stack(
-            [jitter_matrices(seed, size, steps, self._parameters) for seed in seeds]
-        ).astype(np.float32)
+        steps = int(np.count_nonzero(turns >= 0))
+        jitter = np.zeros((count, len(turns), 2, 3), np.float32)
+        for face, seed in enumerate(seeds):
+            jitter[face, :steps] = jitter_matrices(seed, size, steps, self._parameters)
         target = np.zeros((count, WHO_SIZE), np.float32)
         for face, embedding in enumerate(targets):
             if embedding is not None:
                 target[face] = embedding
-        changes, scores = loop(
+        changes, scores = self._loop(
+            tf.constant(turns),
             tf.constant(crops[fill], tf.float32),
             tf.constant(jitter[fill]),
             tf.constant(starts[fill], tf.float32),
@@ -112,32 +118,46 @@ class Optimizer:
         ]
 
 
-def _compile_loop(
-    surrogates: tuple[Surrogate, ...], steps: int, parameters: CloakParameters
-) -> Any:
-    """Build a loop as a `tf.function`.
+def _turns(order: Sequence[int], steps: int, length: int) -> np.ndarray:
+    """Return the surrogate of each step, and -1 for what is left of `length`.
+
+    New and known people take turns of one length, so that one compiled function serves both.
+
+    Args:
+        order: numbers of surrogates, which repeats.
+        steps: at most `length`.
 
     Returns:
-        A function of crops, float32 (N, S, S, 3), their jitter, float32 (N, steps, 2, 3), the warm
-        starts, float32 (N, S, S, 3), and the targets, float32 (N, 192). It returns what
-        `PerturbationSpace.finish` does.
+        int32 (length,).
     """
-    distinct = tuple(dict.fromkeys(surrogates))
-    turns = [distinct.index(surrogate) for surrogate in surrogates]
-    objectives = [objective(parameters.objective, surrogate) for surrogate in distinct]
+    return np.pad(np.resize(order, steps), (0, length - steps), constant_values=-1).astype(np.int32)
+
+
+def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters) -> Any:
+    """Build the loop as a `tf.function`.
+
+    Returns:
+        A function of the turns, int32 (T,), as of `_turns`; crops, float32 (N, S, S, 3); their
+        jitter, float32 (N, T, 2, 3); the warm starts, float32 (N, S, S, 3); and the targets,
+        float32 (N, 192). It returns what `PerturbationSpace.finish` does.
+    """
+    objectives = [objective(parameters.objective, surrogate) for surrogate in surrogates]
 
     def loop(
-        crops: tf.Tensor, jitter: tf.Tensor, start: tf.Tensor, target: tf.Tensor
+        turns: tf.Tensor, crops: tf.Tensor, jitter: tf.Tensor, start: tf.Tensor, target: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         space = SPACES[parameters.perturbation](crops, parameters)
-        turn = tf.constant(np.resize(turns, steps), tf.int32)
+        steps = tf.math.count_nonzero(turns >= 0, dtype=tf.int32)
         rate = tf.linspace(parameters.learning_rate, parameters.final_learning_rate, steps)
-        clean = [_embed_with_mirror(surrogate, crops) for surrogate in distinct]
+        clean = [
+            _embed_if(tf.reduce_any(turns == which), surrogate, crops)
+            for which, surrogate in enumerate(surrogates)
+        ]
 
         def gradient(which: int, variable: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 tape.watch(variable)
-                found = distinct[which].embed(space.apply(variable, matrices))
+                found = surrogates[which].embed(space.apply(variable, matrices))
                 gain = objectives[which](found, clean[which], target)
             return tape.gradient(gain, variable)
 
@@ -146,9 +166,9 @@ def _compile_loop(
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             branches = [
                 partial(gradient, which, variable, jitter[:, step])
-                for which in range(len(distinct))
+                for which in range(len(surrogates))
             ]
-            direction = space.precondition(tf.switch_case(turn[step], branches))
+            direction = space.precondition(tf.switch_case(turns[step], branches))
             momentum = _MOMENTUM * momentum + (1 - _MOMENTUM) * direction
             return step + 1, space.project(variable + rate[step] * momentum), momentum
 
@@ -165,16 +185,22 @@ def _compile_loop(
     return tf.function(loop if _together() else partial(_face_by_face, loop), autograph=False)
 
 
-def _embed_with_mirror(surrogate: Surrogate, crops: tf.Tensor) -> tf.Tensor:
+def _embed_if(wanted: tf.Tensor, surrogate: Surrogate, crops: tf.Tensor) -> tf.Tensor:
     """Average the embeddings of crops and their mirror images, as a careful tracker does.
 
     Args:
+        wanted: bool (), whether a step goes through the surrogate.
         crops: float32 (N, S, S, 3) RGB in 0..255.
 
     Returns:
-        float32 (N, D), of unit length.
+        float32 (N, D), of unit length; without a step, (N, 1).
     """
-    return unit_length(surrogate.embed(crops) + surrogate.embed(crops[:, :, ::-1]))
+
+    def embed() -> tf.Tensor:
+        there, mirrored = tf.split(surrogate.embed(tf.concat([crops, crops[:, :, ::-1]], 0)), 2)
+        return unit_length(there + mirrored)
+
+    return tf.cond(wanted, embed, lambda: tf.zeros((crops.shape[0], 1)))
 
 
 def _together() -> bool:
@@ -193,6 +219,7 @@ def _together() -> bool:
 
 def _face_by_face(
     loop: Callable[..., tuple[tf.Tensor, tf.Tensor]],
+    turns: tf.Tensor,
     crops: tf.Tensor,
     jitter: tf.Tensor,
     start: tf.Tensor,
@@ -202,7 +229,7 @@ def _face_by_face(
 
     def one(parts: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
         face, moves, begin, aim = (part[tf.newaxis] for part in parts)
-        change, score = loop(face, moves, begin, aim)
+        change, score = loop(turns, face, moves, begin, aim)
         return change[0], score[0]
 
     return tf.map_fn(
