@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from PIL import Image
 
 from photoveil.transforms.io import assets, object_store
 from tests import clouds
@@ -81,6 +82,21 @@ def no_tensorflow_in_the_fast_lane(request: pytest.FixtureRequest) -> Iterator[N
 def demo_photo() -> Callable[[str], Path]:
     """Path of a pinned demo photo, by its name in `configs/assets.yaml` ("obama.jpg")."""
     return assets.fetch
+
+
+@pytest.fixture(scope="session")
+def small_photo(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Path of a demo photo of 500 pixels, where a test is not about what a photo of any size is."""
+    folder = tmp_path_factory.mktemp("small")
+
+    def small(name: str) -> Path:
+        if not (folder / name).exists():
+            with Image.open(assets.fetch(name)) as image:
+                image.thumbnail((500, 500))
+                image.save(folder / name)
+        return folder / name
+
+    return small
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ class Run:
         self.config = base / "quick.yaml"
         self.config.write_text(
             "cloak: {steps: 8, batch_size: 2, surrogates: [mobilefacenet]}\nrun: {first_wave: 64}\n"
+            "detector: {long_sides: [256], turned_levels: 0}\n"
         )
         build_archive(self.photos)
         os.utime(self.photos / "2013/rome.jpg", (1_367_409_600, 1_367_409_600))

@@ -29,12 +29,12 @@ from tests.support.labelled_people import people_of_half
 class Library:
     """Two people's photos, cloaked in few steps, and what `evaluate` said of them."""
 
-    def __init__(self, base: Path, demo_photo: Callable[[str], Path]) -> None:
+    def __init__(self, base: Path, small_photo: Callable[[str], Path]) -> None:
         self.base, self.photos, self.out = base, base / "photos", base / "out"
         for place in ("obama/obama.jpg", "obama/obama2.jpg", "joe/biden.jpg"):
-            self._copy(demo_photo, place)
+            self._copy(small_photo, place)
         for place in ("probes/obama/obama3.jpg", "others/astronaut.png"):
-            self._copy(demo_photo, place, base)
+            self._copy(small_photo, place, base)
         self.state = base / "state"
         library = open_library(str(self.photos), str(self.out), str(self.state))
         run_job(library, QUICK, Console(quiet=True))
@@ -48,16 +48,18 @@ class Library:
         return photoveil("evaluate", self.out, *places, *rest, "--state", self.state, *more)
 
     def _copy(
-        self, demo_photo: Callable[[str], Path], place: str, below: Path | None = None
+        self, small_photo: Callable[[str], Path], place: str, below: Path | None = None
     ) -> None:
         target = (below or self.photos) / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(demo_photo(target.name), target)
+        shutil.copyfile(small_photo(target.name), target)
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory, demo_photo: Callable[[str], Path]) -> Library:
-    return Library(tmp_path_factory.mktemp("library"), demo_photo)
+def library(
+    tmp_path_factory: pytest.TempPathFactory, small_photo: Callable[[str], Path]
+) -> Library:
+    return Library(tmp_path_factory.mktemp("library"), small_photo)
 
 
 def test_it_says_how_well_people_are_found_and_what_that_does_not_show(library: Library) -> None:

@@ -122,15 +122,15 @@ def test_a_damaged_file_of_the_state_is_named_with_what_to_do(
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, demo_photo: Photo) -> Archive:
+def archive(tmp_path_factory: pytest.TempPathFactory, small_photo: Photo) -> Archive:
     """Photos of three people, after a first run."""
     archive = Archive(tmp_path_factory.mktemp("people [of 2013]"))
     archive.photos.mkdir()
     for name in ("obama.jpg", "obama2.jpg", "biden.jpg", "astronaut.png"):
-        shutil.copyfile(demo_photo(name), archive.photos / name)
+        shutil.copyfile(small_photo(name), archive.photos / name)
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2013:05:01 12:00:00"
-    with Image.open(demo_photo("biden.jpg")) as image:
+    with Image.open(small_photo("biden.jpg")) as image:
         image.save(archive.photos / "biden.jpg", exif=exif)
     archive.run()
     return archive
@@ -222,11 +222,11 @@ def ahead_of(archive: Archive) -> ScanCache:
     return ScanCache(archive.library.state, archive.settings, planning.new_stamp(archive.settings))
 
 
-def test_new_photos_join_the_people_that_are_known(archive: Archive, demo_photo: Photo) -> None:
+def test_new_photos_join_the_people_that_are_known(archive: Archive, small_photo: Photo) -> None:
     before = whose(archive)
     assert before["obama.jpg"] == before["obama2.jpg"]
     assert len({before[name] for name in ("obama.jpg", "biden.jpg", "astronaut.png")}) == 3
-    shutil.copyfile(demo_photo("obama3.jpg"), archive.photos / "obama3.jpg")
+    shutil.copyfile(small_photo("obama3.jpg"), archive.photos / "obama3.jpg")
     archive.run()
     after = whose(archive)
     assert after["obama3.jpg"] == after["obama.jpg"]
@@ -254,7 +254,7 @@ def test_who_is_in_the_photos_stays_out_of_the_library(archive: Archive) -> None
 
 @pytest.mark.parametrize("choice", ["only", "spare"])
 def test_only_the_chosen_are_cloaked(
-    archive: Archive, tmp_path: Path, demo_photo: Photo, choice: str
+    archive: Archive, tmp_path: Path, small_photo: Photo, choice: str
 ) -> None:
     again = Archive(tmp_path)
     for name in ("photos", "out", "state"):

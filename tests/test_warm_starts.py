@@ -50,12 +50,12 @@ def pixels_of(photo: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, demo_photo: Photo) -> Archive:
+def archive(tmp_path_factory: pytest.TempPathFactory, small_photo: Photo) -> Archive:
     """Three photos of one man, and one of another, after a first run."""
     archive = Archive(tmp_path_factory.mktemp("memory"))
     archive.photos.mkdir()
     for name in ("obama.jpg", "obama2.jpg", "obama3.jpg", "biden.jpg"):
-        shutil.copyfile(demo_photo(name), archive.photos / name)
+        shutil.copyfile(small_photo(name), archive.photos / name)
     archive.run()
     return archive
 
@@ -130,12 +130,12 @@ def test_a_photo_that_is_done_anew_gets_the_cloak_that_it_had(
 
 @pytest.mark.slow
 def test_cloaks_of_people_who_were_scanned_ahead_give_starts(
-    tmp_path: Path, demo_photo: Photo
+    tmp_path: Path, small_photo: Photo
 ) -> None:
     archive = Archive(tmp_path)
     archive.photos.mkdir()
     for name in ("obama.jpg", "obama2.jpg", "obama3.jpg"):
-        shutil.copyfile(demo_photo(name), archive.photos / name)
+        shutil.copyfile(small_photo(name), archive.photos / name)
     stamp = planning.new_stamp(QUICK)
     waves.scan(
         RunContext(archive.library, QUICK, stamp), planning.plan_scan(archive.library, QUICK, stamp)
