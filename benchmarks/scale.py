@@ -6,12 +6,13 @@ Makes a small archive and a larger one and cloaks each with one worker and with 
 cores. The cost of a photo is the difference between the larger and the smaller run, so loading and
 compiling models cancel out. The model fitted to it is Amdahl's (1967):
 
-    seconds a photo = launcher + stages / workers
+    seconds a photo = launcher + work / cores
 
-where the stages are those of `stage_metrics`, and everything outside of them (planning, tables,
-people, Beam) is attributed to the launcher alone, which no worker shares. It is fitted to one
-worker. The start of two (processes, TensorFlow, models, compiling) is taken from a small run with
-two; with that the model predicts the large run with two, which is what it is checked against.
+The launcher is what the command's own process spends on a photo while two workers do the work:
+planning, tables, people, and what Beam hands from worker to worker. No worker shares it. All else
+that one worker spends is work: the stages of `stage_metrics`, and Beam around them. The start of
+two (processes, TensorFlow, models, compiling) is taken from a small run with two; with that the
+model predicts the large run with two, which is what it is checked against.
 
 Other jobs slow all parts of a run alike, so processor seconds are divided in proportion to clock
 time. On an idle machine the two are the same. Linux.
@@ -40,7 +41,7 @@ from tests.support.make_archive import make_archive
 from tests.support.processes import descendants, processor_seconds
 
 _ON_GPU = ("detect", "embed", "cloak", "measure")
-_NIGHT = 8 * 3600  # seconds
+_ARCHIVES = 10_000, 100_000, 10_000_000  # photos
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Run:
 
     photos: that it did.
     clock, processor: in seconds.
+    launcher: processor seconds of the command's own process.
     stages: seconds by stage, of all workers.
     fill: of the optimiser's batches, 0..1.
     """
@@ -56,6 +58,7 @@ class Run:
     photos: int
     clock: float
     processor: float
+    launcher: float
     stages: Mapping[str, float]
     fill: float
 
@@ -65,39 +68,58 @@ class Cost:
     """Processor seconds of one photo.
 
     stages: by stage.
-    launcher: outside of the stages.
+    beam: of workers, outside of the stages.
+    launcher: of the launcher.
+    start: of a whole run, before its first photo.
     """
 
     stages: Mapping[str, float]
+    beam: float
     launcher: float
     start: float
-    """Of a whole run, before its first photo."""
 
-    def seconds(self, cores: float, gpu: float | None = None) -> float:
+    def seconds(self, cores: float, gpu: float = 0) -> float:
         """Predict the seconds of a photo.
 
         Args:
-            cores: that share the stages.
-            gpu: as how many cores a GPU counts for the stages that run a model; None without one.
+            cores: that share the work.
+            gpu: as how many cores a GPU counts for the stages that run a model; 0 without one.
         """
-        on_gpu = 0.0 if gpu is None else sum(self.stages[stage] for stage in _ON_GPU)
-        rest = sum(self.stages.values()) - on_gpu
+        on_gpu = sum(self.stages[stage] for stage in _ON_GPU) if gpu else 0.0
+        rest = sum(self.stages.values()) + self.beam - on_gpu
         return self.launcher + rest / cores + (on_gpu / gpu if gpu else 0.0)
 
-    def night(self, cores: float, gpu: float | None = None) -> int:
-        """Predict the photos in eight hours."""
-        return int((_NIGHT - self.start) / self.seconds(cores, gpu))
+
+@dataclass(frozen=True)
+class Machines:
+    """What an archive may be cloaked on.
+
+    cores: of all machines together.
+    gpu: as how many cores their GPUs count; 0 without one.
+    price: US dollars an hour for all of them; 0 for one's own.
+    """
+
+    name: str
+    cores: int
+    gpu: float
+    price: float
+
+    def needs(self, photos: int, cost: Cost) -> tuple[float, float]:
+        """Predict hours and dollars for so many photos."""
+        hours = (cost.start + photos * cost.seconds(self.cores, self.gpu)) / 3600
+        return hours, hours * self.price
 
 
-def fit(small: Run, large: Run) -> Cost:
-    """Fit the cost of a photo to two runs with one worker."""
+def fit(small: Run, large: Run, small_two: Run, two: Run) -> Cost:
+    """Fit the cost of a photo to two runs with one worker, and the launcher's to two with two."""
     photos = large.photos - small.photos
     clock = large.clock - small.clock
     processor = (large.processor - small.processor) / photos
     share = {stage: (large.stages[stage] - small.stages[stage]) / clock for stage in STAGES}
     stages = {stage: processor * max(0.0, part) for stage, part in share.items()}
-    launcher = max(0.0, processor - sum(stages.values()))
-    return Cost(stages, launcher, max(0.0, small.processor - small.photos * processor))
+    launcher = max(0.0, two.launcher - small_two.launcher) / (two.photos - small_two.photos)
+    beam = max(0.0, processor - sum(stages.values()) - launcher)
+    return Cost(stages, beam, launcher, max(0.0, small.processor - small.photos * processor))
 
 
 def main() -> None:
@@ -106,9 +128,11 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=60)
     parser.add_argument("--side", type=int, default=640, help="long side of most photos, pixels")
     parser.add_argument("--mode", default="mid")
-    parser.add_argument("--cores", type=int, default=8, help="of the laptop and the GPU machine")
     parser.add_argument("--gpu", type=float, default=30, help="cores that a GPU is worth: assumed")
-    parser.add_argument("--workers", type=int, default=100, help="of the cluster, a core each")
+    parser.add_argument("--core-hour", type=float, default=0.05, help="price of a rented core, $")
+    parser.add_argument("--gpu-hour", type=float, default=0.5, help="price of a rented GPU, $")
+    # Dataflow's batch worker: $0.056 a virtual core and 4 GB at $0.003557.
+    parser.add_argument("--service-hour", type=float, default=0.07, help="of a core of Dataflow, $")
     arguments = parser.parse_args()
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
@@ -120,10 +144,11 @@ def main() -> None:
         one = _run(base, "large", 1, arguments.mode, console)
         small_two = _run(base, "small", 2, arguments.mode, console)
         two = _run(base, "large", 2, arguments.mode, console)
-    cost = fit(small, one)
+    cost = fit(small, one, small_two, two)
     table = Table("processor seconds a photo", "one worker", "share")
-    total = cost.launcher + sum(cost.stages.values())
-    for name, spent in ({**cost.stages, "outside of the stages": cost.launcher}).items():
+    total = cost.launcher + cost.beam + sum(cost.stages.values())
+    rest = {"workers, outside of the stages": cost.beam, "launcher": cost.launcher}
+    for name, spent in {**cost.stages, **rest}.items():
         table.add_row(STAGES.get(name, name), f"{spent:.3f}", f"{spent / total:.0%}")
     console.print(table)
     table = Table("workers", "photos/s", "clock", "processor", "of it in stages", "batch fill")
@@ -133,17 +158,23 @@ def main() -> None:
             f"{workers}", *figures, f"{sum(run.stages.values()):.0f} s", f"{run.fill:.2f}"
         )
     console.print(table)
-    table = Table("in a night of 8 hours", "photos", "seconds a photo")
-    for name, cores, gpu in (
-        (f"laptop, {arguments.cores} cores", arguments.cores, None),
-        (
-            f"{arguments.cores} cores and a GPU worth {arguments.gpu:g}",
-            arguments.cores,
-            arguments.gpu,
+    table = Table("hours and dollars", *(f"{photos:,} photos" for photos in _ARCHIVES))
+    for machines in (
+        Machines("laptop, 8 cores", 8, 0, 0),
+        Machines(
+            "8 cores and a GPU", 8, arguments.gpu, 8 * arguments.core_hour + arguments.gpu_hour
         ),
-        (f"{arguments.workers} workers", arguments.workers, None),
+        Machines("Dask, 16 nodes of 8 cores", 128, 0, 128 * arguments.core_hour),
+        Machines("Dataflow, 400 cores", 400, 0, 400 * arguments.service_hour),
     ):
-        table.add_row(name, f"{cost.night(cores, gpu):,}", f"{cost.seconds(cores, gpu):.3f}")
+        needs = (machines.needs(photos, cost) for photos in _ARCHIVES)
+        table.add_row(
+            f"{machines.name}: {cost.seconds(machines.cores, machines.gpu):.3f} s a photo",
+            *(
+                f"{hours:,.1f} h" + (f", ${dollars:,.0f}" if dollars else "")
+                for hours, dollars in needs
+            ),
+        )
     console.print(table)
     start = small_two.processor - small_two.photos * total
     more = two.photos - small_two.photos
@@ -191,6 +222,7 @@ def _run(base: Path, archive: str, workers: int, mode: str, console: Console) ->
         work["photos"],
         time.monotonic() - started,
         sum(spent.values()),
+        spent[run.pid],
         work["seconds"],
         work["batch_fill"],
     )
