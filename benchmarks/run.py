@@ -46,12 +46,13 @@ _CONFIG = """
 cloak: {steps: 1, known_steps: 1, batch_size: 8, surrogates: [mobilefacenet]}
 run: {first_wave: 64}
 """
-# What both versions can be started by, whatever their import name.
+# What both versions can be started by, whatever their import name. The older name comes first: an
+# installed `photoveil` can be imported beside any other tree.
 _START = """
 try:
-    from photoveil.pipeline.cli.main import main
-except ImportError:
     from pipeline.cli import main
+except ImportError:
+    from photoveil.pipeline.cli.main import main
 main()
 """
 
