@@ -79,8 +79,8 @@ docs: install  ## Write the generated pages: settings, columns of the manifest, 
 bench-report: install  ## Time, size and speed of the report's page; needs Chromium; PHOTOS="1000 50000"
 	$(BIN)/python -m benchmarks.report --photos $(or $(PHOTOS),1000 50000)
 
-bench-unchanged: install  ## Time of help, and of plan, run and status over an archive in which nothing changed; FILES=50000
-	$(BIN)/python -m benchmarks.unchanged --files $(or $(FILES),50000)
+bench-unchanged: install  ## Time and memory of help, and of plan, run and status over an archive in which nothing changed; FILES=100000
+	$(BIN)/python -m benchmarks.unchanged --files $(or $(FILES),100000)
 
 install: $(VENV)/installed
 

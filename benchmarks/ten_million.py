@@ -65,7 +65,8 @@ def main() -> None:
 
 def plan_new(count: int) -> Any:
     """Plan a new archive of so many photos."""
-    return make_plan(_refs(count), [], [], _STAMP, WHAT_IS_NEW, lambda refs: {})
+    rows = manifest.SCHEMA.empty_table()
+    return make_plan(_refs(count), rows, [], _STAMP, WHAT_IS_NEW, lambda refs: {})
 
 
 def plan_done(count: int) -> Any:
@@ -75,7 +76,7 @@ def plan_done(count: int) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         _write_manifest(count, folder)
         _started()
-        rows = manifest.read(folder, COLUMNS).to_pylist()
+        rows = manifest.read(folder, COLUMNS)
     return make_plan(refs, rows, entries, _STAMP, WHAT_IS_NEW, lambda refs: {})
 
 

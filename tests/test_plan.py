@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from benchmarks.unchanged import make_unchanged
+from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
 from photoveil.pipeline.run.chosen import Chosen
-from photoveil.pipeline.run.comparison import make_plan
+from photoveil.pipeline.run.comparison import COLUMNS, make_plan
 from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection
 from photoveil.pipeline.run.reviewed import NOT_REVIEWED, Reviewed
 from photoveil.pipeline.settings import Settings
@@ -72,7 +74,9 @@ def plan(
         return {ref: (hashes or {})[ref.relative] for ref in refs}
 
     selection = Selection(recloak, retry, since, reviewed, chosen)
-    return make_plan(refs, rows, outputs, STAMP, selection, read)
+    schema = pa.schema([manifest.SCHEMA.field(name) for name in COLUMNS])
+    table = pa.Table.from_pylist(list(rows), schema)
+    return make_plan(refs, table, outputs, STAMP, selection, read)
 
 
 def named(name: str, **changes: Any) -> PhotoRef:
