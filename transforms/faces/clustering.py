@@ -10,8 +10,10 @@ what they connect.
 from __future__ import annotations
 
 import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
 
 from photoveil.transforms.faces.neighbours import nearest_pairs
 
@@ -50,27 +52,24 @@ def cluster(embeddings: np.ndarray, likeness: float = LIKENESS) -> np.ndarray:
 
 def _join(means: np.ndarray, likeness: float) -> np.ndarray:
     """Do one round: join groups that are similar on average by their mean embeddings, (n,)."""
-    from sklearn.cluster import AgglomerativeClustering  # slow to load, and seldom needed
-
     if len(means) < 2:
         return np.arange(len(means))
     joined = np.full(len(means), -1)
     next_label = 0
     for part in _parts(means, likeness):
-        if len(part) == 1:
-            found = np.zeros(1, np.int64)
-        else:
-            apart = 1.0 - means[part] @ means[part].T
-            np.fill_diagonal(apart, 0.0)
-            found = AgglomerativeClustering(
-                n_clusters=None,
-                metric="precomputed",
-                linkage="average",
-                distance_threshold=1.0 - likeness,
-            ).fit_predict(np.maximum(apart, 0.0))
+        found = _linked(means[part], likeness) if len(part) > 1 else np.zeros(1, np.int64)
         joined[part] = found + next_label
         next_label += int(found.max()) + 1
     return joined
+
+
+def _linked(means: np.ndarray, likeness: float) -> np.ndarray:
+    """Link two or more groups, and number those that are joined from 0 on, (n,)."""
+    apart = np.maximum(1.0 - means @ means.T, 0.0)
+    np.fill_diagonal(apart, 0.0)
+    tree = linkage(squareform(apart, checks=False), "average")
+    joined: np.ndarray = fcluster(tree, 1.0 - likeness, "distance") - 1
+    return joined.astype(np.int64)
 
 
 def _parts(means: np.ndarray, likeness: float) -> list[np.ndarray]:
