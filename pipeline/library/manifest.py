@@ -214,6 +214,34 @@ def read(folder: str, columns: Sequence[str] = tuple(SCHEMA.names)) -> pa.Table:
     return table.filter(pc.not_equal(table["status"], Status.REMOVED)).select(columns)
 
 
+class RowsBySource:
+    """Finds rows by their sources, again and again while parts are added.
+
+    Each part is read once. None may be taken away meanwhile, as a compaction does.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._parts: dict[str, pa.Table] = {}
+        self._places: dict[str, tuple[str, int]] = {}
+
+    def update(self) -> None:
+        """Read the parts that were added."""
+        for path in _parts(self._folder):
+            if path not in self._parts:
+                table = self._parts[path] = read_part(path)
+                for number, source in enumerate(table["source"].to_pylist()):
+                    self._places[source] = (path, number)
+
+    def find(self, source: str) -> dict[str, Any] | None:
+        """Return the latest row of a source, None where it has none."""
+        if source not in self._places:
+            return None
+        path, number = self._places[source]
+        row: dict[str, Any] = self._parts[path].slice(number, 1).to_pylist()[0]
+        return None if row["status"] == Status.REMOVED else row
+
+
 def abandoned(folder: str) -> list[dict[str, Any]]:
     """The last row of each output that no row names now, and that one did since the compaction.
 
