@@ -204,6 +204,7 @@ def test_people_are_found_before_the_first_photo_is_cloaked(
     assert len(People(again.library.state).everyone()) == 3
     coming = estimate(again.library, again.plan(), ahead_of(again), stamp)
     assert (coming.scanned, coming.faces, coming.people, coming.unseen) == (4, 4, 3, 0)
+    assert (coming.most_faces, coming.most_seen) == (1, 2)
     console = Console(file=io.StringIO(), width=100)
     sheet = show_people(again.library, console, str(tmp_path / "sheet.jpg"))
     assert sheet is not None

@@ -67,13 +67,14 @@ class _Nearest:
         """
         width = cosines.shape[1]
         is_near = cosines > np.expand_dims(self._least, 1 - axis)
-        if np.count_nonzero(is_near) > _PENDING * len(self._least):  # somebody who is everywhere
+        many = _PENDING * len(self._least)
+        if is_dense := np.count_nonzero(is_near) > many:  # somebody who is everywhere
             last = max(0, cosines.shape[1 - axis] - _NEIGHBOURS)
             is_near &= cosines >= np.partition(cosines, last, 1 - axis).take([last], 1 - axis)
         places = np.flatnonzero(is_near)
         pair = np.divmod(places, width)
         self._waiting.append((pair[axis], pair[1 - axis] + start, cosines.ravel()[places]))
-        if sum(len(rows) for rows, _, _ in self._waiting) > _PENDING * len(self._least):
+        if is_dense or sum(len(rows) for rows, _, _ in self._waiting) > many:
             self._compare()
 
     def found(self) -> tuple[np.ndarray, np.ndarray]:
