@@ -106,12 +106,10 @@ def copies(folder: Path, count: int) -> None:
 
 
 def alike(folder: Path, count: int) -> None:
-    """Make versions of one photo that differ in the quality of the JPEG or by a pixel."""
-    photo = np.asarray(opened(_PERSON).resize((320, 240)))
+    """Make versions of one photo that differ in the quality of the JPEG and in a comment."""
+    photo = opened(_PERSON).resize((320, 240))
     for number in range(count):
-        pixels = photo.copy()
-        pixels[0, number // 40] ^= 1
-        data = _jpeg(Image.fromarray(pixels), 55 + number % 40)
+        data = _jpeg(photo, 55 + number % 40, f"version {number}")
         (folder / f"{number}.jpg").write_bytes(data)
 
 
@@ -119,9 +117,7 @@ def crowded_folder(folder: Path, count: int) -> None:
     """Make tiny photos of the same size whose bytes differ."""
     picture = Image.new("RGB", (16, 12))
     for number in range(count):
-        comment = io.BytesIO()
-        picture.save(comment, "JPEG", comment=f"{number:09}")
-        (folder / f"{number:09}.jpg").write_bytes(comment.getvalue())
+        (folder / f"{number:09}.jpg").write_bytes(_jpeg(picture, comment=f"{number:09}"))
 
 
 def person(folder: Path, count: int) -> None:
@@ -146,9 +142,9 @@ def crowd(folder: Path, count: int) -> None:
     (folder / "crowd.jpg").write_bytes(_jpeg(Image.fromarray(pixels)))
 
 
-def _jpeg(picture: Image.Image, quality: int = 90) -> bytes:
+def _jpeg(picture: Image.Image, quality: int = 90, comment: str = "") -> bytes:
     data = io.BytesIO()
-    picture.save(data, "JPEG", quality=quality)
+    picture.save(data, "JPEG", quality=quality, comment=comment)
     return data.getvalue()
 
 
