@@ -7,7 +7,7 @@ FLINK_JOB_SERVER ?= $(VENV)/flink/job-server.jar
 
 PYTHONS ?= $(PYTHON)
 
-.PHONY: demo test test-fast test-slow test-kill test-prism test-dask test-flink test-cloud test-install wheel findings bench-protection bench-fawkes bench-archive bench-run bench-scale bench-detector bench-report bench-unchanged docs install clean
+.PHONY: demo test test-fast test-slow test-kill test-prism test-dask test-flink test-cloud test-install wheel findings bench-protection bench-fawkes bench-archive bench-run bench-scale bench-detector bench-report bench-skew bench-unchanged docs install clean
 
 demo: install  ## Build a small archive of public photos, cloak it, show what came out
 	$(BIN)/photoveil demo demo
@@ -79,8 +79,11 @@ docs: install  ## Write the generated pages: settings, columns of the manifest, 
 bench-report: install  ## Time, size and speed of the report's page; needs Chromium; PHOTOS="1000 50000"
 	$(BIN)/python -m benchmarks.report --photos $(or $(PHOTOS),1000 50000)
 
-bench-unchanged: install  ## Time of help, and of plan, run and status over an archive in which nothing changed; FILES=50000
-	$(BIN)/python -m benchmarks.unchanged --files $(or $(FILES),50000)
+bench-skew: install  ## Archives with very wide groups: copies, photos alike, a full folder, a person everywhere, a crowd; ARCHIVES="copies crowd"
+	$(BIN)/python -m benchmarks.skew --archives $(or $(ARCHIVES),copies alike folder person crowd)
+
+bench-unchanged: install  ## Time and memory of help, and of plan, run and status over an archive in which nothing changed; FILES=100000
+	$(BIN)/python -m benchmarks.unchanged --files $(or $(FILES),100000)
 
 install: $(VENV)/installed
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import resource
 import subprocess
 import sys
 import tempfile
@@ -50,12 +51,13 @@ class Sample(NamedTuple):
 class Figures:
     """Figures of one archive; times in seconds, memory in MB.
 
-    first: until the first output was in its place.
+    cores: of all processors, of the run. first: until the first output was in its place.
     growth: from the median of the second tenth of the photos to that of the last.
     """
 
     photos: int
     run: float = 0.0
+    cores: float = 0.0
     first: float = float("inf")
     peak: float = 0.0
     growth: float = 0.0
@@ -89,7 +91,9 @@ def measure(base: Path, photos: int, side: int, console: Console) -> Figures:
     (base / "quick.yaml").write_text(_QUICK)
     figures = Figures(photos)
     run = ["run", base / "in", base / "out", "--config", base / "quick.yaml"]
+    before = _of_cores()
     figures.run = _watch(run, base, figures, console)
+    figures.cores = _of_cores() - before
     figures.peak = max(sample.memory for sample in figures.samples)
     figures.growth = _growth(figures)
     figures.second_run = _watch(run, base)
@@ -141,6 +145,12 @@ def _watch(
     if process.returncode not in (0, 3):  # the archive has damaged files in it
         raise RuntimeError((base / "said.txt").read_text())
     return time.monotonic() - started
+
+
+def _of_cores() -> float:
+    """Seconds of all processors that processes have used which this one started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _growth(figures: Figures) -> float:
@@ -207,9 +217,11 @@ def write(found: Iterable[Figures], folder: Path) -> None:
 
 
 def _table(found: Iterable[Figures]) -> Table:
-    table = Table("photos", "run", "first photo", "peak", "growth", "second run", "verify")
+    table = Table(
+        "photos", "run", "of cores", "first photo", "peak", "growth", "second run", "verify"
+    )
     for one in found:
-        times = (f"{one.run:,.0f} s", f"{one.first:.0f} s")
+        times = (f"{one.run:,.0f} s", f"{one.cores:,.0f} s", f"{one.first:.0f} s")
         memory = (f"{one.peak:,.0f} MB", f"{one.growth:+,.0f} MB")
         again = (f"{one.second_run:,.1f} s", f"{one.verify:,.1f} s")
         table.add_row(f"{one.photos:,}", *times, *memory, *again)

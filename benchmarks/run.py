@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,12 +46,13 @@ _CONFIG = """
 cloak: {steps: 1, known_steps: 1, batch_size: 8, surrogates: [mobilefacenet]}
 run: {first_wave: 64}
 """
-# What both versions can be started by, whatever their import name.
+# What both versions can be started by, whatever their import name. The older name comes first: an
+# installed `photoveil` can be imported beside any other tree.
 _START = """
 try:
-    from photoveil.pipeline.cli.main import main
-except ImportError:
     from pipeline.cli import main
+except ImportError:
+    from photoveil.pipeline.cli.main import main
 main()
 """
 
@@ -113,13 +114,30 @@ def run(base: Path, path: Path) -> Spent:
     (base / "config.yaml").write_text(_CONFIG)
     command = [sys.executable, "-P", "-c", _START, "run", base / "in", base / "out"]
     command += ["--state", base / "state", "--config", base / "config.yaml"]
+    spent = measured(command, base / "said", {"PYTHONPATH": str(path)})
+    for folder in ("out", "state"):
+        shutil.rmtree(base / folder)
+    return spent
+
+
+def measured(command: Sequence[object], log: Path, environment: Mapping[str, str]) -> Spent:
+    """Run a command in a process of its own.
+
+    Args:
+        command: its words.
+        log: file for what it says.
+        environment: variables that it has besides this process's.
+
+    Raises:
+        RuntimeError: it failed.
+    """
     started, most = time.monotonic(), 0.0
-    with (base / "said").open("wb") as said:
+    with log.open("wb") as said:
         process = subprocess.Popen(
             [str(word) for word in command],
             stdout=said,
             stderr=said,
-            env={**os.environ, "PYTHONPATH": str(path)},
+            env={**os.environ, **environment},
         )
         while True:
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -129,9 +147,7 @@ def run(base: Path, path: Path) -> Spent:
             most = max(most, sum(map(megabytes, processes)))
             time.sleep(0.2)
     if os.waitstatus_to_exitcode(status):
-        raise RuntimeError((base / "said").read_text())
-    for folder in ("out", "state"):
-        shutil.rmtree(base / folder)
+        raise RuntimeError(log.read_text())
     return Spent(usage.ru_utime + usage.ru_stime, time.monotonic() - started, most)
 
 
@@ -164,7 +180,7 @@ def phone(folder: Path, photos: int) -> None:
     random = np.random.default_rng(1)
     for number in range(photos):
         count = 1 + number % 3
-        people = [_open(_PEOPLE[(number + place) % len(_PEOPLE)]) for place in range(count)]
+        people = [opened(_PEOPLE[(number + place) % len(_PEOPLE)]) for place in range(count)]
         width = _WIDTH // count
         side = [_filling(person, width, _HEIGHT) for person in people]
         _save(folder, number, np.concatenate(side, axis=1), random)
@@ -173,10 +189,10 @@ def phone(folder: Path, photos: int) -> None:
 def groups(folder: Path, photos: int) -> None:
     """Make photos of 20 to 60 heads, of about 130 pixels."""
     random = np.random.default_rng(2)
-    heads = list(_heads())
+    everyone = list(heads())
     for number in range(photos):
         most = round(20 + 40 * number / max(1, photos - 1))
-        pixels, _ = scene(heads[number % 2 :], _WIDTH, _HEIGHT, 110 + 5 * number, most)
+        pixels, _ = scene(everyone[number % 2 :], _WIDTH, _HEIGHT, 110 + 5 * number, most)
         _save(folder, number, pixels, random)
 
 
@@ -184,7 +200,7 @@ def landscapes(folder: Path, photos: int) -> None:
     """Make photos without a face."""
     random = np.random.default_rng(3)
     for number in range(photos):
-        picture = _open(_NOBODY[number % len(_NOBODY)])
+        picture = opened(_NOBODY[number % len(_NOBODY)])
         left, top, share = *random.uniform(0, 0.4, 2), random.uniform(0.5, 0.6)
         width, height = picture.size
         part = picture.crop(
@@ -196,7 +212,8 @@ def landscapes(folder: Path, photos: int) -> None:
 ARCHIVES = {"phone": phone, "groups": groups, "landscapes": landscapes}
 
 
-def _open(name: str) -> Image.Image:
+def opened(name: str) -> Image.Image:
+    """Open one of the public photos, RGB."""
     with Image.open(assets.fetch(name)) as file:
         return file.convert("RGB")
 
@@ -212,7 +229,8 @@ def _filling(picture: Image.Image, width: int, height: int) -> np.ndarray:
     return np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box))
 
 
-def _heads() -> Iterator[Portrait]:
+def heads() -> Iterator[Portrait]:
+    """Cut the heads out of the public photos of people."""
     parameters = DetectorParameters()
     detect = partial(
         detect_faces,
@@ -220,7 +238,7 @@ def _heads() -> Iterator[Portrait]:
         parameters=parameters,
     )
     for name in _PEOPLE:
-        pixels = np.asarray(_open(name))
+        pixels = np.asarray(opened(name))
         portrait = cut_portrait(pixels, detect(pixels)[0])
         if portrait is not None:
             yield portrait

@@ -1,6 +1,6 @@
-"""Time of the commands that should answer at once: help, and an archive in which nothing changed.
+"""Time and memory of the commands that should answer at once, over an archive without changes.
 
-    python -m benchmarks.unchanged [--files 50000] [--times 3]
+    python -m benchmarks.unchanged [--files 100000] [--times 3]
 
 The library is made up (`tests.support.made_library`) of tiny files, each with a row of the manifest
 that fits it. Each command runs in a process of its own; of several times the least is told, because
@@ -11,6 +11,7 @@ memory. Linux and macOS.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -30,20 +31,23 @@ from tests.support.made_library import make_library
 
 
 class Cost(NamedTuple):
-    """Of one process, in seconds: by the clock, and of all cores."""
+    """Of one process: seconds by the clock and of all cores, and its most memory in MB."""
 
     clock: float
     cores: float
+    memory: float
 
 
 def main() -> None:
     """Make the library, and print a line for each command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=50_000)
+    parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--times", type=int, default=3)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        library = make_unchanged(Path(folder), asked.files)
+        # In a process of its own: what one starts is counted with the memory that it had itself.
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            library = pool.apply(make_unchanged, (Path(folder), asked.files))
         state = ("--state", library.state)
         commands: list[Sequence[str]] = [
             ("--help",),
@@ -52,12 +56,13 @@ def main() -> None:
             ("status", library.root, *state),
         ]
         print(f"{asked.files:,} unchanged files\n")
-        print("| command | seconds | of cores |")
-        print("|---|---|---|")
+        print("| command | seconds | of cores | MB |")
+        print("|---|---|---|---|")
         for command in commands:
             costs = [cost(command) for _ in range(asked.times)]
             least = Cost(*map(min, zip(*costs, strict=True)))
-            print(f"| {command[0]} | {least.clock:.2f} | {least.cores:.2f} |", flush=True)
+            figures = f"{least.clock:.2f} | {least.cores:.2f} | {least.memory:,.0f}"
+            print(f"| {command[0]} | {figures} |", flush=True)
 
 
 def make_unchanged(base: Path, files: int) -> Library:
@@ -107,7 +112,8 @@ def cost(command: Sequence[str]) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 3):
         raise RuntimeError(f"photoveil {' '.join(command)} ended with {process.returncode}")
-    return Cost(seconds, used.ru_utime + used.ru_stime)
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / unit)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from photoveil.pipeline.cli.people import show_people
 from photoveil.pipeline.cli.plan import check_job
@@ -28,9 +29,10 @@ from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.estimate import estimate
 from photoveil.pipeline.state.people import People
 from photoveil.pipeline.state.scan_cache import ScanCache
-from photoveil.transforms.faces import clustering
+from photoveil.transforms.faces import clustering, neighbours
 from photoveil.transforms.faces.clustering import cluster
 from photoveil.transforms.faces.identity import Change, name_people
+from photoveil.transforms.faces.neighbours import nearest_pairs
 from photoveil.transforms.faces.parameters import PeopleParameters
 from tests.archives import QUICK, Archive, photos_of
 from tests.commands import hashes, invoked, photoveil
@@ -63,6 +65,34 @@ def test_faces_in_any_order_and_in_pieces_give_the_same_people(
     monkeypatch.setattr(clustering, "_MOST_LINKED", 8)  # as an archive too large to link at once
     in_pieces = cluster(np.repeat(vectors, 3, axis=0))
     assert len(set(zip(np.repeat(whole, 3), in_pieces, strict=True))) == 12
+
+
+def test_people_are_those_of_average_linkage_over_all_pairs() -> None:
+    vectors = faces_of(30, 12, noise=0.9)  # some are taken for another, some come apart
+    apart = np.maximum(1 - vectors.astype(float) @ vectors.T, 0)
+    tree = linkage(apart[np.triu_indices(len(vectors), 1)], "average")
+    expected = fcluster(tree, 1 - clustering.LIKENESS, "distance")
+    found = cluster(vectors)
+    assert len(set(expected)) not in (1, 30, len(vectors))
+    assert len(set(zip(expected, found, strict=True))) == len(set(found)) == len(set(expected))
+
+
+@pytest.mark.parametrize("everywhere", [0, 90], ids=["people", "one of them everywhere"])
+def test_neighbours_are_those_of_an_exhaustive_search(
+    everywhere: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "_BLOCK", 32)
+    vectors = np.concatenate([faces_of(6, 30), faces_of(1, everywhere, seed=1), faces_of(20, 1)])
+    vectors = vectors[np.random.default_rng(2).permutation(len(vectors))]
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -1)
+    nearest = np.sort(cosines, axis=1)[:, -19:]
+    items, others = nearest_pairs(vectors, 0.55)
+    assert len(set(zip(items.tolist(), others.tolist(), strict=True))) == len(items)
+    assert np.array_equal(np.bincount(items, minlength=len(vectors)), (nearest > 0.55).sum(axis=1))
+    found = cosines[items, others]
+    # Two that are equally near but for rounding may change places.
+    assert found[np.lexsort((found, items))] == pytest.approx(nearest[nearest > 0.55], abs=1e-6)
 
 
 def test_no_face_and_one_face() -> None:
@@ -174,6 +204,7 @@ def test_people_are_found_before_the_first_photo_is_cloaked(
     assert len(People(again.library.state).everyone()) == 3
     coming = estimate(again.library, again.plan(), ahead_of(again), stamp)
     assert (coming.scanned, coming.faces, coming.people, coming.unseen) == (4, 4, 3, 0)
+    assert (coming.most_faces, coming.most_seen) == (1, 2)
     console = Console(file=io.StringIO(), width=100)
     sheet = show_people(again.library, console, str(tmp_path / "sheet.jpg"))
     assert sheet is not None

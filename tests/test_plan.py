@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from benchmarks.unchanged import make_unchanged
+from photoveil.pipeline.cli.summaries import plan_summary
+from photoveil.pipeline.library import manifest
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
 from photoveil.pipeline.run.chosen import Chosen
-from photoveil.pipeline.run.comparison import make_plan
+from photoveil.pipeline.run.comparison import COLUMNS, make_plan
+from photoveil.pipeline.run.estimate import Estimate
 from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection
 from photoveil.pipeline.run.reviewed import NOT_REVIEWED, Reviewed
 from photoveil.pipeline.settings import Settings
@@ -72,7 +76,9 @@ def plan(
         return {ref: (hashes or {})[ref.relative] for ref in refs}
 
     selection = Selection(recloak, retry, since, reviewed, chosen)
-    return make_plan(refs, rows, outputs, STAMP, selection, read)
+    schema = pa.schema([manifest.SCHEMA.field(name) for name in COLUMNS])
+    table = pa.Table.from_pylist(list(rows), schema)
+    return make_plan(refs, table, outputs, STAMP, selection, read)
 
 
 def named(name: str, **changes: Any) -> PhotoRef:
@@ -183,6 +189,21 @@ def test_the_widest_group_of_equal_files_is_told() -> None:
     hashes = dict.fromkeys(names[:1], "new") | dict.fromkeys(names[1:], "abc")
     assert plan(refs, [row()], hashes=hashes).widest == 5  # with the one that is there
     assert plan(rows=[row()]).widest == 0
+
+
+def test_what_is_much_in_one_place_is_told() -> None:
+    refs = [REF, *(named(f"2019/{number}.jpg", size=number) for number in range(200, 10_200))]
+    found = plan(refs)
+    assert found.largest_folder == ("2019", 10_000)
+    few = Estimate(2, 60, 3, 9_999, None, 3, 60.0, 60.0, True, most_faces=9, most_seen=9, alike=9)
+    said = plan_summary(found, few, None, "in")
+    assert "The folder 2019 has 10,000 of the files to do." in said
+    assert not any(word in said for word in ("in a photo", "of one person", "Near duplicates"))
+    many = replace(few, faces=500, most_faces=300, most_seen=290, alike=2_000)
+    said = plan_summary(plan(refs[:9]), many, None, "in")
+    assert "500 faces of 3 people, up to 300 in a photo, 290 of one person in the 2 scanned" in said
+    assert "up to 2,000 photos looked alike in an earlier run" in said
+    assert "The folder" not in said
 
 
 def test_a_copy_of_a_file_that_is_there_is_its_duplicate() -> None:
@@ -314,6 +335,7 @@ def test_the_benchmark_of_an_unchanged_archive_has_one(tmp_path: Path) -> None:
     found = json.loads(said)
     assert (code, found["to_do"], found["gone"], found["stale"]) == (0, 0, [], {})
     assert found["done"] + found["left_out"] + found["failed"] == 100
+    assert (found["most_same"], found["largest_folder"]) == (0, {"folder": "", "files": 0})
 
 
 def test_nothing_is_done_or_missed_that_is_not_chosen() -> None:

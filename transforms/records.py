@@ -20,7 +20,7 @@ from photoveil.transforms.io import storage
 from photoveil.transforms.io.storage import printable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PhotoRef:
     """A file of the input tree that may be a photo.
 

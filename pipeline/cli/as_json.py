@@ -25,6 +25,7 @@ def print_json(found: Mapping[str, Any]) -> None:
 
 def of_plan(library: Library, plan: Plan, forecast: Estimate) -> dict[str, Any]:
     """Describe what a run would do; seconds and bytes are estimates."""
+    folder, in_folder = plan.largest_folder
     return {
         "in": library.source,
         "out": library.root,
@@ -33,6 +34,8 @@ def of_plan(library: Library, plan: Plan, forecast: Estimate) -> dict[str, Any]:
         "photos_to_cloak": len(plan.todo),
         "originals_to_place": sum(1 + len(group.copies) for group in plan.originals),
         "duplicates": plan.duplicates,
+        "most_same": plan.widest,
+        "largest_folder": {"folder": folder, "files": in_folder},
         "moved": plan.moved,
         "done": plan.unchanged,
         "left_out": plan.left_out,
@@ -48,6 +51,9 @@ def of_plan(library: Library, plan: Plan, forecast: Estimate) -> dict[str, Any]:
         "seconds_are_measured": forecast.measured,
         "faces_known": forecast.faces,
         "people_known": forecast.known,
+        "most_faces_of_a_photo": forecast.most_faces,
+        "most_faces_of_a_person": forecast.most_seen,
+        "most_alike": forecast.alike,
     }
 
 

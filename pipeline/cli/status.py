@@ -125,8 +125,7 @@ def read_status(root: str, state: str | None = None) -> LibraryStatus:
     from photoveil.pipeline.library import manifest, run_history, trash
     from photoveil.pipeline.library.identity import read_identity
     from photoveil.pipeline.library.library import find_library, is_locked
-    from photoveil.pipeline.state import scan_cache
-    from photoveil.pipeline.state.known_people import known
+    from photoveil.pipeline.state import known_people, scan_cache
     from photoveil.transforms.beam.progress import ProgressReader
     from photoveil.transforms.records import Status
 
@@ -134,25 +133,25 @@ def read_status(root: str, state: str | None = None) -> LibraryStatus:
     identity = read_identity(library.root)
     table = manifest.read(library.manifest, _COLUMNS)
     cloaked = table.filter(pc.equal(table["status"], Status.CLOAKED))
-    rows = table.drop_columns(["faces"]).to_pylist()  # as objects, faces take seconds
+    failed = table.filter(pc.equal(table["status"], Status.FAILED))
     records = run_history.read(library)
     progress = ProgressReader(Path(library.state, "progress"))
     private = list(_files(library.state))
     return LibraryStatus(
         library,
         identity.forgotten if identity is not None else None,
-        Counter(row["status"] for row in rows),
-        tuple((row["source"], row["reason"]) for row in rows if row["status"] == Status.FAILED),
-        sum(row["retry"] and row["status"] == Status.FAILED for row in rows),
-        len(pc.list_flatten(cloaked["faces"])),
-        sum(row["gone"] is not None for row in rows),
+        Counter(table["status"].to_pylist()),
+        tuple(zip(failed["source"].to_pylist(), failed["reason"].to_pylist(), strict=True)),
+        pc.sum(failed["retry"], min_count=0).as_py(),
+        pc.sum(pc.list_value_length(cloaked["faces"]), min_count=0).as_py(),
+        len(table) - table["gone"].null_count,
         records[-1] if records else None,
         is_locked(library),
         progress.update()["published"],
         sum(1 for _ in _files(library.scratch)),
         any(entry.relative.startswith("waves/") for entry in private),
         len(scan_cache.sources(library.state)),
-        len(set(known(library.state).values())),
+        pc.count_distinct(known_people.read(library.state)["person"]).as_py(),
         sum(entry.size for entry in storage.walk(library.root)),
         sum(entry.size for entry in private),
         tuple(trash.listing(library)),

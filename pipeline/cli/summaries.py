@@ -14,6 +14,12 @@ from photoveil.pipeline.words import duration, number, size
 from photoveil.transforms.records import Status
 
 _LEAST_SHARE = 0.01  # of the workers' time that is worth a word
+# From how many on it is worth a word: files in a folder, where some systems have a limit of 65,534;
+# photos that look alike, faces in a photo and faces of a person, which are more work than others.
+_LARGE_FOLDER = 10_000
+_MANY_ALIKE = 100
+_MANY_FACES = 50
+_MANY_OF_ONE = 100
 
 CAVEAT = (
     "A cloak makes today's recognisers less sure of a face. It is no guarantee: recognisers "
@@ -70,8 +76,17 @@ def plan_summary(plan: Plan, forecast: Estimate, free: int | None, source: str) 
         for differs, count in plan.stale.most_common()
     ]
     lines += listed("No longer there:", plan.gone)
+    folder, in_folder = plan.largest_folder
+    if in_folder >= _LARGE_FOLDER:
+        name = f"The folder {folder}" if folder else "IN itself"
+        lines.append(f"{name} has {in_folder:,} of the files to do.")
     if plan.todo:
         lines += _faces(forecast)
+        if forecast.alike >= _MANY_ALIKE:
+            lines.append(
+                f"Near duplicates: up to {forecast.alike:,} photos looked alike in an earlier run, "
+                "and were compared with one another."
+            )
         time = (
             f"about {duration(forecast.seconds)} (by the pace of earlier runs)"
             if forecast.measured
@@ -98,6 +113,10 @@ def _faces(forecast: Estimate) -> list[str]:
     """Describe how many faces the files to do are known, and estimated, to have."""
     people = f"{forecast.people:,} {'person' if forecast.people == 1 else 'people'}"
     known = f"{number(forecast.faces, 'face')} of {people}" if forecast.faces else "none"
+    if forecast.most_faces >= _MANY_FACES:
+        known += f", up to {forecast.most_faces:,} in a photo"
+    if forecast.people > 1 and forecast.most_seen >= _MANY_OF_ONE:
+        known += f", {forecast.most_seen:,} of one person"
     if not forecast.unseen:
         return [f"Faces: {known}, as scanned before."]
     seen = f"{known} in the {forecast.scanned:,} scanned before; " if forecast.scanned else ""

@@ -20,7 +20,7 @@ from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.records import HashedPhoto, NearDuplicatePair, PhotoRef
 
-_THUMBNAILS = 4096  # that a worker remembers: 16 MB
+_THUMBNAILS = 4096  # that a process remembers: 16 MB
 
 
 class FindNearDuplicates(beam.PTransform):
@@ -60,7 +60,7 @@ def compare(item: tuple[bytes, Iterable[HashedPhoto]], most: int) -> list[NearDu
 
 
 class VerifyPair(beam.DoFn):
-    """Keep the pairs whose photos show the same; read a photo of many pairs once.
+    """Keep the pairs whose photos show the same; read a photo of many pairs once, in many waves.
 
     Args:
         most: levels that any cell of a thumbnail may differ in brightness.
@@ -69,15 +69,17 @@ class VerifyPair(beam.DoFn):
     def __init__(self, most: float, limits: ReadLimits) -> None:
         self._most, self._limits = most, limits
 
-    def setup(self) -> None:
-        self._thumbnail = lru_cache(_THUMBNAILS)(self._read)
-
     def process(self, pair: NearDuplicatePair) -> Iterator[NearDuplicatePair]:
         with timed("compare"):
-            one, other = (self._thumbnail(photo.path) for photo in (pair.one, pair.other))
+            one, other = (
+                _thumbnail(photo.path, photo.pdq, self._limits) for photo in (pair.one, pair.other)
+            )
         if one is not None and other is not None and show_the_same(one, other, self._most):
             yield pair
 
-    def _read(self, path: str) -> Thumbnail | None:
-        pixels = read_photo(PhotoRef("", path, 0, 0.0), self._limits).pixels
-        return None if pixels is None else thumbnail(pixels)
+
+@lru_cache(_THUMBNAILS)
+def _thumbnail(path: str, pdq: bytes, limits: ReadLimits) -> Thumbnail | None:
+    """Read a thumbnail. A photo that changes gets another `pdq`, and is read again."""
+    pixels = read_photo(PhotoRef("", path, 0, 0.0), limits).pixels
+    return None if pixels is None else thumbnail(pixels)

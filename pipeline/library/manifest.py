@@ -77,7 +77,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-_YEAR_9999 = 253_370_764_800.0
+YEAR_9999 = 253_370_764_800.0
 
 _WHOLE = "-whole"  # ends the name of a part that holds all rows of those before it
 
@@ -214,6 +214,34 @@ def read(folder: str, columns: Sequence[str] = tuple(SCHEMA.names)) -> pa.Table:
     return table.filter(pc.not_equal(table["status"], Status.REMOVED)).select(columns)
 
 
+class RowsBySource:
+    """Finds rows by their sources, again and again while parts are added.
+
+    Each part is read once. None may be taken away meanwhile, as a compaction does.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._parts: dict[str, pa.Table] = {}
+        self._places: dict[str, tuple[str, int]] = {}
+
+    def update(self) -> None:
+        """Read the parts that were added."""
+        for path in _parts(self._folder):
+            if path not in self._parts:
+                table = self._parts[path] = read_part(path)
+                for number, source in enumerate(table["source"].to_pylist()):
+                    self._places[source] = (path, number)
+
+    def find(self, source: str) -> dict[str, Any] | None:
+        """Return the latest row of a source, None where it has none."""
+        if source not in self._places:
+            return None
+        path, number = self._places[source]
+        row: dict[str, Any] = self._parts[path].slice(number, 1).to_pylist()[0]
+        return None if row["status"] == Status.REMOVED else row
+
+
 def abandoned(folder: str) -> list[dict[str, Any]]:
     """The last row of each output that no row names now, and that one did since the compaction.
 
@@ -244,18 +272,24 @@ def failures(folder: str) -> list[tuple[str, str]]:
 
 
 def _latest(folder: str, columns: Sequence[str]) -> pa.Table:
-    """The latest row of each source, by the numbers of the parts."""
+    """The latest row of each source, by the numbers of the parts, in the order of the sources."""
     wanted = list(dict.fromkeys((*columns, "source", "status")))
     schema = pa.schema([SCHEMA.field(name) for name in wanted])
     parts = [read_part(path, schema) for path in _parts(folder)]
     table = pa.concat_tables([schema.empty_table(), *parts])
+    if len(parts) == 1 and _is_sorted(table["source"]):  # as the last run left it
+        return table
     numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     keyed = table.append_column("_part", pa.array(numbers, pa.int64()))
     order = pc.sort_indices(keyed, sort_keys=[("source", "ascending"), ("_part", "descending")])
     table = table.take(order)
-    sources = table["source"].to_pylist()
-    first = [index == 0 or sources[index - 1] != name for index, name in enumerate(sources)]
-    return table.filter(pa.array(first, pa.bool_()))
+    is_other = pc.not_equal(table["source"][1:], table["source"][:-1]).to_numpy()
+    return table.filter(pa.array(np.insert(is_other, 0, True)[: len(table)], pa.bool_()))
+
+
+def _is_sorted(sources: pa.ChunkedArray) -> bool:
+    """True if each source comes after the one before it and none comes twice."""
+    return bool(pc.all(pc.greater(sources[1:], sources[:-1])).as_py() is not False)
 
 
 def _parts(folder: str) -> list[str]:
@@ -307,7 +341,7 @@ def _write(table: pa.Table, folder: str, scratch: str, name: str) -> None:
 def utc(seconds: float) -> dt.datetime:
     """A time since the epoch as an aware datetime, to the microsecond that Parquet keeps."""
     # A camera with a dead clock or a broken copy may give a time outside the calendar.
-    return dt.datetime.fromtimestamp(round(min(max(seconds, 0.0), _YEAR_9999), 6), dt.UTC)
+    return dt.datetime.fromtimestamp(round(min(max(seconds, 0.0), YEAR_9999), 6), dt.UTC)
 
 
 def _naming(photo: WrittenPhoto) -> tuple[str, ...]:

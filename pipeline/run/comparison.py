@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from photoveil.pipeline.fingerprints import output_version
 from photoveil.pipeline.library.library import MOVING
 from photoveil.pipeline.library.manifest import RunStamp, utc
+from photoveil.pipeline.run.listed_rows import ListedRows
 from photoveil.pipeline.run.plan import KnownFile, Plan, Relation, Selection
 from photoveil.pipeline.run.reviewed import Reviewed
 from photoveil.pipeline.state.review import NO_WISH
@@ -31,7 +35,7 @@ Hasher = Callable[[Sequence[PhotoRef]], Mapping[PhotoRef, str]]
 
 def make_plan(
     refs: Iterable[PhotoRef],
-    rows: Iterable[Row],
+    rows: pa.Table,
     outputs: Iterable[Entry],
     stamp: RunStamp,
     selection: Selection,
@@ -48,38 +52,50 @@ def make_plan(
             root. hash_files: sha256 of those files that are photos and can be read.
     """
     refs, since = list(refs), selection.since
-    by_source = {row["source"]: row for row in rows}
-    held = _Held(outputs)
-    why: dict[PhotoRef, str] = {}
+    held, listed = _Held(outputs), ListedRows(rows, refs)
+    is_chosen = np.ones(len(refs), bool)
+    if selection.chosen is not None:
+        is_chosen = np.array([selection.has(ref.source) for ref in refs], bool)
     plan = _Counts()
-    chosen = [ref for ref in refs if selection.has(ref.source)]
-    for ref in chosen:
-        reason = _why(ref, by_source.get(ref.source), held, stamp, selection, plan)
+    is_settled = np.zeros(len(refs), bool)
+    if selection.reviewed.asks_nothing:
+        is_settled = listed.done(held.entries, stamp)
+        plan.unchanged = int(np.count_nonzero(is_settled & is_chosen))
+    why: dict[PhotoRef, str] = {}
+    before: dict[str, Row] = {}  # rows of files to work on
+    doubtful = np.flatnonzero(is_chosen & ~is_settled)
+    is_settled[:] = True
+    for number, row in zip(doubtful, listed.of(doubtful), strict=True):
+        ref = refs[number]
+        reason = _why(ref, row, held, stamp, selection, plan)
         if reason is None:
             continue
         if since is not None and ref.mtime < since:
             plan.older += 1
-        else:
-            why[ref] = reason
-    hashes = _hashes(why, by_source, hash_files)
-    settled = {ref.source for ref in refs} - {ref.source for ref in why}
-    back = settled.intersection(by_source, (ref.source for ref in chosen))
-    cloaked = _by_content(by_source.values(), held, stamp, selection, settled)
-    known, moved = _known(why, hashes, by_source, cloaked)
+            continue
+        why[ref], is_settled[number] = reason, False
+        if row is not None:
+            before[ref.source] = row
+    hashes = _hashes(why, before, listed, hash_files)
+    cloaked = _by_content(listed, is_settled, hashes, held, stamp, selection)
+    known, moved = _known(why, hashes, before, cloaked)
     placed = {item.ref for item in known}
     groups = group_by_content((ref for ref in why if ref not in placed), hashes)
-    todo, originals = _by_wish(groups, hashes, by_source, selection.reviewed)
+    todo, originals = _by_wish(groups, hashes, before, selection.reviewed)
     away = [
-        source
-        for source in _away(refs, by_source, moved)
-        if selection.has(source)
-        and (since is None or by_source[source]["source_modified"] >= utc(since))
+        row
+        for row in _away(refs, listed, moved)
+        if selection.has(row["source"]) and (since is None or row["source_modified"] >= utc(since))
     ]
-    gone = [source for source in away if by_source[source]["output"] is not None]
-    photos = {source for source, row in by_source.items() if _is_photo(row)}
-    left_out = {source for source, row in by_source.items() if row["status"] == Status.SKIPPED}
-    present = (photos | left_out) & _as_they_were(refs, by_source, known)
-    is_there = bool(present) or not photos  # else nothing is known of the archive
+    gone = [row["source"] for row in away if row["output"] is not None]
+    gone_photos = [row["source"] for row in away if _is_photo(row)]
+    photos = listed.photos()
+    as_they_were = listed.having(listed.as_it_was) | listed.named({item.row for item in known})
+    present = np.count_nonzero((photos | listed.left_out()) & as_they_were)
+    photo_count = np.count_nonzero(photos)
+    is_there = bool(present) or not photo_count  # else nothing is known of the archive
+    back = listed.having(is_settled & is_chosen) & listed.gone()
+    newly_away = [row for row in away if is_there and row["gone"] is None]
     return Plan(
         tuple(todo),
         Counter(reason for ref, reason in why.items() if ref not in placed),
@@ -90,16 +106,16 @@ def make_plan(
         plan.stale,
         plan.older,
         tuple(gone),
-        tuple(source for source in gone if is_there and by_source[source]["gone"] is None),
-        tuple(s for s in back if by_source[s]["gone"] is not None),
-        tuple(source for source in away if is_there and by_source[source]["output"] is None),
+        tuple(row["source"] for row in newly_away if row["output"] is not None),
+        tuple(row["source"] for row in listed.take(np.flatnonzero(back))),
+        tuple(row["source"] for row in away if is_there and row["output"] is None),
         hashes,
-        len(photos),
-        len(present),
-        len(photos.intersection(gone)),
-        _bare(refs, photos.intersection(gone)),
+        int(photo_count),
+        int(present),
+        len(gone_photos),
+        _bare(refs, gone_photos),
         tuple(originals),
-        len(refs) - len(chosen),
+        int(np.count_nonzero(~is_chosen)),
     )
 
 
@@ -113,10 +129,10 @@ class _Counts:
 
 
 class _Held:
-    """The files that the library holds."""
+    """The files that the library holds. entries: by name."""
 
     def __init__(self, outputs: Iterable[Entry]) -> None:
-        self._entries = {printable(entry.relative): entry for entry in outputs}
+        self.entries = {printable(entry.relative): entry for entry in outputs}
 
     def find(self, row: Row) -> str | None:
         """Where the output of a row lies, below the root; None when it is lost or was cut."""
@@ -124,14 +140,14 @@ class _Held:
             return None
         # A file that makes way for another one of the same name waits here.
         for place in (f"{MOVING}/{row['output_sha256']}", row["output"]):
-            entry = self._entries.get(place)
+            entry = self.entries.get(place)
             if entry is not None and entry.size == row["output_size"]:
                 return entry.relative
         return None
 
     def has(self, row: Row) -> bool:
         """True when the output lies at its own place."""
-        entry = self._entries.get(row["output"])
+        entry = self.entries.get(row["output"])
         return entry is not None and entry.size == row["output_size"]
 
 
@@ -206,25 +222,10 @@ def _is_photo(row: Row) -> bool:
     )
 
 
-def _as_they_were(
-    refs: Iterable[PhotoRef], by_source: Mapping[str, Row], known: Iterable[KnownFile]
-) -> set[str]:
-    """Sources of the rows whose files are in the archive with the same bytes, as far as is known.
-
-    This, and nothing of a disk or its file system, tells an archive from another one. Numbers of
-    devices and inodes change when a disk is plugged in elsewhere or a share is mounted anew, and a
-    photo collection may move to a new disk; another folder of the same disk has the same numbers.
-    """
-    there = {
-        ref.source
-        for ref in refs
-        if ref.source in by_source and _is_as_it_was(ref, by_source[ref.source])
-    }
-    return there | {item.row for item in known}
-
-
-def _bare(refs: Iterable[PhotoRef], gone: Iterable[str]) -> tuple[str, ...]:
+def _bare(refs: Iterable[PhotoRef], gone: Sequence[str]) -> tuple[str, ...]:
     """The topmost folders that photos are gone from and that hold no file of the user's now."""
+    if not gone:
+        return ()
     full = {folder for ref in refs if not is_junk(ref.source) for folder in _folders(ref.source)}
     bare = (next((f for f in _folders(source) if f not in full), None) for source in gone)
     return tuple(sorted({folder for folder in bare if folder is not None}))
@@ -250,7 +251,10 @@ def _differs(row: Row, stamp: RunStamp) -> str | None:
 
 
 def _hashes(
-    why: Iterable[PhotoRef], by_source: Mapping[str, Row], hash_files: Hasher
+    why: Mapping[PhotoRef, str],
+    by_source: Mapping[str, Row],
+    listed: ListedRows,
+    hash_files: Hasher,
 ) -> dict[PhotoRef, str]:
     """Hashes of the files to work on, as far as another file can have the same."""
     hashes: dict[PhotoRef, str] = {}
@@ -264,8 +268,10 @@ def _hashes(
         elif ref.problem is None:
             unread.append(ref)
     sizes = Counter(ref.size for ref in why)
-    known = {row["source_size"] for row in by_source.values() if row["output"] is not None}
-    alike = [ref for ref in unread if sizes[ref.size] > 1 or ref.size in known]
+    known = np.isin(np.array([ref.size for ref in unread], np.int64), listed.sizes_with_output())
+    alike = [
+        ref for ref, is_known in zip(unread, known, strict=True) if is_known or sizes[ref.size] > 1
+    ]
     return {**hashes, **hash_files(alike)}
 
 
@@ -278,10 +284,22 @@ class _Cloaked:
 
 
 def _by_content(
-    rows: Iterable[Row], held: _Held, stamp: RunStamp, selection: Selection, settled: set[str]
+    listed: ListedRows,
+    is_settled: np.ndarray,
+    hashes: Mapping[PhotoRef, str],
+    held: _Held,
+    stamp: RunStamp,
+    selection: Selection,
 ) -> dict[str, _Cloaked]:
+    """Find what the library holds for the bytes of the files to work on.
+
+    Args:
+        is_settled: bool (files,), those that there is nothing to do for.
+    """
     found: defaultdict[str, _Cloaked] = defaultdict(_Cloaked)
-    for row in rows:
+    there = listed.having(is_settled)
+    numbers = np.flatnonzero(listed.of_content(hashes.values()))
+    for number, row in zip(numbers, listed.take(numbers), strict=True):
         place = held.find(row)
         if place is None or selection.reviewed.differs(row):
             continue
@@ -289,7 +307,7 @@ def _by_content(
         if selection.recloak and _differs(row, selection.reviewed.stamp(wish, stamp)):
             continue
         cloaked = found[row["source_sha256"]]
-        (cloaked.there if row["source"] in settled else cloaked.away).append((row, place))
+        (cloaked.there if there[number] else cloaked.away).append((row, place))
     return found
 
 
@@ -331,14 +349,17 @@ def _known(
     return known, moved
 
 
-def _away(refs: Iterable[PhotoRef], by_source: Mapping[str, Row], moved: set[str]) -> list[str]:
-    """Sources of the manifest that are no longer there and did not move elsewhere."""
-    refs = list(refs)
-    there = {ref.source for ref in refs}
+def _away(refs: Sequence[PhotoRef], listed: ListedRows, moved: set[str]) -> list[Row]:
+    """Rows of sources that are no longer there and did not move elsewhere, by source."""
+    there = listed.having(np.ones(len(refs), bool))
     # What lies in a folder that cannot be listed is unseen, not gone.
     unseen = tuple(f"{ref.source}/" for ref in refs if ref.problem)
+    away = listed.take(np.flatnonzero(~there))
     return sorted(
-        source
-        for source in by_source
-        if source not in there and source not in moved and not source.startswith(unseen)
+        (
+            row
+            for row in away
+            if row["source"] not in moved and not row["source"].startswith(unseen)
+        ),
+        key=lambda row: str(row["source"]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ class Estimate:
     scanned: how many of them were looked at before. faces, people: in these.
     unseen: how many were not. rate: faces a file in the library; None while it holds few.
     known: people of the whole library.
+    most_faces: in one of the scanned files. most_seen: of these faces, those of one person.
+    alike: photos that were compared with one another as near duplicates in an earlier run, at most.
     seconds, most: that the run will take, at least and at most. measured: by a run here, which
         gives one number, or guessed.
     """
@@ -45,11 +48,15 @@ class Estimate:
     seconds: float
     most: float
     measured: bool
+    most_faces: int = 0
+    most_seen: int = 0
+    alike: int = 0
 
 
 def estimate(library: Library, plan: Plan, ahead: ScanCache, stamp: RunStamp) -> Estimate:
     """Look at what the private state and the manifest tell of the files of a plan."""
-    seconds, most, measured = _seconds(plan, run_history.read(library), stamp)
+    records = run_history.read(library)
+    seconds, most, measured = _seconds(plan, records, stamp)
     if not plan.todo:
         return Estimate(0, 0, 0, 0, None, 0, seconds, most, measured)
     everyone = known_people(library.state)
@@ -57,19 +64,29 @@ def estimate(library: Library, plan: Plan, ahead: ScanCache, stamp: RunStamp) ->
     for face, person in everyone.items():
         persons.setdefault(face.split()[0], []).append(person)
     done, rate = _done(library)
-    scanned, faces = 0, 0
-    people: set[str] = set()
+    counts: list[int] = []  # of faces
+    people: Counter[str] = Counter()
     for group in plan.todo:
         kept = ahead.find(group.ref)
         sha256 = plan.hashes.get(group.ref) if kept is None else kept.sha256
         if kept is not None or sha256 in done:
             there = persons.get(sha256 or "", [])
-            scanned += 1
-            faces += kept.faces if kept is not None else len(there) or done[sha256 or ""]
+            counts.append(kept.faces if kept is not None else len(there) or done[sha256 or ""])
             people.update(there)
-    unseen = len(plan.todo) - scanned
-    known = len(set(everyone.values()))
-    return Estimate(scanned, faces, len(people), unseen, rate, known, seconds, most, measured)
+    return Estimate(
+        scanned=len(counts),
+        faces=sum(counts),
+        people=len(people),
+        unseen=len(plan.todo) - len(counts),
+        rate=rate,
+        known=len(set(everyone.values())),
+        seconds=seconds,
+        most=most,
+        measured=measured,
+        most_faces=max(counts, default=0),
+        most_seen=max(people.values(), default=0),
+        alike=max(((run["work"] or {}).get("widest_bucket", 0) for run in records), default=0),
+    )
 
 
 def _seconds(

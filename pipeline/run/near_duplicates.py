@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from photoveil.pipeline.graph.pair_table import PAIRS
@@ -39,7 +38,7 @@ class NearDuplicateIndex:
 
     def __init__(self, library: Library, settings: Settings) -> None:
         self._library, self._settings = library, settings
-        self._manifest: pa.Table | None = None
+        self._rows = manifest.RowsBySource(library.manifest)
         table = manifest.read(library.manifest, ["source", "pdq", "gone"])
         # A photo that is gone cannot be looked at any more, nor its faces be cut out again.
         there = table.filter(pc.and_(pc.is_valid(table["pdq"]), pc.is_null(table["gone"])))
@@ -65,7 +64,8 @@ class NearDuplicateIndex:
         for pair, bits in distances.items():
             for key in pair:
                 nearest[key] = min(bits, nearest.get(key, bits))
-        self._manifest = None  # as it is when this wave begins, read if need be
+        if distances:
+            self._rows.update()  # as they are when this wave begins
         changed: dict[str, ScannedPhoto] = {}
         for group in perceptual_hash.groups(distances):
             changed |= self._group(group, mine, nearest)
@@ -104,7 +104,7 @@ class NearDuplicateIndex:
         like = self._known(sorted(group - mine.keys()))
         if like is None:
             # Photos that are done anew follow the one that they followed before.
-            rows = [self._row(key) for key in group if key in self._hashes]
+            rows = [self._rows.find(key) for key in group if key in self._hashes]
             followed = {row["duplicate_of"] for row in rows if row is not None}
             first = min(
                 (mine[key] for key in group if key in mine),
@@ -127,25 +127,19 @@ class NearDuplicateIndex:
 
     def _as_before(self, photo: ScannedPhoto) -> bool:
         """Whether it was done before, with these pixels and a cloak of its own: it keeps that."""
-        row = self._row(photo.ref.source) if photo.ref.source in self._hashes else None
+        row = self._rows.find(photo.ref.source) if photo.ref.source in self._hashes else None
         return row is not None and row["duplicate_of"] is None and _shows(row, photo.pdq)
 
     def _known(self, sources: Sequence[str]) -> CanonicalPhoto | None:
         """The photo of the library that a group is to be like; None when none can be read."""
         for source in sources:
-            row = self._row(source)
+            row = self._rows.find(source)
             while row is not None and row["duplicate_of"] is not None:
-                row = self._row(row["duplicate_of"])
+                row = self._rows.find(row["duplicate_of"])
             found = None if row is None else self._canonical(row)
             if found is not None:
                 return found
         return None
-
-    def _row(self, source: str) -> Mapping[str, Any] | None:
-        if self._manifest is None:
-            self._manifest = manifest.read(self._library.manifest)
-        rows = self._manifest.filter(pc.equal(self._manifest["source"], source)).to_pylist()
-        return rows[0] if rows else None
 
     def _canonical(self, row: Mapping[str, Any]) -> CanonicalPhoto | None:
         ref = PhotoRef(self._library.source, row["source"], row["source_size"], 0.0)

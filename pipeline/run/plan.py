@@ -136,6 +136,12 @@ class Plan:
         return max([*groups, *(1 + count for count in beside.values())], default=0)
 
     @property
+    def largest_folder(self) -> tuple[str, int]:
+        """The folder with most files that there is something to do for, and how many: "" for IN."""
+        folders = Counter(ref.source.rpartition("/")[0] for ref in self.refs)
+        return max(folders.items(), key=lambda pair: pair[1], default=("", 0))
+
+    @property
     def moved(self) -> int:
         """Files that have a new name and keep their output."""
         return sum(item.how == Relation.MOVED for item in self.known)

@@ -96,8 +96,8 @@ def plan_run(
     Raises:
         OSError: the archive or the library cannot be listed.
     """
-    rows = manifest.read(library.manifest, COLUMNS).to_pylist()
-    outputs = [row["output"] for row in rows if row["output"] is not None]
+    rows = manifest.read(library.manifest, COLUMNS)
+    outputs = rows["output"].drop_null().to_pylist()
     return make_plan(
         discover(library.source),
         rows,

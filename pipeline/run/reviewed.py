@@ -25,9 +25,14 @@ class Reviewed:
     levels: Mapping[Level, tuple[Settings, RunStamp]] = field(default_factory=dict)
     people: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    @property
+    def asks_nothing(self) -> bool:
+        """True where no photo and no person has a mark."""
+        return not self.review.photos and not self.review.people
+
     def wish(self, sha256: str | None) -> Wish:
         """Return what is asked for a photo of the library."""
-        if not self.review.photos and not self.review.people:  # as of most, by the million
+        if self.asks_nothing:  # as of most, by the million
             return NO_WISH
         return self.review.wish(sha256, self.people.get(sha256 or "", ()))
 

@@ -10,15 +10,19 @@ what they connect.
 from __future__ import annotations
 
 import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
+
+from photoveil.transforms.faces.neighbours import nearest_pairs
 
 LIKENESS = 0.55
 """Least mean cosine of MobileFaceNet embeddings of two groups that are one person. Of the 24 people
 it was chosen on, two fall together at 0.45, and some come apart from 0.58 on."""
-_NEIGHBOURS = 20
 _MOST_LINKED = 4_000  # items of one linkage: their distances take 8 bytes a pair
-_AT_ONCE = 2_000  # items whose neighbours are looked up together: 30 MB
+_PAIRS_AT_ONCE = 20_000  # whose mean embeddings are compared together: 30 MB
+_SLACK = 1e-3  # of cosines: mean embeddings are no longer than 1, but for rounding
 _MOST_ROUNDS = 6
 
 
@@ -48,45 +52,36 @@ def cluster(embeddings: np.ndarray, likeness: float = LIKENESS) -> np.ndarray:
 
 def _join(means: np.ndarray, likeness: float) -> np.ndarray:
     """Do one round: join groups that are similar on average by their mean embeddings, (n,)."""
-    from sklearn.cluster import AgglomerativeClustering  # slow to load, and seldom needed
-
     if len(means) < 2:
         return np.arange(len(means))
     joined = np.full(len(means), -1)
     next_label = 0
     for part in _parts(means, likeness):
-        if len(part) == 1:
-            found = np.zeros(1, np.int64)
-        else:
-            apart = 1.0 - means[part] @ means[part].T
-            np.fill_diagonal(apart, 0.0)
-            found = AgglomerativeClustering(
-                n_clusters=None,
-                metric="precomputed",
-                linkage="average",
-                distance_threshold=1.0 - likeness,
-            ).fit_predict(np.maximum(apart, 0.0))
+        found = _linked(means[part], likeness) if len(part) > 1 else np.zeros(1, np.int64)
         joined[part] = found + next_label
         next_label += int(found.max()) + 1
     return joined
 
 
+def _linked(means: np.ndarray, likeness: float) -> np.ndarray:
+    """Link two or more groups, and number those that are joined from 0 on, (n,)."""
+    apart = np.maximum(1.0 - means @ means.T, 0.0)
+    np.fill_diagonal(apart, 0.0)
+    tree = linkage(squareform(apart, checks=False), "average")
+    joined: np.ndarray = fcluster(tree, 1.0 - likeness, "distance") - 1
+    return joined.astype(np.int64)
+
+
 def _parts(means: np.ndarray, likeness: float) -> list[np.ndarray]:
     """Split into index sets that no similar pair crosses; cut a set too large to link at once."""
-    from sklearn.neighbors import NearestNeighbors
-
     unit = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-    count = min(_NEIGHBOURS, len(means))
-    neighbours = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(unit)
-    indices = neighbours.kneighbors(unit, return_distance=False)
-    rows = np.repeat(np.arange(len(means)), count)
-    columns = indices.ravel()
-    likenesses = [
-        np.einsum("id,ijd->ij", means[start : start + _AT_ONCE], means[some])
-        for start in range(0, len(means), _AT_ONCE)
-        for some in (indices[start : start + _AT_ONCE],)
-    ]
-    alike = np.concatenate(likenesses).ravel() >= likeness
+    rows, columns = nearest_pairs(unit, likeness - _SLACK)
+    alike = np.concatenate(
+        [
+            np.einsum("id,id->i", means[rows[some]], means[columns[some]]) >= likeness
+            for some in _spans(len(rows), _PAIRS_AT_ONCE)
+        ]
+    )
     graph = csr_matrix((alike[alike], (rows[alike], columns[alike])), (len(means),) * 2)
     _, component = connected_components(graph, directed=False)
     parts = _split(component)
@@ -102,6 +97,10 @@ def _pieces(part: np.ndarray, unit: np.ndarray) -> list[np.ndarray]:
         unit[part]
     )
     return [part[piece] for piece in _split(pieces)]
+
+
+def _spans(count: int, most: int) -> list[slice]:
+    return [slice(start, start + most) for start in range(0, max(count, 1), most)]
 
 
 def _split(labels: np.ndarray) -> list[np.ndarray]:

@@ -26,7 +26,7 @@ from photoveil.transforms.reasons import Reason
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One thing found under a root.
 
@@ -505,4 +505,6 @@ def explain(error: OSError) -> str:
 
 def printable(name: str) -> str:
     r"""Return a file name as valid UTF-8, with invalid bytes written as \xNN."""
+    if name.isascii():  # as most are, by the million
+        return name
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".localized", ".directory",
           ".nomedia", ".picasa.ini", "icon\r", ".apdisk", ".volumeicon.icns"}  # fmt: skip
@@ -19,13 +20,29 @@ def is_junk(relative: str) -> bool:
     Args:
         relative: path below the archive, `/` between folders.
     """
-    *folders, name = relative.lower().split("/")
-    if name in _FILES or name in _FOLDERS or name.startswith("._") or is_trash(relative):
+    folder, _, name = relative.rpartition("/")
+    name = name.lower()
+    if name in _FILES or name in _FOLDERS or name.startswith("._") or _names_trash(name):
         return True
-    return any(folder in _FOLDERS for folder in folders)
+    return _is_of_system(folder)
 
 
 def is_trash(relative: str) -> bool:
     """Tell whether a path leads to or into a trash, where a user's deleted files lie."""
-    parts = relative.lower().split("/")
-    return any(part in _TRASHES or _MARKED.fullmatch(part) for part in parts)
+    folder, _, name = relative.rpartition("/")
+    return _names_trash(name.lower()) or _is_in_trash(folder)
+
+
+@lru_cache(1024)  # a folder has many files
+def _is_of_system(folder: str) -> bool:
+    return _is_in_trash(folder) or any(part in _FOLDERS for part in folder.lower().split("/"))
+
+
+@lru_cache(1024)
+def _is_in_trash(folder: str) -> bool:
+    return any(map(_names_trash, folder.lower().split("/")))
+
+
+def _names_trash(part: str) -> bool:
+    """Tell whether a part of a path, in lower case, is the name of a trash."""
+    return part in _TRASHES or (part.startswith(".") and _MARKED.fullmatch(part) is not None)

@@ -331,9 +331,8 @@ def listing(root: str, outputs: Iterable[str]) -> list[Entry]:
         OSError: the folder cannot be listed.
     """
     entries = list(storage.walk(root))
-    listed = {printable(entry.relative) for entry in entries}
     wanted = set(outputs)
-    missing = wanted - listed
+    missing = wanted.difference(printable(entry.relative) for entry in entries)
     if not missing or not storage.is_local(root):
         return entries
     by_key = {folding.key(name): name for name in missing}
