@@ -29,16 +29,17 @@ from photoveil.pipeline import quiet_logs
 _BEFORE = "cbde0f8"
 
 # What both versions can be asked by, whatever their import name: for each line read, CPU seconds
-# for all faces as new people and as known ones.
+# for all faces as new people and as known ones. The older name comes first: an installed
+# `photoveil` can be imported beside any other tree.
 _WORKER = """
 import sys, time
 import numpy as np
 try:
-    from photoveil.transforms.cloak.handler import load_optimizer
-    from photoveil.transforms.cloak.parameters import CloakParameters
-except ImportError:
     from transforms.cloak.handler import load_optimizer
     from transforms.cloak.parameters import CloakParameters
+except ImportError:
+    from photoveil.transforms.cloak.handler import load_optimizer
+    from photoveil.transforms.cloak.parameters import CloakParameters
 crops = np.load(sys.argv[1])
 parameters = CloakParameters()
 optimizer, size = load_optimizer(parameters), parameters.batch_size
