@@ -17,7 +17,7 @@ from photoveil.pipeline.settings import Settings
 from photoveil.transforms.io import assets
 from photoveil.transforms.records import ContentGroup
 
-OUTPUT_VERSION = 4
+OUTPUT_VERSION = 5
 """Of the code that makes outputs, whatever version the package has. Raise it by one in a change
 with which the same file, settings and models give other bytes, another status or another reason."""
 

@@ -11,6 +11,7 @@ from unittest.mock import MagicMock
 import apache_beam as beam
 import numpy as np
 import pytest
+import tensorflow as tf
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.test_pipeline import TestPipeline
@@ -78,6 +79,28 @@ def test_a_portrait_has_one_face_with_its_landmarks_in_place(
     assert eye_left[0] < nose[0] < eye_right[0]
     assert mouth_left[0] < mouth_right[0]
     assert max(eye_left[1], eye_right[1]) < nose[1] < min(mouth_left[1], mouth_right[1])
+
+
+def test_the_detector_finds_what_its_whole_graph_finds(
+    photo: Callable[[str], Image.Image], detector: Detector
+) -> None:
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.ParseFromString(assets.fetch("retinaface.pb").read_bytes())
+    wrapped = tf.compat.v1.wrap_function(
+        lambda: tf.compat.v1.import_graph_def(graph_def, name=""), []
+    )
+    whole = wrapped.prune("x:0", "Identity:0")
+    row = [
+        photo(name).resize((width, 288)) for name, width in (("obama.jpg", 240), ("biden.jpg", 208))
+    ]
+    pixels = np.concatenate([np.asarray(image) for image in row], axis=1)
+    expected = whole(tf.constant(pixels[np.newaxis], tf.float32)).numpy()
+    found = detector(pixels)
+    found = found[found[:, 14] >= 0.5]  # the graph's own threshold
+    height, width = pixels.shape[:2]
+    assert len(found) == len(expected) == 2
+    assert np.allclose(found[:, :14], expected[:, :14] * np.tile([width, height], 7), atol=0.01)
+    assert np.allclose(found[:, 14], expected[:, 15], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["rocket.jpg", "coffee.png", "chelsea.png"])
@@ -249,7 +272,7 @@ def test_each_face_that_a_level_must_find_lies_whole_in_a_small_enough_tile(
 ) -> None:
     height, width = size
     cut = tiles(height, width)
-    assert all((t.right - t.left) * (t.bottom - t.top) <= 1600 * 1200 for t in cut)
+    assert all((t.right - t.left) * (t.bottom - t.top) <= 2016 * 1536 for t in cut)
     assert sum((t.right - t.left) * (t.bottom - t.top) for t in cut) < 1.25 * height * width
     side, room = 120, 12  # one level below it is 20 pixels; 12 keep it off the edges
     random = np.random.default_rng(0)
@@ -290,14 +313,14 @@ def test_small_faces_are_found_in_a_panorama_within_small_passes(
     panorama, places = scene(heads, 12_000, 500, face, most=30)
     faces = detect_faces(panorama, noting, PARAMETERS)
     assert sum(found_in(place, faces) for place in places) == len(places) == len(faces)
-    assert max(seen) <= 1600 * 1200
+    assert max(seen) <= 2016 * 1536
     assert faces == detect_faces(panorama, detector, PARAMETERS)  # each time the same
 
 
 def test_faces_on_the_edges_of_tiles_are_found_once_and_whole(
     heads: list[Portrait], detector: Detector
 ) -> None:
-    width, height = 12_000, 1000
+    width, height = 16_000, 1000
     canvas = Image.new("RGB", (width, height), (120, 130, 140))
     (level_height, level_width) = level_sizes(height, width, PARAMETERS.long_sides, 40)[-1]
     cut = tiles(level_height, level_width)

@@ -16,6 +16,8 @@ import numpy as np
 
 from photoveil.transforms.extras import install_command
 from photoveil.transforms.faces import turns
+from photoveil.transforms.faces.anchors import rows_of
+from photoveil.transforms.faces.folding import fold
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.faces.rows import COLUMNS, SCORE, Detector
 from photoveil.transforms.io.assets import AssetError
@@ -25,7 +27,12 @@ __all__ = ["Detector", "Face", "detect_faces", "load_retinaface", "load_retinafa
 
 _STRIDE = 32  # the coarsest feature map of RetinaFace; sides must be multiples of it
 _LEAST_SCORE = 0.02  # of the rows that a detector gives
-_THRESHOLD_NODE = "/NonMaxSuppressionV3/score_threshold"
+# What RetinaFace's graph computes of each anchor: box, landmarks, and scores of no face and a face.
+_HEADS = [
+    f"RetinaFaceModel/{name}:0"
+    for name in ("tf_op_layer_concat/concat", "tf_op_layer_concat_1/concat_1", "softmax/Softmax")
+]
+_MAX_OVERLAP = 0.4  # of two boxes of one pass, as in the graph
 
 
 def detect_faces(
@@ -56,30 +63,35 @@ def _face(row: np.ndarray) -> Face:
 def load_retinaface(path: str) -> Detector:
     """Load the frozen MobileNetV2 graph of the PyPI package `retinaface`, one image per call.
 
-    The graph takes float32 (1, H, W, 3) RGB in 0..255 with sides a multiple of 32 and gives rows of
-    16 relative coordinates: box, landmarks, valid flag, score. Its own threshold of 0.5 is lowered,
-    because small faces at the limit of the detector score less.
+    The graph takes RGB in 0..255 with sides a multiple of 32. Of it only the network is run: the
+    rest has a threshold of its own, of 0.5, which would leave out small faces at the limit of the
+    detector, and decodes every anchor before that.
     """
     import tensorflow as tf
 
     graph_def = tf.compat.v1.GraphDef()
     with open(path, "rb") as stream:
         graph_def.ParseFromString(stream.read())
-    (threshold,) = (node for node in graph_def.node if node.name.endswith(_THRESHOLD_NODE))
-    threshold.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.float32(_LEAST_SCORE)))
+    fold(graph_def)
     wrapped = tf.compat.v1.wrap_function(
         lambda: tf.compat.v1.import_graph_def(graph_def, name=""), []
     )
-    graph = wrapped.prune("x:0", "Identity:0")
+    heads = wrapped.prune("x:0", _HEADS)
+    network = tf.function(
+        lambda pixels: heads(tf.cast(pixels, tf.float32)),
+        input_signature=[tf.TensorSpec((1, None, None, 3), tf.uint8)],
+        autograph=False,
+    )
 
     def detect(pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
-        padding = [(0, -height % _STRIDE), (0, -width % _STRIDE), (0, 0)]
-        padded = np.pad(pixels, padding).astype(np.float32)
-        rows = graph(tf.constant(padded[np.newaxis])).numpy().reshape(-1, 16)
-        found = np.concatenate([rows[:, :14], rows[:, 15:]], axis=1)
-        found[:, :14] *= np.tile(np.array([padded.shape[1], padded.shape[0]], np.float32), 7)
-        return found
+        padding = [(0, 0), (0, -height % _STRIDE), (0, -width % _STRIDE), (0, 0)]
+        padded = np.pad(pixels[np.newaxis], padding)
+        boxes, landmarks, scores = (head.numpy()[0] for head in network(tf.constant(padded)))
+        chosen = np.flatnonzero(scores[:, 1] >= _LEAST_SCORE)
+        rows = rows_of(chosen, padded.shape[1:3], boxes, landmarks, scores[:, 1])
+        kept = tf.image.non_max_suppression(rows[:, :4], rows[:, SCORE], len(rows), _MAX_OVERLAP)
+        return rows[kept.numpy()]
 
     return detect
 

@@ -36,8 +36,9 @@ RELIABLE_FACE = 20
 # a leaf or a collar for a face, and its landmarks are less exact.
 _LARGEST_FACE = 320
 
-# Most pixels of one pass of the detector, which takes about 330 bytes for each.
-_TILE_PIXELS = 1600 * 1200
+# Most pixels of one pass of the detector, which takes about 210 bytes for each. The finest level of
+# a photo of 12 megapixels is one pass.
+_TILE_PIXELS = 2016 * 1536
 # Ratio of the sizes of neighbouring levels above the fixed ones. A face that is too large for the
 # overlap of two tiles, _STEP * RELIABLE_FACE and its clearance, is found at the level below.
 _STEP = 6.0
@@ -123,50 +124,59 @@ def _starts(length: int, side: int, count: int) -> list[int]:
     return [round(index * (length - side) / max(1, count - 1)) for index in range(count)]
 
 
-def find(
-    image: Image.Image,
-    detector: Detector,
-    parameters: DetectorParameters,
-    quarter: int = 0,
-    levels: int | None = None,
-) -> np.ndarray:
-    """Detect faces of all scores, one row per face, best first.
+class Pyramid:
+    """A photo at the sizes of its levels."""
 
-    Args:
-        image: RGB.
-        detector: from `transforms.faces.detect`.
-        parameters: levels of the pyramid, and how much boxes may overlap.
-        quarter: quarter turns anticlockwise by which the photo is shown to the detector.
-        levels: number of levels of the pyramid to use, from the smallest; all if None.
+    def __init__(self, pixels: np.ndarray, parameters: DetectorParameters) -> None:
+        """Take uint8 (H, W, 3) RGB, of any size."""
+        self._image = Image.fromarray(pixels)
+        self._max_overlap = parameters.max_overlap
+        height, width = pixels.shape[:2]
+        self.sizes = level_sizes(height, width, parameters.long_sides, parameters.smallest_face)
+        self._whole: dict[tuple[int, int], np.ndarray] = {}  # levels of one tile, by size
 
-    Returns:
-        float32 (n, 15) rows in pixels of the photo.
-    """
-    sizes = level_sizes(image.height, image.width, parameters.long_sides, parameters.smallest_face)
-    found = [np.zeros((0, COLUMNS), np.float32)]
-    for index, (height, width) in enumerate(sizes[:levels]):
-        scale = np.array([image.width / width, image.height / height])
-        for tile in tiles(height, width):
-            cut = np.rot90(_cut(image, tile, scale), quarter)
-            rows = detector(np.ascontiguousarray(cut))
-            if index:
-                rows = rows[sides(rows) <= _LARGEST_FACE]
-            rows = turned_back(rows, quarter, tile.bottom - tile.top, tile.right - tile.left)
-            rows = rows[_is_whole(rows, tile, height, width)]
-            corner = np.tile([tile.left, tile.top], 7)
-            moved = (rows[:, :SCORE] + corner) * np.tile(scale, 7)
-            found.append(np.concatenate([moved, rows[:, SCORE:]], axis=1).astype(np.float32))
-    rows = np.concatenate(found)
-    return rows[non_maximum_suppression(rows, parameters.max_overlap)]
+    def find(self, detector: Detector, quarter: int = 0, levels: int | None = None) -> np.ndarray:
+        """Detect faces of all scores, one row per face, best first.
 
+        Args:
+            detector: from `transforms.faces.detect`.
+            quarter: quarter turns anticlockwise by which the photo is shown to the detector.
+            levels: number of levels of the pyramid to use, from the smallest; all if None.
 
-def _cut(image: Image.Image, tile: Tile, scale: np.ndarray) -> np.ndarray:
-    box = np.array([tile.left, tile.top, tile.right, tile.bottom]) * np.tile(scale, 2)
-    size = (tile.right - tile.left, tile.bottom - tile.top)
-    right, bottom = min(box[2], image.width), min(box[3], image.height)
-    # reducing_gap lets Pillow halve a 12-megapixel photo before the costly filter.
-    region = (float(box[0]), float(box[1]), float(right), float(bottom))
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, region, 2.0))
+        Returns:
+            float32 (n, 15) rows in pixels of the photo.
+        """
+        found = [np.zeros((0, COLUMNS), np.float32)]
+        for index, (height, width) in enumerate(self.sizes[:levels]):
+            scale = np.array([self._image.width / width, self._image.height / height])
+            for tile in tiles(height, width):
+                cut = np.rot90(self._cut(tile, height, width), quarter)
+                rows = detector(np.ascontiguousarray(cut))
+                if index:
+                    rows = rows[sides(rows) <= _LARGEST_FACE]
+                rows = turned_back(rows, quarter, tile.bottom - tile.top, tile.right - tile.left)
+                rows = rows[_is_whole(rows, tile, height, width)]
+                corner = np.tile([tile.left, tile.top], 7)
+                moved = (rows[:, :SCORE] + corner) * np.tile(scale, 7)
+                found.append(np.concatenate([moved, rows[:, SCORE:]], axis=1).astype(np.float32))
+        rows = np.concatenate(found)
+        return rows[non_maximum_suppression(rows, self._max_overlap)]
+
+    def _cut(self, tile: Tile, height: int, width: int) -> np.ndarray:
+        """Cut a tile out of a level of that size; a level of one tile is computed once."""
+        if (height, width) in self._whole:
+            return self._whole[height, width]
+        scale = np.array([self._image.width / width, self._image.height / height])
+        box = np.array([tile.left, tile.top, tile.right, tile.bottom]) * np.tile(scale, 2)
+        size = (tile.right - tile.left, tile.bottom - tile.top)
+        right, bottom = min(box[2], self._image.width), min(box[3], self._image.height)
+        region = (float(box[0]), float(box[1]), float(right), float(bottom))
+        # A gap of 1 leaves to the costly filter what whole-numbered means over boxes leave over:
+        # nothing at half the photo's size, the finest level of most photos.
+        cut = np.asarray(self._image.resize(size, Image.Resampling.BILINEAR, region, 1.0))
+        if size == (width, height):
+            self._whole[height, width] = cut
+        return cut
 
 
 def _is_whole(rows: np.ndarray, tile: Tile, height: int, width: int) -> np.ndarray:

@@ -16,11 +16,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from PIL import Image
 
-from photoveil.transforms.faces import pyramid
 from photoveil.transforms.faces.align import crop_face, invert
 from photoveil.transforms.faces.parameters import DetectorParameters
+from photoveil.transforms.faces.pyramid import Pyramid
 from photoveil.transforms.faces.rows import (
     SCORE,
     Detector,
@@ -148,18 +147,16 @@ class _Looks:
         self, pixels: np.ndarray, detector: Detector, parameters: DetectorParameters
     ) -> None:
         self._pixels = pixels
-        self._image = Image.fromarray(pixels)
+        self._pyramid = Pyramid(pixels, parameters)
         self._detector = detector
         self._parameters = parameters
         self._least = parameters.min_score - _SLACK
-        height, width = pixels.shape[:2]
-        sizes = pyramid.level_sizes(height, width, parameters.long_sides, parameters.smallest_face)
-        self._largest_faint = _LARGEST_FAINT * max(height, width) / max(sizes[-1])
+        self._largest_faint = _LARGEST_FAINT * max(pixels.shape[:2]) / max(self._pyramid.sizes[-1])
         self._left = {False: _MOST_LOOKS, True: _MOST_FAINT_LOOKS}  # by whether it is faint
 
     def turned(self, quarter: int, levels: int | None = None) -> list[Candidate]:
         """What the pyramid finds in the photo after quarter turns anticlockwise."""
-        rows = pyramid.find(self._image, self._detector, self._parameters, quarter, levels)
+        rows = self._pyramid.find(self._detector, quarter, levels)
         is_seen = rows[:, SCORE] >= self._least
         if levels is None:
             is_seen |= (rows[:, SCORE] >= _FAINTEST) & (sides(rows) <= self._largest_faint)
