@@ -1,4 +1,4 @@
-"""Visible difference of a face: FLIP and CIEDE2000, DSSIM, and contrast drawn on smooth skin."""
+"""Visible difference of a face: FLIP, CIEDE2000 and DSSIM."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-_SMOOTH = 3.0  # levels; contrast that hides half of a change
 _VIEWING_SIDE = 300  # pixels: a face at the size it is looked at
 SSIM_WINDOW = 11
 """Pixels of a side of the windows of SSIM."""
@@ -64,54 +62,6 @@ def delta_e(clean: np.ndarray, changed: np.ndarray) -> np.ndarray:
         changed: of the same shape.
     """
     return deltaE_ciede2000(clean, changed)
-
-
-def luminance(pixels: np.ndarray) -> np.ndarray:
-    """Compute the luminance of uint8 (H, W, 3) RGB in levels, float32 (H, W)."""
-    return pixels.astype(np.float32) @ _LUMA
-
-
-def masking(grey: np.ndarray) -> np.ndarray:
-    """Compute how much less a change is seen than on skin without contrast, float32 (H, W), >= 1.
-
-    Args:
-        grey: from `luminance`, one face.
-    """
-    unit = _unit(grey)
-    variance = _blurred(grey**2, 3 * unit) - _blurred(grey, 3 * unit) ** 2
-    return 1 + np.sqrt(np.maximum(variance, 0)) / _SMOOTH
-
-
-def drawn_contrast(clean: np.ndarray, changed: np.ndarray, masked: np.ndarray) -> float:
-    """Compute the contrast that a change adds where the picture is smooth, at its worst spot.
-
-    People see a thin line on smooth skin first, and means over a face miss it. So the change of
-    luminance, without what is finer than a line or as broad as a shadow, is compared with the local
-    contrast of the clean face. Lengths grow with the face, which is measured at its own resolution.
-
-    Args:
-        clean, changed: float32 (H, W) from `luminance`, one face.
-        masked: from `masking`, of the clean face.
-
-    Returns:
-        Levels, 0 or more: root mean square of the change at the spot, as if it lay on skin without
-        any contrast. About 1 shows no line; from 1.6 up lines were seen
-        (docs/lab-notebook.md).
-    """
-    unit = _unit(clean)
-    change = changed - clean
-    lines = _blurred(change, 0.7 * unit) - _blurred(change, 4 * unit)
-    size = np.sqrt(_blurred(lines**2, 1.5 * unit))
-    return float((size / masked).max())
-
-
-def _unit(grey: np.ndarray) -> float:
-    """Pixels of the face for each pixel of an aligned crop, in which lengths are measured."""
-    return sum(grey.shape) / 2 / 112
-
-
-def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
-    return ndimage.gaussian_filter(image, sigma, truncate=3)
 
 
 @dataclass(frozen=True, eq=False)

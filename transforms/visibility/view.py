@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from photoveil.transforms.visibility import metrics
+from photoveil.transforms.visibility.contrast import Ground, drawn_contrast, luminance
 
 
 class FaceView:
@@ -35,14 +36,9 @@ class FaceView:
         return metrics.lab(self.small)
 
     @cached_property
-    def grey(self) -> np.ndarray:
-        """See `metrics.luminance`."""
-        return metrics.luminance(self.region)
-
-    @cached_property
-    def masking(self) -> np.ndarray:
-        """See `metrics.masking`."""
-        return metrics.masking(self.grey)
+    def ground(self) -> Ground:
+        """The luminance of the region."""
+        return Ground(luminance(self.region))
 
     @cached_property
     def windows(self) -> metrics.Windows:
@@ -67,4 +63,4 @@ def dssim(clean: FaceView, changed: FaceView) -> float:
 
 def contrast(clean: FaceView, changed: FaceView) -> float:
     """Compute the contrast drawn on smooth skin, at the photo's own resolution."""
-    return metrics.drawn_contrast(clean.grey, changed.grey, clean.masking)
+    return drawn_contrast(clean.ground, changed.ground.grey)
