@@ -11,15 +11,13 @@ import numpy as np
 from photoveil.transforms.cloak.budget import (
     TOLERANCE,
     displacement_of,
-    face_extent,
     face_view,
     is_of_coding,
     scale_to_budget,
     visibility_of,
 )
-from photoveil.transforms.codecs.change import Patch, PhotoChange
+from photoveil.transforms.codecs.change import Patch, PhotoChange, moved_planes
 from photoveil.transforms.codecs.errors import CodecError
-from photoveil.transforms.codecs.photo import with_change
 from photoveil.transforms.faces.align import crop_extent, face_to_crop, invert, lay_back
 from photoveil.transforms.photo import codec_process
 from photoveil.transforms.photo.parameters import WriteParameters
@@ -72,7 +70,8 @@ def compose(
         for cloak, face in zip(cloaks, faces, strict=True)
     ]
     moves = photo_change(patches, [0.0] * len(faces), photo.height, photo.width)
-    bent = with_change(original, moves)
+    fetched = [_fetched(original, patch) for patch in moves.patches]
+    bent = _pasted(original, moves, fetched)
     bent_faces = [face_view(bent, face) for face in faces]
     scales = [
         scale_to_budget(bent, bent_face, cloak, face, budget)
@@ -96,7 +95,7 @@ def compose(
         if not any(over):
             break
         # A lossy format codes what was moved anew, and that is no fault of what was drawn.
-        intended = with_change(original, _under(change, faces, over))
+        intended = _pasted(original, change, fetched)
         for place in np.flatnonzero(over):
             to_be = face_view(intended, faces[place])
             over[place] = not is_of_coding(spent[place], to_be, written_faces[place], budget)
@@ -165,18 +164,18 @@ def photo_change(
     return PhotoChange(height, width, tuple(patch for patch in merged if patch.levels.size))
 
 
-def _under(change: PhotoChange, faces: Sequence[Face], wanted: Sequence[bool]) -> PhotoChange:
-    """Leave out the patches that the measures of the wanted faces do not see."""
-    seen = [face_extent(face) for face, is_wanted in zip(faces, wanted, strict=True) if is_wanted]
-    patches = (
-        patch
-        for patch in change.patches
-        if any(
-            _reach(extent, (patch.left, patch.top, patch.columns.stop, patch.rows.stop))
-            for extent in seen
-        )
-    )
-    return replace(change, patches=tuple(patches))
+def _fetched(original: np.ndarray, patch: Patch) -> np.ndarray:
+    """The pixels under a patch, moved and not yet rounded, float32 (h, w, 3)."""
+    return np.stack(moved_planes([original[..., channel] for channel in range(3)], patch), axis=2)
+
+
+def _pasted(original: np.ndarray, change: PhotoChange, fetched: Sequence[np.ndarray]) -> np.ndarray:
+    """Do as `with_change`, with the pixels that `_fetched` gave for each of the patches."""
+    changed = original.copy()
+    for patch, values in zip(change.patches, fetched, strict=True):
+        levels = np.rint(values + patch.levels[..., np.newaxis])
+        changed[patch.rows, patch.columns] = np.clip(levels, 0, 255, out=levels)
+    return changed
 
 
 @lru_cache(512)
