@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from photoveil.transforms.codecs.change import draw
 from photoveil.transforms.faces.align import (
     INTEROCULAR,
     crop_extent,
@@ -141,8 +142,8 @@ def scale_to_budget(
     scale = _USUAL
     for _ in range(_MEASUREMENTS):
         changed = pixels.copy()
-        levels = np.rint(pixels[inside] + scale * patch[..., np.newaxis])
-        changed[inside] = np.clip(levels, 0, 255).astype(np.uint8)
+        for channel in range(3):
+            draw(changed[*inside, channel], pixels[*inside, channel], scale * patch)
         seen = visibility_of(bent, face_view(changed, face), _UNMOVED)
         before, scale = scale, budget.rescale(scale, seen)
         if 1 / _FAR < scale / before < _FAR:

@@ -273,6 +273,19 @@ def _spline(part: np.ndarray, nearest: np.ndarray | None) -> np.ndarray:
     return ndimage.spline_filter(values, _ORDER, output=np.float32, mode="mirror")
 
 
+def draw(pixels: np.ndarray, values: np.ndarray, levels: np.ndarray) -> None:
+    """Write values and the levels to add to them into pixels, uint8 (h, w), rounded and clipped.
+
+    Args:
+        values: float32 or uint8 (h, w).
+        levels: float32 (h, w).
+    """
+    for first in range(0, len(pixels), _BAND):
+        band = slice(first, first + _BAND)
+        sums = values[band] + levels[band]
+        pixels[band] = np.clip(np.rint(sums, out=sums), 0, 255, out=sums)
+
+
 def kept_off(patch: Patch, hidden: np.ndarray) -> tuple[Patch, np.ndarray | None]:
     """Keep a patch from fetching the colours of fully transparent pixels, which may be arbitrary.
 

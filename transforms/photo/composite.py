@@ -16,9 +16,9 @@ from photoveil.transforms.cloak.budget import (
     scale_to_budget,
     visibility_of,
 )
-from photoveil.transforms.codecs.change import Patch, PhotoChange, moved_planes
+from photoveil.transforms.codecs.change import Patch, PhotoChange, draw, moved_planes
 from photoveil.transforms.codecs.errors import CodecError
-from photoveil.transforms.faces.align import crop_extent, face_to_crop, invert, lay_back
+from photoveil.transforms.faces.align import crop_extent, crop_face, face_to_crop, invert, lay_back
 from photoveil.transforms.photo import codec_process
 from photoveil.transforms.photo.parameters import WriteParameters
 from photoveil.transforms.reasons import Reason
@@ -33,14 +33,14 @@ class Composite:
     """A photo encoded with the cloaks of its faces.
 
     data: the new file. notes: what else was rebuilt or removed.
-    original, written: uint8 (H, W, 3) RGB, upright, decoded from the original and the new file.
+    clean, written: uint8 (n, S, S, 3) RGB, the aligned faces of the original and of the new file.
     seen: what the new file shows of each face's cloak. over: how many show more than the budget and
         what their coding alone shows.
     """
 
     data: bytes
     notes: tuple[str, ...]
-    original: np.ndarray
+    clean: np.ndarray
     written: np.ndarray
     seen: tuple[Visibility, ...]
     over: int
@@ -70,8 +70,10 @@ def compose(
         for cloak, face in zip(cloaks, faces, strict=True)
     ]
     moves = photo_change(patches, [0.0] * len(faces), photo.height, photo.width)
+    clean = aligned(original, faces)
     fetched = [_fetched(original, patch) for patch in moves.patches]
     bent = _pasted(original, moves, fetched)
+    del original, moves  # a photo of 12 megapixels takes a hundred megabytes here as it is
     bent_faces = [face_view(bent, face) for face in faces]
     scales = [
         scale_to_budget(bent, bent_face, cloak, face, budget)
@@ -83,7 +85,7 @@ def compose(
         encoded = codec_process.encode(data, change, rebuild, limits)
         # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
         written = codec_process.decode(encoded.data, pixels, limits).pixels
-        if written.shape != original.shape:
+        if written.shape != bent.shape:
             raise CodecError(Reason.OTHER_SIZE)
         written_faces = [face_view(written, face) for face in faces]
         seen = [
@@ -95,7 +97,7 @@ def compose(
         if not any(over):
             break
         # A lossy format codes what was moved anew, and that is no fault of what was drawn.
-        intended = _pasted(original, change, fetched)
+        intended = _pasted(bent, change, fetched)
         for place in np.flatnonzero(over):
             to_be = face_view(intended, faces[place])
             over[place] = not is_of_coding(spent[place], to_be, written_faces[place], budget)
@@ -105,7 +107,9 @@ def compose(
             budget.rescale(scale, figures) if is_over else scale
             for scale, figures, is_over in zip(scales, seen, over, strict=True)
         ]
-    return Composite(encoded.data, encoded.notes, original, written, tuple(seen), sum(over))
+    return Composite(
+        encoded.data, encoded.notes, clean, aligned(written, faces), tuple(seen), sum(over)
+    )
 
 
 def face_patch(
@@ -164,17 +168,24 @@ def photo_change(
     return PhotoChange(height, width, tuple(patch for patch in merged if patch.levels.size))
 
 
-def _fetched(original: np.ndarray, patch: Patch) -> np.ndarray:
-    """The pixels under a patch, moved and not yet rounded, float32 (h, w, 3)."""
-    return np.stack(moved_planes([original[..., channel] for channel in range(3)], patch), axis=2)
+def aligned(pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+    """Cut the aligned crops of faces out of a photo, uint8 (n, S, S, 3)."""
+    return np.stack([crop_face(pixels, _crop_of(face.landmarks)[0]) for face in faces])
 
 
-def _pasted(original: np.ndarray, change: PhotoChange, fetched: Sequence[np.ndarray]) -> np.ndarray:
-    """Do as `with_change`, with the pixels that `_fetched` gave for each of the patches."""
-    changed = original.copy()
-    for patch, values in zip(change.patches, fetched, strict=True):
-        levels = np.rint(values + patch.levels[..., np.newaxis])
-        changed[patch.rows, patch.columns] = np.clip(levels, 0, 255, out=levels)
+def _fetched(original: np.ndarray, patch: Patch) -> list[np.ndarray]:
+    """The red, green and blue under a patch, moved and not yet rounded, each float32 (h, w)."""
+    return moved_planes([original[..., channel] for channel in range(3)], patch)
+
+
+def _pasted(
+    pixels: np.ndarray, change: PhotoChange, fetched: Sequence[Sequence[np.ndarray]]
+) -> np.ndarray:
+    """Do as `with_change`, with the values that `_fetched` gave for each of the patches."""
+    changed = pixels.copy()
+    for patch, colours in zip(change.patches, fetched, strict=True):
+        for channel, values in enumerate(colours):
+            draw(changed[patch.rows, patch.columns, channel], values, patch.levels)
     return changed
 
 

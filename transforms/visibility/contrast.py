@@ -163,16 +163,17 @@ class _Cosines:
             (0, long - length) for long, length in zip(self._lengths, self._shape, strict=True)
         ]
         waves = fft.dctn(np.pad(image, added, "symmetric"), overwrite_x=True)
-        factors = self._factors(sigma)
+        down, across = self._responses(sigma)
         if less:
-            factors -= self._factors(less)
-        waves *= factors
+            waves *= np.outer(down, across) - np.outer(*self._responses(less))
+        else:
+            waves *= down[:, np.newaxis]
+            waves *= across
         filtered = fft.idctn(waves, overwrite_x=True)
         return filtered[: self._shape[0], : self._shape[1]]
 
-    def _factors(self, sigma: float) -> np.ndarray:
-        down, across = (_response(sigma * self._unit, length) for length in self._lengths)
-        return np.outer(down, across)
+    def _responses(self, sigma: float) -> list[np.ndarray]:
+        return [_response(sigma * self._unit, length) for length in self._lengths]
 
 
 def _response(sigma: float, length: int) -> np.ndarray:
