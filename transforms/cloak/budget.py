@@ -43,13 +43,14 @@ def face_extent(face: Face) -> tuple[int, int, int, int]:
 
 
 def face_view(pixels: np.ndarray, face: Face) -> FaceView:
-    """Cut a face out of a photo for the measures.
+    """Copy a face out of a photo for the measures.
 
     Args:
         pixels: uint8 (H, W, 3) RGB.
         face: in pixels of the photo.
     """
-    return FaceView(face_region(pixels, face.box), crop_face(pixels, face_to_crop(face.landmarks)))
+    matrix = face_to_crop(face.landmarks)
+    return FaceView(face_region(pixels, face.box).copy(), crop_face(pixels, matrix))
 
 
 def visibility_of(

@@ -70,7 +70,7 @@ def compose(
         for cloak, face in zip(cloaks, faces, strict=True)
     ]
     moves = photo_change(patches, [0.0] * len(faces), photo.height, photo.width)
-    clean = aligned(original, faces)
+    clean = np.stack([crop_face(original, face_to_crop(face.landmarks)) for face in faces])
     fetched = [_fetched(original, patch) for patch in moves.patches]
     bent = _pasted(original, moves, fetched)
     del original, moves  # a photo of 12 megapixels takes a hundred megabytes here as it is
@@ -88,6 +88,7 @@ def compose(
         if written.shape != bent.shape:
             raise CodecError(Reason.OTHER_SIZE)
         written_faces = [face_view(written, face) for face in faces]
+        del written
         seen = [
             visibility_of(*views)
             for views in zip(bent_faces, written_faces, displacements, strict=True)
@@ -107,9 +108,8 @@ def compose(
             budget.rescale(scale, figures) if is_over else scale
             for scale, figures, is_over in zip(scales, seen, over, strict=True)
         ]
-    return Composite(
-        encoded.data, encoded.notes, clean, aligned(written, faces), tuple(seen), sum(over)
-    )
+    crops = np.stack([view.crop for view in written_faces])
+    return Composite(encoded.data, encoded.notes, clean, crops, tuple(seen), sum(over))
 
 
 def face_patch(
@@ -166,11 +166,6 @@ def photo_change(
             new = _sum(other, new)
         merged.append(new)
     return PhotoChange(height, width, tuple(patch for patch in merged if patch.levels.size))
-
-
-def aligned(pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-    """Cut the aligned crops of faces out of a photo, uint8 (n, S, S, 3)."""
-    return np.stack([crop_face(pixels, _crop_of(face.landmarks)[0]) for face in faces])
 
 
 def _fetched(original: np.ndarray, patch: Patch) -> list[np.ndarray]:
