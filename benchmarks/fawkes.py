@@ -34,7 +34,7 @@ quiet_logs.import_tensorflow()
 
 from photoveil.pipeline.evaluation.labels import read_labels
 from photoveil.pipeline.settings import load_settings
-from photoveil.transforms.cloak.budget import scale_to_budget
+from photoveil.transforms.cloak.budget import face_view, scale_to_budget
 from photoveil.transforms.cloak.optimizer import Optimizer
 from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.codecs.photo import with_change
@@ -176,7 +176,9 @@ def with_ours(
                 size = crop.shape[:2]
                 patch = face_patch(made, _WHOLE_CROP, [_WHOLE_CROP], *size)
                 bent = with_change(crop, photo_change([patch], [0.0], *size))
-                scale = scale_to_budget(bent, made, _WHOLE_CROP, parameters.budget)
+                scale = scale_to_budget(
+                    bent, face_view(bent, _WHOLE_CROP), made, _WHOLE_CROP, parameters.budget
+                )
                 results.append(with_change(crop, photo_change([patch], [scale], *size)))
         return results
 

@@ -11,7 +11,14 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from photoveil.transforms.cloak.budget import TOLERANCE, scale_to_budget, visibility_of
+from photoveil.transforms.cloak.budget import (
+    TOLERANCE,
+    displacement_of,
+    face_view,
+    is_of_coding,
+    scale_to_budget,
+    visibility_of,
+)
 from photoveil.transforms.codecs.photo import with_change
 from photoveil.transforms.faces.align import INTEROCULAR, feather
 from photoveil.transforms.faces.detect import detect_faces, load_retinaface
@@ -25,8 +32,9 @@ from photoveil.transforms.photo.read import read_photo
 from photoveil.transforms.photo.scan import scanned
 from photoveil.transforms.photo.write import publish
 from photoveil.transforms.records import Destination, Face, Perturbation, Visibility
+from photoveil.transforms.visibility import view
 from photoveil.transforms.visibility.budget import Budget
-from photoveil.transforms.visibility.metrics import drawn_contrast
+from photoveil.transforms.visibility.view import FaceView
 
 BUDGET = Budget(flip=0.05, delta_e=0.8, dssim=0.01, contrast=4.0)
 
@@ -66,6 +74,16 @@ def changed(pixels: np.ndarray, cloak: Perturbation, face: Face, scale: float) -
     )
 
 
+def visibility(
+    bent: np.ndarray, changed: np.ndarray, face: Face, cloak: Perturbation
+) -> Visibility:
+    return visibility_of(face_view(bent, face), face_view(changed, face), displacement_of(cloak))
+
+
+def scaled(pixels: np.ndarray, cloak: Perturbation, face: Face, budget: Budget) -> float:
+    return scale_to_budget(pixels, face_view(pixels, face), cloak, face, budget)
+
+
 def drawn(seen: Visibility) -> tuple[float, ...]:
     return seen.flip, seen.delta_e, seen.dssim, seen.contrast
 
@@ -73,7 +91,7 @@ def drawn(seen: Visibility) -> tuple[float, ...]:
 def test_an_unchanged_face_shows_nothing(
     portrait: np.ndarray, face: Face, cloak: Perturbation
 ) -> None:
-    seen = visibility_of(portrait, portrait, face, cloak)
+    seen = visibility(portrait, portrait, face, cloak)
     assert drawn(seen) == pytest.approx((0, 0, 0, 0), abs=1e-7)
 
 
@@ -81,7 +99,7 @@ def test_a_box_beyond_the_frame_shows_nothing(
     portrait: np.ndarray, face: Face, cloak: Perturbation
 ) -> None:
     outside = replace(face, box=(-90.0, -90.0, -10.0, -10.0))
-    seen = visibility_of(portrait, 255 - portrait, outside, cloak)
+    seen = visibility(portrait, 255 - portrait, outside, cloak)
     assert seen == Visibility(0.0, 0.0, 0.0, 0.0)
 
 
@@ -89,9 +107,9 @@ def test_what_moves_is_not_taken_for_what_is_drawn(
     portrait: np.ndarray, face: Face, bend: Perturbation
 ) -> None:
     bent = changed(portrait, bend, face, 0.0)
-    moved = visibility_of(portrait, bent, face, bend)
+    moved = visibility(portrait, bent, face, bend)
     assert moved.dssim > 0.01  # DSSIM takes a moved edge for noise
-    seen = visibility_of(bent, changed(portrait, bend, face, 1.0), face, bend)
+    seen = visibility(bent, changed(portrait, bend, face, 1.0), face, bend)
     assert drawn(seen) == pytest.approx((0, 0, 0, 0), abs=1e-7)
     percent = 100 / INTEROCULAR
     assert seen.shift_peak == pytest.approx(3 * percent, rel=0.02)
@@ -112,7 +130,8 @@ def test_a_line_on_smooth_skin_counts_more_than_the_same_in_hair(portrait: np.nd
         y, x = np.unravel_index(where, busy[inner].shape)
         line = box.astype(np.int16)
         line[y + 58 : y + 62, x + 40 : x + 80] += 12
-        found[name] = drawn_contrast(box, line.clip(0, 255).astype(np.uint8))
+        drawn_on = line.clip(0, 255).astype(np.uint8)
+        found[name] = view.contrast(*(FaceView(one, one[:112, :112]) for one in (box, drawn_on)))
     assert found["skin"] > 2 * found["hair"] > 0
 
 
@@ -131,8 +150,8 @@ def test_a_scaled_cloak_spends_its_budget_and_no_more(
     portrait: np.ndarray, face: Face, cloak: Perturbation, budget: Budget, strength: float
 ) -> None:
     made = replace(cloak, change=strength * cloak.change)
-    scale = scale_to_budget(portrait, made, face, budget)
-    seen = visibility_of(portrait, changed(portrait, made, face, scale), face, made)
+    scale = scaled(portrait, made, face, budget)
+    seen = visibility(portrait, changed(portrait, made, face, scale), face, made)
     assert 0.97 < budget.spent(seen) <= 1.03
 
 
@@ -142,16 +161,29 @@ def test_a_face_at_the_edge_is_scaled_too(
     """A photo cut through the face: box and crop reach beyond the frame."""
     middle = int((face.box[0] + face.box[2]) / 2)
     half, moved = np.ascontiguousarray(portrait[:, middle:]), face.moved(-middle, 0)
-    scale = scale_to_budget(half, cloak, moved, BUDGET)
-    seen = visibility_of(half, changed(half, cloak, moved, scale), moved, cloak)
+    scale = scaled(half, cloak, moved, BUDGET)
+    seen = visibility(half, changed(half, cloak, moved, scale), moved, cloak)
     assert 0.9 < BUDGET.spent(seen) <= 1 + TOLERANCE
+
+
+@pytest.mark.parametrize("coded", [0.0, 0.5, 1.0])
+def test_coding_is_no_excuse_for_more_than_it_adds(
+    portrait: np.ndarray, face: Face, cloak: Perturbation, coded: float
+) -> None:
+    """What is to be written and what was written differ by noise, some of it the coding's."""
+    noise = coded * np.random.default_rng(1).normal(0, 6, portrait.shape)
+    noisy = np.clip(portrait + noise, 0, 255).astype(np.uint8)
+    views = face_view(portrait, face), face_view(noisy, face)
+    own = BUDGET.spent(visibility_of(*views, displacement_of(cloak)))
+    assert is_of_coding(1 + TOLERANCE + 0.99 * own, *views, BUDGET)
+    assert not is_of_coding(1 + TOLERANCE + 1.01 * own + 0.01, *views, BUDGET)
 
 
 def test_a_cloak_is_blown_up_to_a_limit_only(
     portrait: np.ndarray, face: Face, cloak: Perturbation
 ) -> None:
     faint = replace(cloak, change=cloak.change / 16)
-    assert scale_to_budget(portrait, faint, face, BUDGET) == pytest.approx(1.3)
+    assert scaled(portrait, faint, face, BUDGET) == pytest.approx(1.3)
 
 
 def test_what_coding_costs_is_not_taken_for_what_is_drawn(

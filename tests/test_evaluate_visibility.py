@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from skimage.metrics import structural_similarity
 
 from photoveil.transforms.evaluate.conditions import AS_WRITTEN, CONDITIONS
 from photoveil.transforms.evaluate.contact_sheet import Shown, contact_sheet
@@ -48,6 +49,23 @@ def test_dssim_is_the_one_of_tensorflow(portrait: np.ndarray, changed: np.ndarra
     clean, written = portrait[50:250, 100:300], changed[50:250, 100:300]
     ssim = float(tf.image.ssim(tf.constant(clean), tf.constant(written), 255))
     assert visibility(clean, written).dssim == pytest.approx((1 - ssim) / 2, abs=1e-4)
+
+
+def test_dssim_is_the_one_of_scikit_image_to_the_last_bit(
+    portrait: np.ndarray, changed: np.ndarray
+) -> None:
+    """The scale of each cloak, and so every written file, depends on it."""
+    clean, written = portrait[50:162, 100:212], changed[50:162, 100:212]
+    ssim = structural_similarity(
+        clean,
+        written,
+        channel_axis=2,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert visibility(clean, written).dssim == (1 - ssim) / 2
 
 
 def test_a_face_smaller_than_a_window_has_no_dssim(portrait: np.ndarray) -> None:

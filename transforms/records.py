@@ -252,7 +252,7 @@ class Visibility:
     """How visible the perturbation of one face is.
 
     What is drawn on the face is told from what is only moved: flip, delta_e (means at viewing
-    size), dssim (of the crop) and contrast (`metrics.drawn_contrast`, levels) compare the written
+    size), dssim (of the crop) and contrast (`contrast.drawn_contrast`, levels) compare the written
     face with the original as it was bent.
     shift_peak, shift_rms: of the displacement over the crop, in percent of the interocular
         distance.

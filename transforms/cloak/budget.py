@@ -8,8 +8,11 @@ the interocular distance, which holds at any size.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from photoveil.transforms.codecs.change import draw
 from photoveil.transforms.faces.align import (
     INTEROCULAR,
     crop_extent,
@@ -20,47 +23,78 @@ from photoveil.transforms.faces.align import (
 )
 from photoveil.transforms.records import Face, Perturbation, Visibility
 from photoveil.transforms.visibility.budget import Budget
-from photoveil.transforms.visibility.metrics import (
-    at_viewing_size,
-    delta_e,
-    drawn_contrast,
-    dssim,
-    face_region,
-    flip,
-)
+from photoveil.transforms.visibility.metrics import face_region
+from photoveil.transforms.visibility.view import FaceView, contrast, delta_e, dssim, flip
 
 TOLERANCE = 0.05  # share of a budget that compression may add
 _USUAL = 0.95  # typical scale; measurements are expensive, so start near it
 _FAR = 1.25  # if a measurement moves the scale by more, `rescale` misses the budget by percents
 _MEASUREMENTS = 2  # at most, before encoding
+_UNMOVED = (0.0, 0.0, 0.0)  # the displacement where it does not count
+_HALF = 0.49  # a little less, for rounding
+
+
+def face_extent(face: Face) -> tuple[int, int, int, int]:
+    """Return the rectangle (left, top, right, bottom) that holds the box and the crop of a face."""
+    crop = crop_extent(invert(face_to_crop(face.landmarks)))
+    left, top = (math.floor(min(face.box[side], crop[side])) for side in (0, 1))
+    right, bottom = (math.ceil(max(face.box[side], crop[side])) for side in (2, 3))
+    return left, top, right, bottom
+
+
+def face_view(pixels: np.ndarray, face: Face) -> FaceView:
+    """Copy a face out of a photo for the measures.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB.
+        face: in pixels of the photo.
+    """
+    matrix = face_to_crop(face.landmarks)
+    return FaceView(face_region(pixels, face.box).copy(), crop_face(pixels, matrix))
 
 
 def visibility_of(
-    bent: np.ndarray, changed: np.ndarray, face: Face, cloak: Perturbation
+    bent: FaceView, changed: FaceView, displacement: tuple[float, float, float]
 ) -> Visibility:
     """Measure how visible a perturbation is on a face.
 
     Args:
-        bent, changed: uint8 (H, W, 3) RGB of equal size: the original photo with its faces bent,
-            and the same photo with the luminance change drawn on them.
-        face: in pixels of these photos.
-        cloak: the face's perturbation, of which only the displacement is measured directly.
+        bent, changed: the face in the original photo with its faces bent, and in the same photo
+            with the luminance change drawn on them.
+        displacement: of the perturbation, from `displacement_of`.
 
     Returns:
         What is drawn is all 0 for a face whose box is outside of the photo.
     """
-    regions = [face_region(pixels, face.box) for pixels in (bent, changed)]
-    if regions[0].size == 0:  # the box is outside of the photo
-        return Visibility(0.0, 0.0, 0.0, 0.0, *displacement_of(cloak))
-    pair = [at_viewing_size(region) for region in regions]
-    matrix = face_to_crop(face.landmarks)
-    crops = (crop_face(pixels, matrix) for pixels in (bent, changed))
+    if bent.region.size == 0:  # the box is outside of the photo
+        return Visibility(0.0, 0.0, 0.0, 0.0, *displacement)
     return Visibility(
-        flip(*pair),
-        float(delta_e(*pair).mean()),
-        dssim(*crops),
-        drawn_contrast(*regions),
-        *displacement_of(cloak),
+        flip(bent, changed),
+        delta_e(bent, changed),
+        dssim(bent, changed),
+        contrast(bent, changed),
+        *displacement,
+    )
+
+
+def is_of_coding(spent: float, intended: FaceView, written: FaceView, budget: Budget) -> bool:
+    """Tell whether what a written face shows above its budget is no more than what coding adds.
+
+    Args:
+        spent: of the budget, by the written face.
+        intended, written: the face as it was to be, and as it is in the written file.
+    """
+    if written.region.size == 0:
+        return spent <= 1 + TOLERANCE
+    # Any one that suffices: the costly ones are seldom needed.
+    measures = (
+        (dssim, budget.dssim),
+        (delta_e, budget.delta_e),
+        (flip, budget.flip),
+        (contrast, budget.contrast),
+    )
+    return any(
+        spent <= 1 + TOLERANCE + measure(intended, written) / most for measure, most in measures
     )
 
 
@@ -76,16 +110,22 @@ def displacement_of(cloak: Perturbation) -> tuple[float, float, float]:
     square = (shift**2).sum(axis=-1)
     across, down = np.diff(shift, axis=1)[:-1], np.diff(shift, axis=0)[:, :-1]
     jacobians = np.stack([across, down], axis=-1)
-    stretch = np.linalg.norm(jacobians, ord=2, axis=(-2, -1)).max()
+    # The square of a singular value is no more than that of all elements together, and of the
+    # larger one no less than half of it: most places need no decomposition.
+    size = (jacobians**2).sum(axis=(-2, -1))
+    stretch = np.linalg.norm(jacobians[size >= _HALF * size.max()], ord=2, axis=(-2, -1)).max()
     peak, rms = percent * np.sqrt(square.max()), percent * np.sqrt(square.mean())
     return float(peak), float(rms), float(stretch)
 
 
-def scale_to_budget(bent: np.ndarray, cloak: Perturbation, face: Face, budget: Budget) -> float:
+def scale_to_budget(
+    photo: np.ndarray, bent: FaceView, cloak: Perturbation, face: Face, budget: Budget
+) -> float:
     """Find the scale at which the luminance change of a face just keeps to the budget in a photo.
 
     Args:
-        bent: uint8 (H, W, 3) RGB, the original photo with its faces bent.
+        photo: uint8 (H, W, 3) RGB, the original with its faces bent.
+        bent: the face in it.
         cloak: the perturbation at scale 1.
         face: in pixels of the photo.
         budget: at viewing size.
@@ -93,16 +133,20 @@ def scale_to_budget(bent: np.ndarray, cloak: Perturbation, face: Face, budget: B
     Returns:
         The factor for `cloak.change`, 0.02..1.3.
     """
-    bent, face = _surroundings(bent, face)
-    height, width = bent.shape[:2]
+    pixels, face = _surroundings(photo, face)
+    height, width = pixels.shape[:2]
     top, left, patch = lay_back(cloak.change, face_to_crop(face.landmarks), height, width)
     inside = (slice(top, top + patch.shape[0]), slice(left, left + patch.shape[1]))
+    # Its crop is cut out of these pixels, as that of what is drawn: a matrix rounds differently.
+    if not np.array_equal(crop := crop_face(pixels, face_to_crop(face.landmarks)), bent.crop):
+        bent = FaceView(bent.region, crop)
     scale = _USUAL
     for _ in range(_MEASUREMENTS):
-        changed = bent.copy()
-        levels = np.rint(bent[inside] + scale * patch[..., np.newaxis])
-        changed[inside] = np.clip(levels, 0, 255).astype(np.uint8)
-        before, scale = scale, budget.rescale(scale, visibility_of(bent, changed, face, cloak))
+        changed = pixels.copy()
+        for channel in range(3):
+            draw(changed[*inside, channel], pixels[*inside, channel], scale * patch)
+        seen = visibility_of(bent, face_view(changed, face), _UNMOVED)
+        before, scale = scale, budget.rescale(scale, seen)
         if 1 / _FAR < scale / before < _FAR:
             break
     return scale
@@ -114,7 +158,6 @@ def _surroundings(pixels: np.ndarray, face: Face) -> tuple[np.ndarray, Face]:
     Returns:
         A view of the pixels, and the face in its coordinates.
     """
-    extent = crop_extent(invert(face_to_crop(face.landmarks)))
-    left, top = (max(0, int(min(face.box[side], extent[side]))) for side in (0, 1))
-    right, bottom = (int(np.ceil(max(face.box[side], extent[side]))) for side in (2, 3))
+    left, top, right, bottom = face_extent(face)
+    left, top = max(0, left), max(0, top)
     return pixels[top : max(top, bottom), left : max(left, right)], face.moved(-left, -top)

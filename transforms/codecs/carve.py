@@ -17,18 +17,21 @@ from PIL import Image
 from photoveil.transforms.codecs import bmff, packed, segments, text_codings
 from photoveil.transforms.codecs.errors import DAMAGE, CodecError
 
-# A JPEG whatever its first byte: some cameras (Minolta, Konica) alter that of a preview.
-_BEGINNINGS = re.compile(
-    rb"[\x00-\xff]\xd8\xff[\xc0-\xc4\xdb\xdd\xe0-\xef\xfe]"
-    rb"|\x89PNG\r\n\x1a\n"
+# A JPEG whatever its first byte: some cameras (Minolta, Konica) alter that of a preview. It is
+# looked for by itself, because a search for what may begin with any byte is slow.
+_BEHIND_FIRST_BYTE = rb"\xd8\xff[\xc0-\xc4\xdb\xdd\xe0-\xef\xfe]"
+_JPEG = re.compile(_BEHIND_FIRST_BYTE)
+_OTHERS = (
+    rb"\x89PNG\r\n\x1a\n"
     rb"|RIFF[\x00-\xff]{4}WEBP"
     rb"|GIF8[79]a"
     rb"|BM[\x00-\xff]{4}\0{4}[\x00-\xff]{4}[\x28\x6c\x7c]\0\0\0"
     rb"|\0\0\0\x0cjP  \r\n\x87\n"
     rb"|\0\0\0[\x10-\xff]ftyp(?:hei[cxms]|mif1|avif)"
-    rb"|P[1-6][ \t\r\n]{1,8}(?:#[^\n]{0,999}\n\s*)*\d{1,5}[ \t\r\n]",
-    re.DOTALL,
+    rb"|P[1-6][ \t\r\n]{1,8}(?:#[^\n]{0,999}\n\s*)*\d{1,5}[ \t\r\n]"
 )
+_OTHER = re.compile(_OTHERS, re.DOTALL)
+_BEGINNING = re.compile(rb"[\x00-\xff]" + _BEHIND_FIRST_BYTE + rb"|" + _OTHERS, re.DOTALL)
 _TIFF = re.compile(rb"II\*\0|MM\0\*")
 VIDEO = re.compile(
     rb"\0\0\0[\x08-\xff]ftyp(?!hei[cxms]|mif1|msf1|avif|avis|crx )[ -~]{4}"
@@ -79,11 +82,18 @@ def pictures(data: bytes) -> Iterator[Found]:
     one is uncertain: then that one is rather too long than too short, and whatever begins in it is
     found too.
     """
-    position = 0
-    while match := _BEGINNINGS.search(data, position):
-        start = match.start()
+    position, jpeg, other = 0, -1, -1
+    while True:
+        # Where a picture may begin at the earliest: of a JPEG, and of any other.
+        if jpeg < position:
+            jpeg = _start(_JPEG.search(data, position + 1), data, 1)
+        if other < position:
+            other = _start(_OTHER.search(data, position), data, 0)
+        start = min(jpeg, other)
+        if start == len(data):
+            return
         position = start + 1
-        is_jpeg = match[0][1:3] == segments.MAGIC[1:]
+        is_jpeg = start == jpeg
         if is_jpeg and not _goes_on(data, start + 2):
             continue
         picture = data[start:]
@@ -91,13 +101,18 @@ def pictures(data: bytes) -> Iterator[Found]:
             picture = segments.MAGIC[:1] + picture[1:]
         length = _exact_length(picture)
         is_sure = length is not None
-        if length is None and match[0].startswith(b"P"):
+        if length is None and data[start : start + 1] == b"P":
             continue  # of two letters and two numbers in a text
         if length is None:
             length = _doubtful_length(picture)
         if _opens(picture[:length]):
             yield Found(start, start + length, picture[:length], is_sure)
             position = start + length if is_sure else position
+
+
+def _start(found: re.Match[bytes] | None, data: bytes, before: int) -> int:
+    """Return where a match or so many bytes before it begins; the end of the data without one."""
+    return len(data) if found is None else found.start() - before
 
 
 def blanked(data: bytes, keep: bytes | None = None) -> tuple[bytes, int]:
@@ -181,7 +196,7 @@ def _extent(data: bytes, depth: int) -> tuple[int, int, bool]:
     if depth:
         found += coded_pictures(data, depth - 1)
     if not found:
-        return 0, len(data) if _BEGINNINGS.match(data) else 0, False
+        return 0, len(data) if _BEGINNING.match(data) else 0, False
     ends = max(one.end for one in found)
     return min(one.start for one in found), ends, all(one.is_sure for one in found)
 

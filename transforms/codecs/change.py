@@ -6,7 +6,7 @@ Both are in patches, one for each face. Outside of them nothing changes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from photoveil.transforms.codecs import orientation
 
 _ORDER = 3  # of the splines between pixels: grain and sharpness stay to within a few percent
 _MARGIN = 12  # pixels; one further away adds less than a millionth of itself to a spline
+_BAND = 64  # rows fetched at once: their places take little memory
 _RAMP = 4  # times the largest shift: the distance from transparent pixels at which it is not faded
 
 
@@ -238,24 +239,51 @@ def moved(plane: np.ndarray, patch: Patch, nearest: np.ndarray | None = None) ->
     Returns:
         float32 (h, w). Where nothing moves the values are exactly those of the plane.
     """
-    values = plane[patch.rows, patch.columns].astype(np.float32)
+    return moved_planes([plane], patch, nearest)[0]
+
+
+def moved_planes(
+    planes: Sequence[np.ndarray], patch: Patch, nearest: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Do as `moved` for several channels of one size; the places are computed once."""
+    found = [plane[patch.rows, patch.columns].astype(np.float32) for plane in planes]
     moving = patch.moving
-    if patch.shift is None or not moving.any():
-        return values
-    rows, columns = patch.around(*plane.shape)
-    part = plane[rows, columns].astype(np.float32)
+    if patch.shift is None or not planes or not moving.any():
+        return found
+    rows, columns = patch.around(*planes[0].shape)
+    splines = [_spline(plane[rows, columns], nearest) for plane in planes]
+    for first in range(0, patch.height, _BAND):
+        band = slice(first, first + _BAND)
+        y, x = np.nonzero(moving[band])
+        y_shift, x_shift = patch.shift[band][y, x, ::-1].T
+        at = np.empty((2, len(y)))
+        np.add(y + (first + patch.top - rows.start), y_shift, out=at[0])
+        np.add(x + (patch.left - columns.start), x_shift, out=at[1])
+        for values, spline in zip(found, splines, strict=True):
+            values[band][y, x] = ndimage.map_coordinates(
+                spline, at, np.float32, _ORDER, mode="mirror", prefilter=False
+            )
+    return found
+
+
+def _spline(part: np.ndarray, nearest: np.ndarray | None) -> np.ndarray:
+    values = part.astype(np.float32)
     if nearest is not None:
-        part = part[tuple(nearest)]
-    spline = ndimage.spline_filter(part, _ORDER, output=np.float32, mode="mirror")
-    y, x = np.nonzero(moving)
-    y_shift, x_shift = patch.shift[moving][:, ::-1].T
-    at = np.stack(
-        [y + (patch.top - rows.start) + y_shift, x + (patch.left - columns.start) + x_shift]
-    )
-    values[moving] = ndimage.map_coordinates(
-        spline, at, np.float32, _ORDER, mode="mirror", prefilter=False
-    )
-    return values
+        values = values[tuple(nearest)]
+    return ndimage.spline_filter(values, _ORDER, output=np.float32, mode="mirror")
+
+
+def draw(pixels: np.ndarray, values: np.ndarray, levels: np.ndarray) -> None:
+    """Write values and the levels to add to them into pixels, uint8 (h, w), rounded and clipped.
+
+    Args:
+        values: float32 or uint8 (h, w).
+        levels: float32 (h, w).
+    """
+    for first in range(0, len(pixels), _BAND):
+        band = slice(first, first + _BAND)
+        sums = values[band] + levels[band]
+        pixels[band] = np.clip(np.rint(sums, out=sums), 0, 255, out=sums)
 
 
 def kept_off(patch: Patch, hidden: np.ndarray) -> tuple[Patch, np.ndarray | None]:

@@ -14,6 +14,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import jpegio
@@ -42,7 +43,6 @@ from photoveil.transforms.codecs.change import Patch, PhotoChange, moved
 from photoveil.transforms.codecs.errors import DAMAGE, CodecError, UnsupportedFormat, explained
 from photoveil.transforms.codecs.orientation import Orientation
 from photoveil.transforms.codecs.photo import (
-    NO_LIMIT,
     DecodedPhoto,
     EncodedPhoto,
     decoded,
@@ -79,7 +79,8 @@ _MOST_STRAY = 64  # bytes; no face is to be seen in fewer
 def decode(data: bytes, max_pixels: int) -> DecodedPhoto:
     """See `transforms.codecs.decode`."""
     image = open_image(whole.readable(data), _FORMATS, max_pixels)
-    return decoded("JPEG", np.asarray(image.convert("RGB")), _orientation(image))
+    seen = image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
+    return decoded("JPEG", np.asarray(seen), _orientation(image))
 
 
 def encode(
@@ -92,7 +93,7 @@ def encode(
     original, notes = whole.mended(found, segments.is_ended(data, end))
     stray = [segment for segment in original if segment.marker == STRAY]
     original = [segment for segment in original if segment.marker != STRAY]
-    image = open_image(whole.readable(data), _FORMATS, NO_LIMIT)
+    image = _checked(whole.readable(data))
     body = [segment for segment in original if not segment.is_metadata]
     behind = _Behind.of(data, end, original, rebuild_thumbnails)
     gain_map = b""
@@ -144,6 +145,20 @@ def encode(
         coded += gain_map
     coded += trailers.joined(kept.trailers, len(coded))
     return EncodedPhoto(coded, tuple(dict.fromkeys(notes)))
+
+
+def _checked(data: bytes) -> Image.Image:
+    """Open a JPEG and see that it is not cut off; its size and pixels may be reduced.
+
+    Raises:
+        CodecError: it is damaged.
+    """
+    with explained(Reason.DAMAGED):
+        image = opened(data, _FORMATS)
+        if image.mode != "CMYK":  # whose pixels are needed
+            image.draft(None, (1, 1))
+        image.load()
+    return image
 
 
 def _is_harmless(stray: bytes) -> bool:
@@ -393,10 +408,11 @@ def with_changes(
         CodecError: damaged.
     """
     samplings = _samplings(parts)
+    resized = cache(PhotoChange.resized)  # both components of colour often have one sampling
 
     def alter(planes: list[np.ndarray], steps: list[np.ndarray]) -> None:
         for plane, table, sampling, change in zip(planes, steps, samplings, changes, strict=False):
-            small = change.resized(*sampling)
+            small = resized(change, *sampling)
             size = small.shape
             # All of them first: a patch fetches from where another one may lie.
             added = [_difference(plane, table, patch, size) for patch in small.patches]

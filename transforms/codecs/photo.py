@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile
 
-from photoveil.transforms.codecs.change import PhotoChange, kept_off, moved
+from photoveil.transforms.codecs.change import PhotoChange, kept_off, moved_planes
 from photoveil.transforms.codecs.errors import CodecError, explained
 from photoveil.transforms.codecs.orientation import Orientation, upright
 from photoveil.transforms.reasons import Reason
@@ -126,8 +126,9 @@ def with_change(
         if hidden is not None:
             patch, nearest = kept_off(patch, hidden)
         levels = patch.levels * np.float32(most / 255)
-        for channel in range(min(moving or colours, layers.shape[2])):
-            values = moved(layers[..., channel], patch, nearest)
+        count = min(moving or colours, layers.shape[2])
+        planes = [layers[..., channel] for channel in range(count)]
+        for channel, values in enumerate(moved_planes(planes, patch, nearest)):
             if channel < colours:
                 values += levels
             changed[patch.rows, patch.columns, channel] = np.clip(np.rint(values), 0, most)

@@ -6,7 +6,9 @@ import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
+
+import numpy as np
 
 # What may stand within a text: line breaks, as they are or as XML and JSON write them, and the
 # other half of each character of UTF-16.
@@ -34,6 +36,11 @@ _BETWEEN_STRINGS = re.compile(
     rb")\s*"
 )
 
+
+# All that a match consists of: in the pixels of a photo few runs of it are long enough.
+_BASE64_BYTES = re.compile(rb"[A-Za-z0-9+/_\-\0 \t\r\n&#;\\=]")
+_HEX_BYTES = re.compile(rb"[A-Fa-f0-9\0 \t\r\n&#;\\:,%\-xnrt]")
+_BASE64_RUN, _HEX_RUN = 8, 64  # bytes of a match, at least
 
 _FIRST = 1 << 16  # digits that are decoded before it is known that more are needed
 
@@ -96,14 +103,30 @@ def texts(data: bytes) -> Iterator[Text]:
 
     Strings that may belong together count as one.
     """
-    for pattern, per_digit in ((_BASE64, 6), (_HEX, 4)):
+    kinds = ((_BASE64, _BASE64_BYTES, _BASE64_RUN, 6), (_HEX, _HEX_BYTES, _HEX_RUN, 4))
+    for pattern, of, least, per_digit in kinds:
         group: list[re.Match[bytes]] = []
-        for match in pattern.finditer(data):
+        matches = (pattern.finditer(data, *run) for run in _runs(data, of, least))
+        for match in chain.from_iterable(matches):
             if group and not _BETWEEN_STRINGS.fullmatch(data, group[-1].end(), match.start()):
                 yield from _joined(group, per_digit)
                 group = []
             group.append(match)
         yield from _joined(group, per_digit)
+
+
+def _runs(data: bytes, of: re.Pattern[bytes], least: int) -> Iterator[tuple[int, int]]:
+    """Find where at least so many bytes of a set, which a pattern describes, follow each other."""
+    members = bytes(bool(of.fullmatch(bytes([byte]))) for byte in range(256))
+    is_within = np.frombuffer(data.translate(members), bool)
+    length = 1
+    while length < least:  # True where so many bytes of the set begin
+        step = min(length, least - length)
+        is_within = is_within[: max(0, len(is_within) - step)] & is_within[step:]
+        length += step
+    edges = np.diff(is_within, prepend=False, append=False)
+    for start, stop in np.flatnonzero(edges).reshape(-1, 2).tolist():
+        yield start, stop - 1 + least
 
 
 def _joined(group: list[re.Match[bytes]], per_digit: int) -> Iterator[Text]:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
-from photoveil.transforms.cloak.budget import TOLERANCE, scale_to_budget, visibility_of
-from photoveil.transforms.codecs.change import Patch, PhotoChange
+from photoveil.transforms.cloak.budget import (
+    TOLERANCE,
+    displacement_of,
+    face_view,
+    is_of_coding,
+    scale_to_budget,
+    visibility_of,
+)
+from photoveil.transforms.codecs.change import Patch, PhotoChange, draw, moved_planes
 from photoveil.transforms.codecs.errors import CodecError
-from photoveil.transforms.codecs.photo import with_change
-from photoveil.transforms.faces.align import crop_extent, face_to_crop, invert, lay_back
+from photoveil.transforms.faces.align import crop_extent, crop_face, face_to_crop, invert, lay_back
 from photoveil.transforms.photo import codec_process
 from photoveil.transforms.photo.parameters import WriteParameters
 from photoveil.transforms.reasons import Reason
@@ -26,14 +33,14 @@ class Composite:
     """A photo encoded with the cloaks of its faces.
 
     data: the new file. notes: what else was rebuilt or removed.
-    original, written: uint8 (H, W, 3) RGB, upright, decoded from the original and the new file.
+    clean, written: uint8 (n, S, S, 3) RGB, the aligned faces of the original and of the new file.
     seen: what the new file shows of each face's cloak. over: how many show more than the budget and
         what their coding alone shows.
     """
 
     data: bytes
     notes: tuple[str, ...]
-    original: np.ndarray
+    clean: np.ndarray
     written: np.ndarray
     seen: tuple[Visibility, ...]
     over: int
@@ -63,39 +70,46 @@ def compose(
         for cloak, face in zip(cloaks, faces, strict=True)
     ]
     moves = photo_change(patches, [0.0] * len(faces), photo.height, photo.width)
-    bent = with_change(original, moves)
+    clean = np.stack([crop_face(original, face_to_crop(face.landmarks)) for face in faces])
+    fetched = [_fetched(original, patch) for patch in moves.patches]
+    bent = _pasted(original, moves, fetched)
+    del original, moves  # a photo of 12 megapixels takes a hundred megabytes here as it is
+    bent_faces = [face_view(bent, face) for face in faces]
     scales = [
-        scale_to_budget(bent, cloak, face, budget)
-        for cloak, face in zip(cloaks, faces, strict=True)
+        scale_to_budget(bent, bent_face, cloak, face, budget)
+        for bent_face, cloak, face in zip(bent_faces, cloaks, faces, strict=True)
     ]
+    displacements = [displacement_of(cloak) for cloak in cloaks]
     for _ in range(_ENCODINGS):
         change = photo_change(patches, scales, photo.height, photo.width)
         encoded = codec_process.encode(data, change, rebuild, limits)
         # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
         written = codec_process.decode(encoded.data, pixels, limits).pixels
-        if written.shape != original.shape:
+        if written.shape != bent.shape:
             raise CodecError(Reason.OTHER_SIZE)
+        written_faces = [face_view(written, face) for face in faces]
+        del written
         seen = [
-            visibility_of(bent, written, face, cloak)
-            for cloak, face in zip(cloaks, faces, strict=True)
+            visibility_of(*views)
+            for views in zip(bent_faces, written_faces, displacements, strict=True)
         ]
-        over = [budget.spent(figures) > 1 + TOLERANCE for figures in seen]
+        spent = [budget.spent(figures) for figures in seen]
+        over = [share > 1 + TOLERANCE for share in spent]
         if not any(over):
             break
         # A lossy format codes what was moved anew, and that is no fault of what was drawn.
-        intended = with_change(original, change)
-        for place, (cloak, face) in enumerate(zip(cloaks, faces, strict=True)):
-            if over[place]:
-                coding = visibility_of(intended, written, face, cloak)
-                limit = 1 + TOLERANCE + budget.spent(coding)
-                over[place] = budget.spent(seen[place]) > limit
+        intended = _pasted(bent, change, fetched)
+        for place in np.flatnonzero(over):
+            to_be = face_view(intended, faces[place])
+            over[place] = not is_of_coding(spent[place], to_be, written_faces[place], budget)
         if not any(over):
             break
         scales = [
             budget.rescale(scale, figures) if is_over else scale
             for scale, figures, is_over in zip(scales, seen, over, strict=True)
         ]
-    return Composite(encoded.data, encoded.notes, original, written, tuple(seen), sum(over))
+    crops = np.stack([view.crop for view in written_faces])
+    return Composite(encoded.data, encoded.notes, clean, crops, tuple(seen), sum(over))
 
 
 def face_patch(
@@ -110,7 +124,7 @@ def face_patch(
         faces: all of the photo's that have a perturbation.
         height, width: of the photo, in pixels.
     """
-    matrix = face_to_crop(face.landmarks)
+    matrix, extent = _crop_of(face.landmarks)
     top, left, levels = lay_back(cloak.change, matrix, height, width)
     if not cloak.shift.any():
         shift = None
@@ -121,16 +135,18 @@ def face_patch(
         ]
         to_photo = np.linalg.inv(matrix[:, :2]).astype(np.float32)
         shift = np.stack(parts, axis=-1) @ to_photo.T
-    y, x = np.mgrid[: levels.shape[0], : levels.shape[1]]
-    places = np.stack([x + left + 0.5, y + top + 0.5], axis=-1)
-    own = _distance(places, face)
-    for other in faces:
-        if other is not face and _reach(face, other):
-            nearer = (_distance(places, other) - own) / _FADE + 0.5
-            ramp = np.clip(nearer, 0, 1).astype(np.float32)
-            weight = ramp * ramp * (3 - 2 * ramp)
-            levels = levels * weight
-            shift = None if shift is None else shift * weight[..., np.newaxis]
+    crops = [_crop_of(other.landmarks) for other in faces if other is not face]
+    others = [other for other, reach in crops if _reach(extent, reach)]
+    if others:
+        y, x = np.mgrid[: levels.shape[0], : levels.shape[1]]
+        places = np.stack([x + left + 0.5, y + top + 0.5], axis=-1)
+        own = _distance(places, matrix)
+    for other in others:
+        nearer = (_distance(places, other) - own) / _FADE + 0.5
+        ramp = np.clip(nearer, 0, 1).astype(np.float32)
+        weight = ramp * ramp * (3 - 2 * ramp)
+        levels = levels * weight
+        shift = None if shift is None else shift * weight[..., np.newaxis]
     return Patch(top, left, levels, shift)
 
 
@@ -152,9 +168,33 @@ def photo_change(
     return PhotoChange(height, width, tuple(patch for patch in merged if patch.levels.size))
 
 
-def _distance(places: np.ndarray, face: Face) -> np.ndarray:
-    """How far places (x, y) are from the middle of a face's crop, in half sides of the crop."""
-    matrix = face_to_crop(face.landmarks)
+def _fetched(original: np.ndarray, patch: Patch) -> list[np.ndarray]:
+    """The red, green and blue under a patch, moved and not yet rounded, each float32 (h, w)."""
+    return moved_planes([original[..., channel] for channel in range(3)], patch)
+
+
+def _pasted(
+    pixels: np.ndarray, change: PhotoChange, fetched: Sequence[Sequence[np.ndarray]]
+) -> np.ndarray:
+    """Do as `with_change`, with the values that `_fetched` gave for each of the patches."""
+    changed = pixels.copy()
+    for patch, colours in zip(change.patches, fetched, strict=True):
+        for channel, values in enumerate(colours):
+            draw(changed[patch.rows, patch.columns, channel], values, patch.levels)
+    return changed
+
+
+@lru_cache(512)
+def _crop_of(
+    landmarks: tuple[tuple[float, float], ...],
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """The matrix from the photo to the crop of a face, and the rectangle that the crop reaches."""
+    matrix = face_to_crop(landmarks)
+    return matrix, crop_extent(invert(matrix))
+
+
+def _distance(places: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """How far places (x, y) are from the middle of a crop, in half of its sides."""
     half = CROP_SIZE / 2
     found: np.ndarray = np.hypot(
         *np.moveaxis(places @ matrix[:, :2].T + matrix[:, 2] - half, -1, 0)
@@ -162,10 +202,9 @@ def _distance(places: np.ndarray, face: Face) -> np.ndarray:
     return found / half
 
 
-def _reach(one: Face, other: Face) -> bool:
-    """True where the crops of two faces overlap."""
-    first, second = (crop_extent(invert(face_to_crop(face.landmarks))) for face in (one, other))
-    return all(first[n] < second[n + 2] and second[n] < first[n + 2] for n in (0, 1))
+def _reach(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    """True where two rectangles, (left, top, right, bottom), overlap."""
+    return all(one[n] < other[n + 2] and other[n] < one[n + 2] for n in (0, 1))
 
 
 def _overlap(one: Patch, other: Patch) -> bool:

@@ -9,11 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from photoveil.transforms import codecs
 from photoveil.transforms.duplicates.exact import Placing, not_copied, place_copy
-from photoveil.transforms.faces.align import crop_face, face_to_crop
 from photoveil.transforms.failures import failure, log_reason
 from photoveil.transforms.io import storage
 from photoveil.transforms.naming import output_names
@@ -115,7 +112,6 @@ def _photo(
     chosen = [cloaks[index] for index in range(len(photo.faces))]
     done = compose(data, photo, chosen, parameters)
     cloaked, people = _people(done.data, parameters)
-    matrices = [face_to_crop(face.landmarks) for face in photo.faces]
     return _placed(
         photo,
         Status.CLOAKED,
@@ -126,8 +122,8 @@ def _photo(
         faces=photo.faces,
         steps=tuple(cloak.steps for cloak in chosen),
         seen=done.seen,
-        clean=np.stack([crop_face(done.original, matrix) for matrix in matrices]),
-        written=np.stack([crop_face(done.written, matrix) for matrix in matrices]),
+        clean=done.clean,
+        written=done.written,
     )
 
 

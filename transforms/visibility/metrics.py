@@ -1,19 +1,22 @@
-"""Visible difference of a face: FLIP and CIEDE2000, DSSIM, and contrast drawn on smooth skin."""
+"""Visible difference of a face: FLIP, CIEDE2000 and DSSIM."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import flip_evaluator
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 from skimage.color import deltaE_ciede2000, rgb2lab
-from skimage.metrics import structural_similarity
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-_SMOOTH = 3.0  # levels; contrast that hides half of a change
 _VIEWING_SIDE = 300  # pixels: a face at the size it is looked at
+SSIM_WINDOW = 11
+"""Pixels of a side of the windows of SSIM."""
+_SSIM_SIGMA = 1.5  # pixels
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def face_region(pixels: np.ndarray, box: Box) -> np.ndarray:
@@ -45,65 +48,61 @@ def flip(clean: np.ndarray, changed: np.ndarray) -> float:
     return float(mean)
 
 
+def lab(pixels: np.ndarray) -> np.ndarray:
+    """Convert uint8 (H, W, 3) RGB to CIE L*a*b*, float32 (H, W, 3)."""
+    # In single precision: a third quicker, and the same to 1e-6.
+    return rgb2lab(pixels.astype(np.float32) / 255)
+
+
 def delta_e(clean: np.ndarray, changed: np.ndarray) -> np.ndarray:
     """Compute CIEDE2000 (Sharma et al. 2005) per pixel, float32 (H, W); 1 is about just noticeable.
 
     Args:
-        clean: uint8 (H, W, 3) RGB.
+        clean: float32 (H, W, 3) from `lab`.
         changed: of the same shape.
     """
-    # In single precision: a third quicker, and the same to 1e-6.
-    pair = (pixels.astype(np.float32) / 255 for pixels in (clean, changed))
-    return deltaE_ciede2000(*(rgb2lab(pixels) for pixels in pair))
+    return deltaE_ciede2000(clean, changed)
 
 
-def drawn_contrast(clean: np.ndarray, changed: np.ndarray) -> float:
-    """Compute the contrast that a change adds where the picture is smooth, at its worst spot.
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Sums over SSIM's windows of one picture, float64 (channels, H, W).
 
-    People see a thin line on smooth skin first, and means over a face miss it. So the change of
-    luminance, without what is finer than a line or as broad as a shadow, is compared with the local
-    contrast of the clean face. Lengths grow with the face, which is measured at its own resolution.
-
-    Args:
-        clean, changed: uint8 (H, W, 3) RGB, one face.
-
-    Returns:
-        Levels, 0 or more: root mean square of the change at the spot, as if it lay on skin without
-        any contrast. About 1 shows no line; from 1.6 up lines were seen
-        (docs/lab-notebook.md).
+    levels: of the pixels. mean, square: Gaussian means of the levels and of their squares.
     """
-    grey, other = (pixels.astype(np.float32) @ _LUMA for pixels in (clean, changed))
-    unit = sum(grey.shape) / 2 / 112  # the lengths below are in pixels of a crop
-    change = other - grey
-    lines = _blurred(change, 0.7 * unit) - _blurred(change, 4 * unit)
-    size = np.sqrt(_blurred(lines**2, 1.5 * unit))
-    variance = _blurred(grey**2, 3 * unit) - _blurred(grey, 3 * unit) ** 2
-    return float((size / (1 + np.sqrt(np.maximum(variance, 0)) / _SMOOTH)).max())
+
+    levels: np.ndarray
+    mean: np.ndarray
+    square: np.ndarray
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> Windows:
+        """Compute them for uint8 (H, W, channels).
+
+        Raises:
+            ValueError: a side is shorter than SSIM's window of 11 pixels.
+        """
+        if min(pixels.shape[:2]) < SSIM_WINDOW:
+            raise ValueError(f"{pixels.shape[:2]} is smaller than a window of SSIM")
+        levels = np.moveaxis(pixels, 2, 0).astype(np.float64)
+        return cls(levels, _windowed(levels), _windowed(levels * levels))
 
 
-def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
-    return ndimage.gaussian_filter(image, sigma, truncate=3)
-
-
-def dssim(clean: np.ndarray, changed: np.ndarray) -> float:
+def dssim(clean: Windows, changed: Windows) -> float:
     """Compute (1 - SSIM) / 2, 0 (equal) to 1, with the settings of Wang et al. (2004).
 
-    tf.image.ssim uses the same settings, and therefore Fawkes.
-
-    Args:
-        clean: uint8 (H, W, 3) RGB.
-        changed: of the same shape.
-
-    Raises:
-        ValueError: a side is shorter than SSIM's window of 11 pixels.
+    tf.image.ssim uses the same settings, and therefore Fawkes. The sums are in the order of
+    scikit-image, which computes those of the clean picture anew for each comparison.
     """
-    similarity = structural_similarity(
-        clean,
-        changed,
-        channel_axis=2,
-        data_range=255,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-    )
-    return float((1 - similarity) / 2)
+    x, y = clean.mean, changed.mean
+    covariance = _windowed(clean.levels * changed.levels) - x * y
+    variances = (clean.square - x * x) + (changed.square - y * y)
+    likeness = (2 * x * y + _C1) * (2 * covariance + _C2)
+    similar = likeness / ((x**2 + y**2 + _C1) * (variances + _C2))
+    inner = slice(SSIM_WINDOW // 2, -(SSIM_WINDOW // 2))
+    channels = np.array([one[inner, inner].mean(dtype=np.float64) for one in similar])
+    return float((1 - channels.mean()) / 2)
+
+
+def _windowed(levels: np.ndarray) -> np.ndarray:
+    return ndimage.gaussian_filter(levels, (0, _SSIM_SIGMA, _SSIM_SIGMA), truncate=3.5)

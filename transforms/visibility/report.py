@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio
 
-from photoveil.transforms.visibility.metrics import delta_e, dssim, flip
-
-_SSIM_WINDOW = 11
+from photoveil.transforms.visibility.metrics import SSIM_WINDOW, Windows, delta_e, dssim, flip, lab
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,9 @@ class FaceVisibility:
 
 def visibility(clean: np.ndarray, written: np.ndarray) -> FaceVisibility:
     """Compute the figures of a pair of uint8 (H, W, 3) RGB faces of equal size, at least 1 x 1."""
-    colour = delta_e(clean, written)
+    colour = delta_e(lab(clean), lab(written))
     change = np.abs(clean.astype(np.int16) - written)
+    has_window = min(clean.shape[:2]) >= SSIM_WINDOW
     psnr = float("inf")
     if change.any():
         psnr = float(peak_signal_noise_ratio(clean, written, data_range=255))
@@ -45,7 +44,7 @@ def visibility(clean: np.ndarray, written: np.ndarray) -> FaceVisibility:
         flip(clean, written),
         float(colour.mean()),
         float(np.quantile(colour, 0.95)),
-        float("nan") if min(clean.shape[:2]) < _SSIM_WINDOW else dssim(clean, written),
+        dssim(Windows.of(clean), Windows.of(written)) if has_window else float("nan"),
         psnr,
         int(change.max()),
     )
