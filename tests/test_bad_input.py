@@ -100,7 +100,7 @@ EXPECTED = {
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = tmp_path_factory.mktemp("config") / "quick.yaml"
     config.write_text(
-        "cloak: {steps: 8, batch_size: 2, surrogates: [mobilefacenet]}\nrun: {first_wave: 64}\n"
+        "cloak: {steps: 2, batch_size: 4, surrogates: [mobilefacenet]}\nrun: {first_wave: 64}\n"
         "detector: {long_sides: [256], turned_levels: 0}\n"
     )
     return config

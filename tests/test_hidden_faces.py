@@ -29,7 +29,7 @@ from tests.commands import hashes, invoked
 from tests.support.carriers import jpeg, saved, small_jpeg
 from tests.test_leaks import BUILDERS, UNSEEN
 
-SIZE = (240, 300)
+SIZE = (176, 220)
 SHOWED = "another picture in the file showed a face"
 MIN_FACE = DetectorParameters().min_face
 

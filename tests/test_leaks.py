@@ -371,7 +371,7 @@ def library(tmp_path_factory: pytest.TempPathFactory, demo_photo: Callable[[str]
     base = tmp_path_factory.mktemp("leaks")
     (base / "in").mkdir()
     with Image.open(demo_photo("obama.jpg")) as image:
-        image.resize((360, 450)).save(base / "in" / "portrait.png")
+        image.resize((288, 360)).save(base / "in" / "portrait.png")
     config = base / "quick.yaml"
     config.write_text("cloak: {steps: 30, batch_size: 1, surrogates: [mobilefacenet]}\n")
     options = ["--state", base / "state", "--config", config]

@@ -77,7 +77,7 @@ def alone(data: bytes) -> None:
     codecs.alone(data)
 
 
-@pytest.mark.parametrize("share", [1 / 3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [1 / 6, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", COUNTS)
 def test_a_mutated_file_gives_a_result_or_a_listed_reason(kind: str, share: float) -> None:
     original, numbers = sound(kind), random.Random(kind)

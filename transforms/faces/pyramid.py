@@ -36,9 +36,8 @@ RELIABLE_FACE = 20
 # a leaf or a collar for a face, and its landmarks are less exact.
 _LARGEST_FACE = 320
 
-# Most pixels of one pass of the detector, which takes about 210 bytes for each. The finest level of
-# a photo of 12 megapixels is one pass.
-_TILE_PIXELS = 2016 * 1536
+# Most pixels of one pass of the detector, which takes about 210 bytes for each.
+_TILE_PIXELS = 1600 * 1200
 # Ratio of the sizes of neighbouring levels above the fixed ones. A face that is too large for the
 # overlap of two tiles, _STEP * RELIABLE_FACE and its clearance, is found at the level below.
 _STEP = 6.0
