@@ -261,3 +261,13 @@ def test_a_pnm_is_as_long_as_its_rows(kind: str, portrait: Image.Image, outer: b
     assert picture.startswith(kind.encode())
     check(outer, picture)
     assert not list(carve.pictures(picture[:-1]))
+
+
+@pytest.mark.parametrize("first", [b"\xfe", b"P", b"B", b"\0"])
+def test_jpeg_that_is_cut_off_is_found_whatever_its_first_byte(
+    first: bytes, outer: bytes, portrait: Image.Image
+) -> None:
+    picture = saved(portrait, "JPEG")
+    cut = picture[: len(picture) // 2]
+    found = next(one for one in carve.pictures(outer + first + cut[1:]) if one.start == len(outer))
+    np.testing.assert_array_equal(pixels(found.data), pixels(cut))

@@ -101,7 +101,7 @@ def pictures(data: bytes) -> Iterator[Found]:
             picture = segments.MAGIC[:1] + picture[1:]
         length = _exact_length(picture)
         is_sure = length is not None
-        if length is None and data[start : start + 1] == b"P":
+        if length is None and not is_jpeg and data[start : start + 1] == b"P":
             continue  # of two letters and two numbers in a text
         if length is None:
             length = _doubtful_length(picture)
