@@ -45,6 +45,7 @@ def change_somewhere(data: bytes) -> np.ndarray:
     return change
 
 
+@pytest.mark.slow
 def test_tags_stay(exif_data: Path, tmp_path: Path) -> None:
     if not shutil.which("exiftool"):
         pytest.skip("no exiftool: apt install libimage-exiftool-perl")

@@ -15,6 +15,8 @@ from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.faces.parameters import DetectorParameters
 from tests.archives import QUICK, Archive
 
+pytestmark = pytest.mark.slow
+
 Photo = Callable[[str], Path]
 SETTINGS = QUICK.model_copy(
     update={

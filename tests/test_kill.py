@@ -155,6 +155,7 @@ def test_the_waves_that_are_left_are_those_that_a_whole_run_would_take() -> None
         assert next(waves._waves(left, RunSettings(wave_photos=64), before)) == wave
 
 
+@pytest.mark.slow
 def test_ctrl_c_finishes_the_photos_in_hand_and_says_how_to_go_on(
     whole: Archive, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def interrupted(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_over_what_an_older_version_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

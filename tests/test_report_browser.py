@@ -58,7 +58,7 @@ def seen(chrome: Any, report: Path) -> Iterator[Watched]:
     found.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_no_fault_in_any_view(chrome: Any, report: Path, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     seen = Watched(chrome, report, color_scheme=scheme, reduced_motion="reduce")
