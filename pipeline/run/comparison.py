@@ -90,6 +90,9 @@ def make_plan(
     gone = [row["source"] for row in away if row["output"] is not None]
     gone_photos = [row["source"] for row in away if _is_photo(row)]
     photos = listed.photos()
+    # Files that are as they were, and nothing of a disk or its file system, tell an archive from
+    # another one. Numbers of devices and inodes change when a disk is plugged in elsewhere, and a
+    # collection may move to a new disk; another folder of the same disk has the same numbers.
     as_they_were = listed.having(listed.as_it_was) | listed.named({item.row for item in known})
     present = np.count_nonzero((photos | listed.left_out()) & as_they_were)
     photo_count = np.count_nonzero(photos)
