@@ -20,6 +20,8 @@ from photoveil.transforms.embedding.normalize import divide_by_root
 from photoveil.transforms.faces.align import INTEROCULAR, feather
 
 _SHIFT, _LEVEL = slice(0, 2), slice(2, 3)  # channels of a perturbation
+# Of what is flattened where a field is too steep, in pixels: the side, and the sigma of its border.
+_NEAR, _SOFT = 5, 1.5
 
 
 class Displacement:
@@ -95,9 +97,11 @@ class Displacement:
         return tf.concat([shift, self._of_level(gradient[..., _LEVEL])], axis=-1)
 
     def project(self, variable: tf.Tensor) -> tf.Tensor:
-        """Shrink the field to its limits and project the levels.
+        """Return the field to its limits, and project the levels.
 
         The field is limited in its peak, its root mean square and its stretch, each face alone.
+        Where it is too steep, it is flattened there alone: to shrink all of it for the sake of one
+        place would cost protection everywhere.
 
         Args:
             variable: float32 (N, S, S, 3), after a step.
@@ -110,12 +114,20 @@ class Displacement:
         length = tf.sqrt(tf.reduce_sum(tf.square(shift), axis=-1, keepdims=True))
         shift /= tf.maximum(length / peak, 1.0)
         field = self._field(shift)
-        square = tf.reduce_mean(tf.reduce_sum(tf.square(field), axis=-1), axis=(1, 2))
-        excess = square / (self._parameters.shift_rms * self._pixels) ** 2
-        stretched = tf.square(tf.reduce_max(stretch(field), axis=(1, 2)))
-        excess = tf.maximum(excess, stretched / self._parameters.max_stretch**2)
+        share = per_face(tf.sqrt(tf.maximum(self._square(field), 1.0)))
+        steep = stretch(field)[..., tf.newaxis] / (share * self._parameters.max_stretch)
+        shift /= share * _spread(tf.maximum(steep, 1.0))
+        # What is left to do is little: smoothing carries some of a field across these borders.
+        field = self._field(shift)
+        stretched = tf.reduce_max(stretch(field), axis=(1, 2)) / self._parameters.max_stretch
+        excess = tf.maximum(self._square(field), tf.square(stretched))
         shift = divide_by_root(shift, per_face(tf.maximum(excess, 1.0)))
         return tf.concat([shift, self._onto_budget(variable[..., _LEVEL])], axis=-1)
+
+    def _square(self, field: tf.Tensor) -> tf.Tensor:
+        """Compute the mean square of a displacement as a share of its limit, float32 (N,)."""
+        square = tf.reduce_mean(tf.reduce_sum(tf.square(field), axis=-1), axis=(1, 2))
+        return square / (self._parameters.shift_rms * self._pixels) ** 2
 
     def finish(self, variable: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Compute the perturbation of a variable.
@@ -140,6 +152,19 @@ class Displacement:
         fine = low_pass(shift, self._parameters.shift_sigma)
         coarse = low_pass(shift, self._parameters.stiff_sigma)
         return self._mask * (fine + self._stiff * (coarse - fine))
+
+
+def _spread(steep: tf.Tensor) -> tf.Tensor:
+    """Carry the largest values to their surroundings, smoothly.
+
+    Args:
+        steep: float32 (N, S - 1, S - 1, 1).
+
+    Returns:
+        float32 (N, S, S, 1).
+    """
+    padded = tf.pad(steep, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
+    return low_pass(tf.nn.max_pool2d(padded, _NEAR, 1, "SAME"), _SOFT)
 
 
 def stretch(field: tf.Tensor) -> tf.Tensor:
