@@ -56,7 +56,7 @@ from photoveil.transforms.faces.align import crop_face, face_to_crop
 from photoveil.transforms.faces.detect import detect_faces, load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
-from photoveil.transforms.records import AlignedFace, Perturbation
+from photoveil.transforms.records import AlignedFace, PersonPrior, Perturbation
 
 EVERY = CloakParameters(steps=10, known_steps=4, batch_size=3)
 # A surrogate less takes seconds less to compile, so some are enough where any would show the same.
@@ -66,14 +66,21 @@ PHOTOS = ("obama.jpg", "biden.jpg", "astronaut.png")
 
 
 @pytest.fixture(scope="module")
-def crops(demo_photo: Callable[[str], Path]) -> np.ndarray:
+def aligned(demo_photo: Callable[[str], Path]) -> Callable[[str], np.ndarray]:
+    """The face of a demo photo, aligned."""
     detector = load_retinaface(str(assets.fetch("retinaface.pb")))
-    faces = []
-    for name in PHOTOS:
+
+    def crop(name: str) -> np.ndarray:
         pixels = np.asarray(Image.open(demo_photo(name)).convert("RGB"))
         face = detect_faces(pixels, detector, DetectorParameters())[0]
-        faces.append(crop_face(pixels, face_to_crop(face.landmarks)))
-    return np.stack(faces)
+        return crop_face(pixels, face_to_crop(face.landmarks))
+
+    return crop
+
+
+@pytest.fixture(scope="module")
+def crops(aligned: Callable[[str], np.ndarray]) -> np.ndarray:
+    return np.stack([aligned(name) for name in PHOTOS])
 
 
 @pytest.fixture(scope="module")
@@ -424,6 +431,54 @@ def test_a_gpu_multiplies_in_full_precision() -> None:
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
+def test_a_prototype_leads_away_from_the_person(
+    aligned: Callable[[str], np.ndarray],
+) -> None:
+    """Farther from the person's other photos than the embedding of the photo itself does."""
+    parameters = replace(ONE, steps=10)
+    optimizer = load_optimizer(parameters)
+    person = np.stack([aligned(f"{name}.jpg") for name in ("obama", "obama2", "obama3")])
+    prototype = optimizer.embed(person).mean(axis=0).astype(np.float16)
+    face = AlignedFace(0, person[0], "1")
+    handler = CloakHandler(parameters)
+    alone, led = (
+        next(iter(handler.answers([replace(face, known=known)], optimizer)))
+        for known in (None, PersonPrior(prototype=prototype))
+    )
+    clean, *cloaked = (
+        embeddings(load_surrogate("mobilefacenet"), faces)
+        for faces in (
+            person[1:],
+            *(perturbed(person[0], made)[np.newaxis] for made in (alone, led)),
+        )
+    )
+    own, of_person = (float((clean @ found[0]).mean()) for found in cloaked)
+    assert of_person < own - 0.02
+
+
+def test_a_prototype_counts_for_its_face_alone(crops: np.ndarray) -> None:
+    handler, optimizer = CloakHandler(ONE), load_optimizer(ONE)
+    (other,) = optimizer.embed(crops[[1]])
+    known = (None, PersonPrior(prototype=other.astype(np.float16)), None)
+    faces = [AlignedFace(n, crops[n], str(n), known[n]) for n in range(3)]
+    faces[2] = replace(faces[2], embedding=optimizer.embed(crops[[2]])[0])  # computed before
+    plain = handler.answers([replace(face, known=None) for face in faces], optimizer)
+    together = handler.answers(faces, optimizer)
+    for face, made, usual in zip(faces, together, plain, strict=True):
+        (alone,) = handler.answers([face], optimizer)
+        assert np.array_equal(made.stacked, alone.stacked)
+        assert np.array_equal(made.stacked, usual.stacked) == (face.known is None)
+
+
+def test_known_people_are_embedded_by_their_surrogates_alone(crops: np.ndarray) -> None:
+    some = load_optimizer(replace(PARAMETERS, known_surrogates=("mobilefacenet",)))
+    everyone, known = (some.embed(crops, known) for known in (False, True))
+    first = 128 + 512  # dimensions of dlib and faceplugin
+    assert np.array_equal(known[:, first:], everyone[:, first:])
+    assert everyone[:, :first].any(axis=1).all()
+    assert not known[:, :first].any()
+
+
 def test_more_faces_than_a_batch_are_refused(crops: np.ndarray, optimizer: Optimizer) -> None:
     with pytest.raises(ValueError, match="4 faces for a batch of 3"):
         optimizer.cloak(crops[[0, 0, 0, 0]], [1] * 4)
@@ -463,6 +518,19 @@ def test_stretch_is_the_largest_singular_value_of_the_jacobian() -> None:
     field = np.stack([x, y], axis=-1) @ linear.T
     found = stretch(tf.constant(field[np.newaxis])).numpy()
     assert found == pytest.approx(np.linalg.norm(linear, ord=2), rel=1e-3)
+
+
+def test_a_steep_place_is_flattened_alone() -> None:
+    parameters = replace(ONE, shift_rms=20.0)
+    space = SPACES["displacement"](tf.zeros((1, 112, 112, 3)), parameters)
+    variable = np.zeros((1, 112, 112, 3), np.float32)
+    variable[..., 0] = np.sin(np.arange(112) / 8)
+    gentle, _ = space.finish(space.project(tf.constant(variable)))
+    variable[:, 54:58, 80:84, 1] = 5 * np.array([1, 1, -1, -1])
+    made, _ = space.finish(space.project(tf.constant(variable)))
+    assert stretch(made[..., :2]).numpy().max() <= parameters.max_stretch * 1.001
+    far, usual = (field[:, 16:-16, 16:60, 0].numpy() for field in (made, gentle))
+    assert np.abs(far - usual).max() < 0.1 * np.abs(usual).max()
 
 
 def test_straight_edges_are_stiff_and_curved_or_faint_ones_are_not() -> None:

@@ -99,6 +99,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Su
             pairs="gs://state/waves/pairs",
             cloaks="gs://state/waves/cloaks",
             changes="gs://state/waves/changes",
+            prototypes="gs://state/waves/prototypes",
             manifest="gs://cloaked/part",
             stamp=new_stamp(settings),
             progress=None,

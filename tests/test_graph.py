@@ -17,6 +17,7 @@ from apache_beam.testing.util import assert_that
 from PIL import Image
 
 from photoveil.pipeline.graph import pipelines
+from photoveil.pipeline.graph.cloak_faces import prototype, with_prototype
 from photoveil.pipeline.graph.find_near_duplicates import FindNearDuplicates
 from photoveil.pipeline.graph.pair_table import PAIRS
 from photoveil.pipeline.graph.paths import WavePaths
@@ -33,10 +34,12 @@ from photoveil.transforms.io import parquet
 from photoveil.transforms.photo.discover import discover
 from photoveil.transforms.photo.parameters import WriteParameters
 from photoveil.transforms.records import (
+    AlignedFace,
     ContentGroup,
     Destination,
     Failure,
     HashedPhoto,
+    PersonPrior,
     PhotoRef,
     ScannedPhoto,
     Status,
@@ -75,9 +78,12 @@ def groups(refs: dict[str, PhotoRef]) -> list[ContentGroup]:
     return [one, *(ContentGroup(refs[name]) for name in names)]
 
 
+_PRIVATE = ("handed", "scans", "pairs", "cloaks", "changes", "prototypes")
+
+
 def wave_in(base: Path) -> WavePaths:
     base.mkdir(exist_ok=True)
-    state = {name: str(base / name) for name in ("handed", "scans", "pairs", "cloaks", "changes")}
+    state = {name: str(base / name) for name in _PRIVATE}
     return WavePaths(
         Destination(str(base / "out"), str(base / "unfinished")),
         **state,
@@ -249,3 +255,22 @@ def test_copies_of_a_photo_without_output_get_none(
         done = pipeline | beam.Create([(row, None, scan.copies)])
         assert_that(done | PlaceCopies(place, "copy", None), check)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_prototype_is_the_mean_in_whatever_order_faces_come() -> None:
+    rng = np.random.default_rng(3)
+    members = [(f"face {n}", rng.normal(size=40).astype(np.float32)) for n in range(7)]
+    group, mean = prototype("a group", members)
+    assert group == "a group"
+    expected = np.mean([vector for _, vector in members], axis=0)
+    assert np.allclose(mean, expected, atol=1e-3)
+    # A face that comes from two photos counts once.
+    for others in (members[::-1], members[3:] + members[:4]):
+        assert np.array_equal(prototype(group, others)[1], mean)
+
+
+def test_a_group_that_cannot_be_embedded_has_no_prototype() -> None:
+    face = AlignedFace(0, np.zeros((112, 112, 3), np.uint8), "origin", PersonPrior(group="a group"))
+    ((key, found),) = with_prototype("a group", {"faces": [("photo", face)], "prototype": []})
+    assert key == "photo"
+    assert found.known == PersonPrior()

@@ -221,6 +221,7 @@ def test_an_error_in_the_optimiser_is_a_failed_row_for_its_photos_alone(
         pairs=str(out / "pairs"),
         cloaks=str(out / "cloaks"),
         changes=str(out / "changes"),
+        prototypes=str(out / "prototypes"),
         manifest=str(out / "part"),
         stamp=new_stamp(SETTINGS),
         progress=None,

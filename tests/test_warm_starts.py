@@ -158,6 +158,7 @@ def test_targets_stay_and_point_away(archive: Archive, tmp_path: Path) -> None:
     for name, known in before.items():
         now = after.of(name)
         assert known is not None and now is not None
+        assert now.target is not None and known.target is not None
         assert np.array_equal(now.target, known.target)
         assert np.linalg.norm(now.target.astype(float)) == pytest.approx(1, abs=0.01)
 

@@ -143,11 +143,17 @@ class PersonPrior:
     start: float16 (S, S, 3) warm start, as `Perturbation.stacked`: the mean of the perturbations of
         some other photos; None while there are few.
     target: float16 (192,) of unit length, an embedding of `surrogates.WHO` that `poison` moves the
-        person's faces towards.
+        person's faces towards; None for a new person.
+    prototype: float16 (D,), the mean of what `Optimizer.embed` gives for some photos of the person;
+        None while there is none.
+    group: name of the faces, among those on their way to the optimiser, whose mean the prototype is
+        to be; None if it is there, or if the face stands alone.
     """
 
-    start: np.ndarray | None
-    target: np.ndarray
+    start: np.ndarray | None = None
+    target: np.ndarray | None = None
+    prototype: np.ndarray | None = None
+    group: str | None = None
 
 
 def _no_crops() -> np.ndarray:
@@ -207,12 +213,14 @@ class AlignedFace:
     index: which face of its photo. crop: uint8 (S, S, 3) RGB.
     origin: what its perturbation is derived from, see `transforms.photo.scan.origin`.
     known: what is kept of the person; None for a new person.
+    embedding: float32 (D,), what `Optimizer.embed` gives for it; None if that is not computed yet.
     """
 
     index: int
     crop: np.ndarray
     origin: str
     known: PersonPrior | None = None
+    embedding: np.ndarray | None = None
 
     @property
     def has_start(self) -> bool:

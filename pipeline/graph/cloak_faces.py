@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, RunInference
 
-from photoveil.pipeline.state import warm_starts
+from photoveil.pipeline.state import prototypes, warm_starts
 from photoveil.transforms.beam.cached_inference import CachingHandler
 from photoveil.transforms.beam.isolate_errors import ErrorIsolatingHandler
 from photoveil.transforms.beam.progress import tick
-from photoveil.transforms.cloak.handler import CloakHandler
+from photoveil.transforms.cloak.handler import CloakHandler, PrototypeHandler
 from photoveil.transforms.cloak.parameters import CloakParameters
 from photoveil.transforms.photo.scan import aligned_faces
 from photoveil.transforms.records import AlignedFace, Failure, ScannedPhoto
@@ -22,7 +24,8 @@ class CloakFaces(beam.PTransform):
     """From `ScannedPhoto`, keyed by photo, to the cloaks of their faces.
 
     A face that makes the optimiser raise has a `Failure` for its `Perturbation`. Faces that start
-    from earlier cloaks of the person are a stream of their own, as `CloakHandler` asks for.
+    from earlier cloaks of the person are a stream of their own, as `CloakHandler` asks for. Faces
+    that lack the prototype of their group wait for all of the group to be embedded.
 
     Args:
         cache: folder, in the private state, of finished cloaks.
@@ -30,8 +33,9 @@ class CloakFaces(beam.PTransform):
         progress: file for `tick`; None where no one watches.
 
     Returns:
-        Two collections: pairs of a photo's key and (index of the face, `Perturbation`); and rows of
-        `warm_starts.CHANGES`, of the faces that had no start.
+        Three collections: pairs of a photo's key and (index of the face, `Perturbation`); rows of
+        `warm_starts.CHANGES`, of the faces that had no start; and rows of
+        `prototypes.PROTOTYPES`, of the groups.
     """
 
     def __init__(
@@ -41,19 +45,46 @@ class CloakFaces(beam.PTransform):
         self._parameters, self._cache = parameters, cache
         self._hints, self._progress = hints, progress
 
-    def expand(self, photos: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-        handler: ErrorIsolatingHandler[Any, Any] = ErrorIsolatingHandler(
+    def expand(
+        self, photos: beam.PCollection
+    ) -> tuple[beam.PCollection, beam.PCollection, beam.PCollection]:
+        optimiser: ErrorIsolatingHandler[Any, Any] = ErrorIsolatingHandler(
             CachingHandler(CloakHandler(self._parameters), self._cache), "cloaking"
         )
-        streams = (
+        embedder: ErrorIsolatingHandler[Any, Any] = ErrorIsolatingHandler(
+            PrototypeHandler(self._parameters), "embedding faces"
+        )
+        ready, grouped = (
             photos
             | "Faces" >> beam.FlatMapTuple(keyed_faces)
             | "Spread faces" >> beam.Reshuffle()  # a photo may have one or fifty
+            | "Has a group" >> beam.Partition(lambda item, _: int(group_of(item[1]) is not None), 2)
+        )
+        embedded = (
+            grouped
+            | "Embed"
+            >> RunInference(KeyedModelHandler(embedder)).with_resource_hints(**self._hints)
+            | "By group" >> beam.Map(by_group)
+        )
+        means = (
+            embedded
+            | "Embeddings" >> beam.FlatMapTuple(embedding_of)
+            | "Groups" >> beam.GroupByKey()
+            | "Mean" >> beam.MapTuple(prototype)
+        )
+        joined = (
+            {"faces": embedded, "prototype": means}
+            | "Join" >> beam.CoGroupByKey()
+            | "Away from" >> beam.FlatMapTuple(with_prototype)
+        )
+        streams = (
+            (ready, joined)
+            | "All faces" >> beam.Flatten()
             | "Has a start" >> beam.Partition(lambda item, _: int(item[1].has_start), 2)
         )
         finished = [
             faces
-            | name >> RunInference(KeyedModelHandler(handler)).with_resource_hints(**self._hints)
+            | name >> RunInference(KeyedModelHandler(optimiser)).with_resource_hints(**self._hints)
             for name, faces in zip(("Cloak", "Cloak from start"), streams, strict=True)
         ]
         cloaks = (
@@ -62,7 +93,53 @@ class CloakFaces(beam.PTransform):
             | "Cloaked" >> beam.Map(tick, "face", self._progress)
             | "Change" >> beam.MapTuple(with_index)
         )
-        return cloaks, finished[0] | "To keep" >> beam.FlatMap(rows_to_keep)
+        changes = finished[0] | "To keep" >> beam.FlatMap(rows_to_keep)
+        return cloaks, changes, means | "Prototype" >> beam.MapTuple(prototypes.to_row)
+
+
+def group_of(face: AlignedFace) -> str | None:
+    """The name of the faces that the prototype of a face is to be the mean of, if it lacks one."""
+    return None if face.known is None else face.known.group
+
+
+def by_group(item: tuple[str, PredictionResult]) -> tuple[str | None, tuple[str, AlignedFace]]:
+    """Key a keyed face by its group, with its embedding; without one if that failed."""
+    key, done = item
+    embedding = None if isinstance(done.inference, Failure) else done.inference
+    return group_of(done.example), (key, replace(done.example, embedding=embedding))
+
+
+def embedding_of(
+    group: str, item: tuple[str, AlignedFace]
+) -> Iterator[tuple[str, tuple[str, np.ndarray]]]:
+    """Name an embedding by its group and by what it is of; nothing where there is none."""
+    _, face = item
+    if face.embedding is not None:
+        yield group, (face.origin, face.embedding)
+
+
+def prototype(group: str, members: Iterable[tuple[str, np.ndarray]]) -> tuple[str, np.ndarray]:
+    """Average the embeddings of a group, the same to the last bit in whatever order they come.
+
+    Args:
+        members: origins of faces and their embeddings, float32 (D,). The same face may come from
+            several photos and counts once.
+
+    Returns:
+        The group, and float16 (D,).
+    """
+    once = dict(members)
+    total = np.sum([once[face] for face in sorted(once)], axis=0, dtype=np.float64)
+    return group, np.asarray(total / len(once), np.float16)
+
+
+def with_prototype(
+    _: str, gathered: Mapping[str, Iterable[Any]]
+) -> Iterator[tuple[str, AlignedFace]]:
+    """Give the faces of a group its prototype."""
+    found = next(iter(gathered["prototype"]), None)
+    for key, face in gathered["faces"]:
+        yield key, replace(face, known=replace(face.known, prototype=found, group=None))
 
 
 def keyed_faces(key: str, photo: ScannedPhoto) -> list[tuple[str, AlignedFace]]:

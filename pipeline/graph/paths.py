@@ -18,6 +18,7 @@ class WavePaths:
     pairs: likewise, of the near duplicates that were found.
     cloaks: folder, in the private state, of finished cloaks.
     changes: folder, likewise, of the cloaks of people met first.
+    prototypes: folder, likewise, of the prototypes of people met first.
     manifest: folder of the wave's rows of the manifest, before they are part of it.
     stamp: of the run, for the manifest.
     progress: file for `tick`; None where no one watches.
@@ -29,6 +30,7 @@ class WavePaths:
     pairs: str
     cloaks: str
     changes: str
+    prototypes: str
     manifest: str
     stamp: RunStamp
     progress: str | None

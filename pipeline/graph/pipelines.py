@@ -2,9 +2,9 @@
 
     scan:   references -> read -> find faces -> align -> embed -> scans
     alike:  hashes -> bands -> buckets -> compare -> look -> pairs of near duplicates
-    cloak:  scans -> faces -> batched optimiser, longer for people met first -> group by photo
-            -> publish -> measure -> manifest
-                                  -> exact duplicates -> place -> manifest
+    cloak:  scans -> faces -> prototypes of people met first -> batched optimiser, longer for them
+            -> group by photo -> publish -> measure -> manifest
+                                                    -> exact duplicates -> place -> manifest
 
 Only references, crops of 112 pixels and changes of that size cross a shuffle. Pixels of a whole
 photo live within one fused step.
@@ -25,7 +25,7 @@ from photoveil.pipeline.graph.publish_photos import PublishPhotos
 from photoveil.pipeline.graph.read_photos import ReadPhotos, is_sound
 from photoveil.pipeline.library import manifest
 from photoveil.pipeline.settings import Settings
-from photoveil.pipeline.state import scan_table, scans, warm_starts
+from photoveil.pipeline.state import prototypes, scan_table, scans, warm_starts
 from photoveil.transforms.beam.create_from_files import CreateFromFiles
 from photoveil.transforms.beam.write_parquet import WriteParquet
 from photoveil.transforms.photo.parameters import WriteParameters
@@ -86,10 +86,11 @@ def cloak(
         | "Scans" >> CreateFromFiles(photos, f"{wave.handed}/cloak")
         | "By photo" >> beam.WithKeys(lambda photo: photo.ref.key)
     )
-    cloaks, changes = by_photo | "Cloak faces" >> CloakFaces(
+    cloaks, changes, means = by_photo | "Cloak faces" >> CloakFaces(
         settings.cloak, wave.cloaks, hints, wave.progress
     )
     _ = changes | "Keep" >> WriteParquet(wave.changes, warm_starts.CHANGES)
+    _ = means | "Keep prototypes" >> WriteParquet(wave.prototypes, prototypes.PROTOTYPES)
     done = (
         (by_photo, cloaks)
         | "Publish photos" >> PublishPhotos(writing, wave.destination, wave.progress)

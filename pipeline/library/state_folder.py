@@ -50,7 +50,7 @@ KINDS = (
         "who is who: embeddings of faces, and what their cloaks start from",
         re.compile(
             r"people/((people|targets|starts)\.parquet|changes\.log"
-            rf"|(faces|changes)/{_PARTS}|unfinished/{_SCRATCH})"
+            rf"|(faces|changes|prototypes)/{_PARTS}|unfinished/{_SCRATCH})"
         ),
     ),
     Kind(
@@ -59,7 +59,9 @@ KINDS = (
     ),
     Kind(
         "faces and cloaks of a run that was interrupted",
-        re.compile(r"waves/[^/]+/(handed|scan|pairs|cloaks|changes)(\.unfinished|/.+)?(/.+)?"),
+        re.compile(
+            r"waves/[^/]+/(handed|scan|pairs|cloaks|changes|prototypes)(\.unfinished|/.+)?(/.+)?"
+        ),
     ),
     Kind(
         "cloaked photos that were deleted from the library, kept for a while",
@@ -81,7 +83,7 @@ KINDS = (
 """All that a private state may hold. `forget` deletes nothing else."""
 
 _FOLDERS = re.compile(
-    r"(people(/(faces|changes|unfinished))?"
+    r"(people(/(faces|changes|prototypes|unfinished))?"
     rf"|{REPORT}(/data|/({'|'.join(REPORT_PICTURES)})(/[0-9a-f]{{2}})?)?"
     r"|scans(/([0-9a-f]{16}|unfinished))?|(waves|trash)(/.+)?|unfinished)/",
     re.DOTALL,
@@ -371,7 +373,8 @@ def _is_bare(name: str) -> bool:
 def _link(place: str) -> str | None:
     """The first link where the program has a folder of its own: nothing is written through it."""
     report = ("report", *(f"report/{name}" for name in ("data", *REPORT_PICTURES)))
-    folders = ("people", "people/faces", "people/changes", "scans", "waves", "trash", *report)
+    people = ("people", *(f"people/{name}" for name in ("faces", "changes", "prototypes")))
+    folders = (*people, "scans", "waves", "trash", *report)
     links = (name for name in (*folders, "unfinished") if os.path.islink(os.path.join(place, name)))
     return next(links, None) if storage.is_local(place) else None
 

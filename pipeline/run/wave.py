@@ -27,6 +27,7 @@ from photoveil.pipeline.run.context import RunContext
 from photoveil.pipeline.run.near_duplicates import NearDuplicateIndex
 from photoveil.pipeline.runners.select import run_pipeline
 from photoveil.pipeline.state.people import People
+from photoveil.pipeline.state.prototypes import PROTOTYPES
 from photoveil.pipeline.state.review import Level
 from photoveil.pipeline.state.scan_cache import ScanCache
 from photoveil.pipeline.state.scan_table import SCHEMA as SCANS
@@ -89,10 +90,10 @@ class WaveRun:
         who = people.add(found, self._name, engine)
         photos = people.without_spared(reviewed.photos, settings.people)
         photos = self._memory.near_duplicates.mirrored(photos, self._find_near_duplicates)
-        photos = people.with_known(map(reviewed.still, photos), who)
+        photos = list(map(reviewed.still, photos))
         levels = [level for level in Level if reviewed.of_level(level, photos)]
-        for level in levels:
-            self._cloak(level, reviewed.of_level(level, photos))
+        for level in levels:  # one after the other: a later one knows the prototypes of the first
+            self._cloak(level, people.with_known(reviewed.of_level(level, photos), who))
         return self._commit(levels)
 
     def _scan(self) -> list[ScannedPhoto]:
@@ -123,7 +124,8 @@ class WaveRun:
         build = partial(pipelines.cloak, photos=photos)
         self._memory.work.add(_run_graph(context, paths, build))
         changes = parquet.gathered(paths.changes, CHANGES)
-        self._memory.people.keep_cloaks(changes, f"{self._name}{level}")
+        means = parquet.gathered(paths.prototypes, PROTOTYPES)
+        self._memory.people.keep_cloaks(changes, means, f"{self._name}{level}")
 
     def _paths_at(self, level: Level) -> WavePaths:
         """Where photos of a level are worked on: cloaks of another one do not count there."""
@@ -135,6 +137,7 @@ class WaveRun:
             handed=storage.join(paths.handed, level),
             cloaks=storage.join(paths.cloaks, level),
             changes=storage.join(paths.changes, level),
+            prototypes=storage.join(paths.prototypes, level),
             manifest=storage.join(paths.manifest, level),
             stamp=self._context.at(level).stamp,
         )
@@ -217,6 +220,7 @@ def _paths(context: RunContext, folder: str, name: str) -> WavePaths:
         pairs=storage.join(private, "pairs"),
         cloaks=storage.join(private, "cloaks"),
         changes=storage.join(private, "changes"),
+        prototypes=storage.join(private, "prototypes"),
         manifest=storage.join(library.scratch, name),
         stamp=context.stamp,
         progress=None if progress is None else str(progress),

@@ -1,6 +1,7 @@
 """Who is in the photos of a library. All of it is biometric, and lies in the private state.
 
 people/faces/*.parquet   a part for each wave: photo, face, embedding, landmarks, date
+people/prototypes/       see `prototypes`
 people/people.parquet    which face is whose
 people/changes.log       people that merged or split, and when
 
@@ -12,6 +13,7 @@ alone, so that a run that was killed goes on as it would have.
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -22,6 +24,7 @@ import pyarrow.compute as pc
 
 from photoveil.pipeline.library import sequence
 from photoveil.pipeline.state import known_people, tables
+from photoveil.pipeline.state.prototypes import Prototypes
 from photoveil.pipeline.state.warm_starts import WarmStarts
 from photoveil.transforms.faces.clustering import cluster
 from photoveil.transforms.faces.identity import Change, name_people
@@ -29,7 +32,7 @@ from photoveil.transforms.faces.nearest_person import NearestPerson, to_cloak
 from photoveil.transforms.faces.parameters import PeopleParameters
 from photoveil.transforms.io import parquet, storage
 from photoveil.transforms.photo.scan import face_key, origin, spare
-from photoveil.transforms.records import ScannedPhoto
+from photoveil.transforms.records import PersonPrior, ScannedPhoto
 
 FACES = pa.schema(
     [
@@ -42,11 +45,12 @@ FACES = pa.schema(
         # What it was cloaked with, see `CloakedAs`; null before it is.
         ("taken_for", pa.string()),
         ("started", pa.bool_()),
+        ("prototype", pa.string()),
         ("engine", pa.string()),
     ]
 )
 _CLOAKED_AS = pa.schema(
-    [FACES.field(name) for name in ("origin", "taken_for", "started", "engine")]
+    [FACES.field(name) for name in ("origin", "taken_for", "started", "prototype", "engine")]
 )
 _LOST_FACES = (
     "the people in the photos that it was about are only found again in those of later runs, and "
@@ -60,11 +64,13 @@ class CloakedAs:
     """What the cloak of a face hangs on, beside its pixels.
 
     taken_for: person; None for one met first. started: whether there was a start for that person.
+    prototype: name of what it was moved away from; None for its own embedding.
     engine: the optimiser, its settings and models, as a name.
     """
 
     taken_for: str | None = None
     started: bool | None = None
+    prototype: str | None = None
     engine: str | None = None
 
 
@@ -100,10 +106,13 @@ class People:
         self._state = state
         self._folder = storage.join(state, known_people.FOLDER)
         self._memory = WarmStarts(state)
+        self._prototypes = Prototypes(state)
         self._recogniser: NearestPerson | None = None
         self._settled_at: int | None = None
         self._people: dict[str, str] | None = None  # as `known`; read once, not once a photo
         self._cloaked: pa.Table | None = None  # `_CLOAKED_AS` of all; read once, not once a wave
+        # Of each person and engine, the name of the prototype; likewise.
+        self._named: dict[tuple[str, str], str] | None = None
 
     def add(
         self, photos: Sequence[ScannedPhoto], part: str, engine: str | None = None
@@ -111,7 +120,9 @@ class People:
         """Keep the faces of a wave.
 
         A face that the same engine cloaked before is taken for whom it was taken then: what was
-        learnt since would give it another cloak, and who has both could average them.
+        learnt since would give it another cloak, and who has both could average them. Others move
+        away from the prototype of the person, or, where there is none yet, from that of all of the
+        person's faces in the wave.
 
         Args:
             part: its name; adding a wave again replaces it.
@@ -122,14 +133,20 @@ class People:
         """
         earlier = self._cloaked_as({origin(crop) for photo in photos for crop in photo.crops})
         wave: dict[str, CloakedAs] = {}
+        alone: dict[str, np.ndarray] = {}  # embeddings of faces without a prototype
         for photo in photos:
-            for crop, person in zip(photo.crops, self._recognised(photo), strict=True):
+            whom = zip(photo.crops, photo.embeddings, self._recognised(photo), strict=True)
+            for crop, embedding, person in whom:
                 face = origin(crop)
                 found = earlier.get(face, CloakedAs())
                 if engine is not None and found.engine != engine:
                     started = person is not None and self._memory.has_start(person)
-                    found = CloakedAs(person, started, engine)
+                    found = CloakedAs(person, started, self._prototype_of(person, engine), engine)
+                    if found.prototype is None:
+                        alone[face] = embedding
                 wave[face] = found
+        for face, name in self._groups(alone, wave, part).items():
+            wave[face] = replace(wave[face], prototype=name)
         rows = [
             {
                 "face": face_key(photo.sha256, index),
@@ -181,19 +198,20 @@ class People:
         origins = [[origin(crop) for crop in photo.crops] for photo in photos]
         elsewhere = {face for faces in origins for face in faces} - wave.faces.keys()
         found = {**wave.faces, **self._cloaked_as(elsewhere)}
-        known = {
-            face: self._memory.of(as_whom.taken_for, bool(as_whom.started))
-            for face, as_whom in found.items()
-            if as_whom.taken_for is not None
-        }
+        known = {face: self._prior(as_whom) for face, as_whom in found.items()}
         return [
             replace(photo, known=tuple(known.get(face) for face in faces))
             for photo, faces in zip(photos, origins, strict=True)
         ]
 
-    def keep_cloaks(self, changes: pa.Table, part: str) -> None:
-        """Keep the cloaks of people met first in a wave, `warm_starts.CHANGES`."""
+    def keep_cloaks(self, changes: pa.Table, prototypes: pa.Table, part: str) -> None:
+        """Keep what a wave made for people met first.
+
+        Args:
+            changes: `warm_starts.CHANGES`. prototypes: `prototypes.PROTOTYPES`. part: their name.
+        """
         self._memory.keep(changes, part)
+        self._prototypes.keep(prototypes, part)
 
     def due(self, sources: int) -> bool:
         """Whether the library, of so many sources, has doubled since people were settled."""
@@ -227,7 +245,8 @@ class People:
         schema = known_people.SCHEMA.with_metadata({_SIZE: str(sources)})
         self._write(pa.table(rows, schema), known_people.FILE)
         self._compact(table)
-        self._recogniser, self._cloaked, self._people = None, None, None
+        self._prototypes.drop_all_but(set(table["prototype"].drop_null().to_pylist()))
+        self._recogniser, self._cloaked, self._people, self._named = None, None, None, None
         return change
 
     def known(self) -> dict[str, str]:
@@ -268,6 +287,55 @@ class People:
         if self._recogniser is None:
             self._recogniser = self.recogniser()
         return self._recogniser.recognise(photo.embeddings)
+
+    def _prior(self, cloaked_as: CloakedAs) -> PersonPrior | None:
+        """What is kept for a face that is taken for somebody, or that has a prototype."""
+        person, name = cloaked_as.taken_for, cloaked_as.prototype
+        prior = None if person is None else self._memory.of(person, bool(cloaked_as.started))
+        if name is None:
+            return prior
+        found = self._prototypes.of(name)
+        return replace(
+            prior or PersonPrior(), prototype=found, group=name if found is None else None
+        )
+
+    def _prototype_of(self, person: str | None, engine: str) -> str | None:
+        """The name of a person's prototype: the first that the person's faces have."""
+        if self._named is None:
+            known = self.known()
+            table = self._faces().select(["face", "prototype", "engine"])
+            rows = table.filter(pc.is_valid(table["prototype"])).to_pylist()
+            self._named = {
+                (known[row["face"]], row["engine"]): row["prototype"]
+                for row in sorted(rows, key=lambda row: row["prototype"], reverse=True)
+                if row["face"] in known
+            }
+        return None if person is None else self._named.get((person, engine))
+
+    def _groups(
+        self, embeddings: Mapping[str, np.ndarray], wave: Mapping[str, CloakedAs], part: str
+    ) -> dict[str, str]:
+        """Find faces of a wave that are of one person.
+
+        Args:
+            embeddings: of faces without a prototype, by origin.
+            wave: whom these are taken for.
+            part: name of the wave.
+
+        Returns:
+            The name of its group for each face that has company, by origin.
+        """
+        if self._prototypes.is_full:
+            return {}
+        people: defaultdict[str, list[str]] = defaultdict(list)
+        strangers = sorted(face for face in embeddings if wave[face].taken_for is None)
+        vectors = np.array([embeddings[face] for face in strangers], np.float32)
+        for face, label in zip(strangers, cluster(vectors) if strangers else (), strict=True):
+            people[f"stranger {label}"].append(face)
+        for face in sorted(embeddings.keys() - set(strangers)):
+            people[str(wave[face].taken_for)].append(face)
+        groups = (faces for faces in people.values() if len(faces) > 1)
+        return {face: f"{part} {faces[0][:16]}" for faces in groups for face in faces}
 
     def _cloaked_as(self, origins: Collection[str]) -> dict[str, CloakedAs]:
         """With what these faces were cloaked last, as far as they were."""

@@ -23,6 +23,7 @@ STAGES = {
     "align": "aligning",
     "embed": "telling people apart",
     "compare": "finding near duplicates",
+    "prototype": "averaging embeddings",
     "cloak": "cloaking",
     "publish": "writing",
     "measure": "measuring",

@@ -14,13 +14,13 @@ from photoveil.transforms.embedding.normalize import cosine
 from photoveil.transforms.embedding.surrogates import Surrogate
 
 Objective = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
-"""A function of the embeddings of the changed crops and of the clean crops (both float32 (N, D), of
-unit length) and of the targets (float32 (N, 192), zeros for a person without one). It returns the
-gain, float32 (N,), which the optimiser maximises."""
+"""A function of the embeddings of the changed crops (float32 (N, D), of unit length), of those to
+move away from (float32 (N, D)) and of the targets (float32 (N, 192), zeros for a person without
+one). It returns the gain, float32 (N,), which the optimiser maximises."""
 
 
 def evade(found: tf.Tensor, clean: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Move away from the clean crop's embedding."""
+    """Move away from the clean embedding."""
     return -cosine(found, clean)
 
 

@@ -53,6 +53,8 @@ class Optimizer:
         self._parameters = parameters
         distinct = tuple(dict.fromkeys((*surrogates, *known)))
         self._loop = _compile_loop(distinct, parameters)
+        self._embed = _compile_embedding(distinct)
+        self._wanted = [[one in some for one in distinct] for some in (surrogates, known)]
         longest = max(parameters.steps, parameters.known_steps)
         self._turns, self._known_turns = (
             _turns([distinct.index(one) for one in order], steps, longest)
@@ -71,6 +73,7 @@ class Optimizer:
         seeds: Sequence[int],
         starts: np.ndarray | None = None,
         targets: Sequence[np.ndarray | None] = (),
+        clean: np.ndarray | None = None,
     ) -> list[Perturbation]:
         """Compute the perturbations of a batch of faces.
 
@@ -82,6 +85,8 @@ class Optimizer:
                 people, without them `steps`.
             targets: one per face, float (192,) of unit length, which `poison` moves the face
                 towards; None, or an empty sequence, to evade.
+            clean: float (n, D) embeddings to move away from, laid out as `embed` gives them; None
+                for those of the faces themselves.
 
         Returns:
             One perturbation per face. It is the same to the last bit whatever else is in the batch,
@@ -90,10 +95,10 @@ class Optimizer:
         Raises:
             ValueError: there is no face, or more than the batch size.
         """
+        fill = self._fill(crops)
         count, size = crops.shape[:2]
-        if not 1 <= count <= self._parameters.batch_size:
-            raise ValueError(f"{count} faces for a batch of {self._parameters.batch_size}")
-        fill = [*range(count), *[count - 1] * (self._parameters.batch_size - count)]
+        if clean is None:
+            clean = self.embed(crops, known=starts is not None)
         turns = self._turns if starts is None else self._known_turns
         if starts is None:
             starts = np.zeros((count, size, size, 3), np.float32)
@@ -111,11 +116,42 @@ class Optimizer:
             tf.constant(jitter[fill]),
             tf.constant(starts[fill], tf.float32),
             tf.constant(target[fill]),
+            tf.constant(clean[fill], tf.float32),
         )
         return [
             Perturbation(change[..., 2], change[..., :2], float(score), steps)
             for change, score in zip(changes.numpy()[:count], scores.numpy()[:count], strict=True)
         ]
+
+    def embed(self, crops: np.ndarray, known: bool = False) -> np.ndarray:
+        """Compute the embeddings of faces by all surrogates.
+
+        Args:
+            crops: uint8 (n, S, S, 3) RGB aligned faces, 1 <= n <= batch_size.
+            known: only by the surrogates that have turns for known people.
+
+        Returns:
+            float32 (n, D): for each face the embeddings of the surrogates, each of unit length, in
+            the order of their first turns; zeros for those left out. They are the same bits in any
+            batch.
+
+        Raises:
+            ValueError: there is no face, or more than the batch size.
+        """
+        filled = tf.constant(crops[self._fill(crops)], tf.float32)
+        found: np.ndarray = self._embed(filled, tf.constant(self._wanted[known])).numpy()
+        return found[: len(crops)]
+
+    def _fill(self, crops: np.ndarray) -> list[int]:
+        """The numbers of the faces of a full batch, the last of the crops being repeated.
+
+        Raises:
+            ValueError: as `cloak`.
+        """
+        count, whole = len(crops), self._parameters.batch_size
+        if not 1 <= count <= whole:
+            raise ValueError(f"{count} faces for a batch of {whole}")
+        return [*range(count), *[count - 1] * (whole - count)]
 
 
 def _turns(order: Sequence[int], steps: int, length: int) -> np.ndarray:
@@ -138,27 +174,30 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
 
     Returns:
         A function of the turns, int32 (T,), as of `_turns`; crops, float32 (N, S, S, 3); their
-        jitter, float32 (N, T, 2, 3); the warm starts, float32 (N, S, S, 3); and the targets,
-        float32 (N, 192). It returns what `PerturbationSpace.finish` does.
+        jitter, float32 (N, T, 2, 3); the warm starts, float32 (N, S, S, 3); the targets, float32
+        (N, 192); and the embeddings to move away from, float32 (N, D). It returns what
+        `PerturbationSpace.finish` does.
     """
     objectives = [objective(parameters.objective, surrogate) for surrogate in surrogates]
 
     def loop(
-        turns: tf.Tensor, crops: tf.Tensor, jitter: tf.Tensor, start: tf.Tensor, target: tf.Tensor
+        turns: tf.Tensor,
+        crops: tf.Tensor,
+        jitter: tf.Tensor,
+        start: tf.Tensor,
+        target: tf.Tensor,
+        clean: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         space = SPACES[parameters.perturbation](crops, parameters)
         steps = tf.math.count_nonzero(turns >= 0, dtype=tf.int32)
         rate = tf.linspace(parameters.learning_rate, parameters.final_learning_rate, steps)
-        clean = [
-            _embed_if(tf.reduce_any(turns == which), surrogate, crops)
-            for which, surrogate in enumerate(surrogates)
-        ]
+        away_from = tf.split(clean, [surrogate.length for surrogate in surrogates], axis=1)
 
         def gradient(which: int, variable: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 tape.watch(variable)
                 found = surrogates[which].embed(space.apply(variable, matrices))
-                gain = objectives[which](found, clean[which], target)
+                gain = objectives[which](found, away_from[which], target)
             return tape.gradient(gain, variable)
 
         def ascend(
@@ -185,22 +224,40 @@ def _compile_loop(surrogates: tuple[Surrogate, ...], parameters: CloakParameters
     return tf.function(loop if _together() else partial(_face_by_face, loop), autograph=False)
 
 
-def _embed_if(wanted: tf.Tensor, surrogate: Surrogate, crops: tf.Tensor) -> tf.Tensor:
-    """Average the embeddings of crops and their mirror images, as a careful tracker does.
+def _compile_embedding(surrogates: tuple[Surrogate, ...]) -> Any:
+    """Build a `tf.function` that embeds crops, each as the mean with its mirror image.
 
-    Args:
-        wanted: bool (), whether a step goes through the surrogate.
-        crops: float32 (N, S, S, 3) RGB in 0..255.
+    A careful tracker averages them, too.
 
     Returns:
-        float32 (N, D), of unit length; without a step, (N, 1).
+        A function from crops, float32 (N, S, S, 3) RGB in 0..255, and which surrogates are wanted,
+        bool (number of surrogates,), to float32 (N, D): the embeddings by the surrogates one after
+        the other, each of unit length, or zeros.
     """
 
-    def embed() -> tf.Tensor:
-        there, mirrored = tf.split(surrogate.embed(tf.concat([crops, crops[:, :, ::-1]], 0)), 2)
-        return unit_length(there + mirrored)
+    def embed(crops: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+        both = tf.concat([crops, crops[:, :, ::-1]], 0)
 
-    return tf.cond(wanted, embed, lambda: tf.zeros((crops.shape[0], 1)))
+        def by(surrogate: Surrogate) -> tf.Tensor:
+            there, mirrored = tf.split(surrogate.embed(both), 2)
+            return unit_length(there + mirrored)
+
+        return tf.concat(
+            [
+                tf.cond(
+                    wanted[which],
+                    partial(by, surrogate),
+                    partial(tf.zeros, (crops.shape[0], surrogate.length)),
+                )
+                for which, surrogate in enumerate(surrogates)
+            ],
+            axis=1,
+        )
+
+    def one_by_one(crops: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+        return tf.map_fn(lambda crop: embed(crop[tf.newaxis], wanted)[0], crops)
+
+    return tf.function(embed if _together() else one_by_one, autograph=False)
 
 
 def _together() -> bool:
@@ -218,23 +275,17 @@ def _together() -> bool:
 
 
 def _face_by_face(
-    loop: Callable[..., tuple[tf.Tensor, tf.Tensor]],
-    turns: tf.Tensor,
-    crops: tf.Tensor,
-    jitter: tf.Tensor,
-    start: tf.Tensor,
-    target: tf.Tensor,
+    loop: Callable[..., tuple[tf.Tensor, tf.Tensor]], turns: tf.Tensor, *faces: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Run the loop on batches of one face, in parallel."""
 
     def one(parts: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
-        face, moves, begin, aim = (part[tf.newaxis] for part in parts)
-        change, score = loop(turns, face, moves, begin, aim)
+        change, score = loop(turns, *(part[tf.newaxis] for part in parts))
         return change[0], score[0]
 
     return tf.map_fn(
         one,
-        (crops, jitter, start, target),
+        faces,
         fn_output_signature=(tf.float32, tf.float32),
-        parallel_iterations=crops.shape[0],
+        parallel_iterations=faces[0].shape[0],
     )

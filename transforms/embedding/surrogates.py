@@ -15,7 +15,7 @@ from photoveil.transforms.embedding.from_frozen import load_frozen
 from photoveil.transforms.embedding.from_onnx import load_onnx
 from photoveil.transforms.embedding.from_tfjs import load_tfjs
 from photoveil.transforms.embedding.from_tflite import load_tflite
-from photoveil.transforms.embedding.models import ASSETS, Precision
+from photoveil.transforms.embedding.models import ASSETS, WHO_SIZE, Precision
 from photoveil.transforms.embedding.normalize import unit_length
 from photoveil.transforms.io import assets
 from photoveil.transforms.records import CROP_SIZE
@@ -28,11 +28,13 @@ FACENET_EMBEDDING = "InceptionResnetV1/Bottleneck/BatchNorm/Reshape_1"
 class Surrogate:
     """A differentiable recogniser.
 
+    length: D, the dimensions of its embeddings.
     embed: a function from aligned crops, float32 (N, S, S, 3) RGB in 0..255, any S, to embeddings,
         float32 (N, D) of unit length.
     """
 
     name: str
+    length: int
     embed: Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -43,7 +45,7 @@ def load_mobilefacenet(path: str, *, precision: Precision) -> Surrogate:
     def embed(crops: tf.Tensor) -> tf.Tensor:
         return unit_length(network((_resized(crops, 112) - 127.5) / 128.0))
 
-    return Surrogate("mobilefacenet", embed)
+    return Surrogate("mobilefacenet", WHO_SIZE, embed)
 
 
 def load_faceres(json_path: str, bin_path: str, *, precision: Precision) -> Surrogate:
@@ -54,7 +56,7 @@ def load_faceres(json_path: str, bin_path: str, *, precision: Precision) -> Surr
     def embed(crops: tf.Tensor) -> tf.Tensor:
         return unit_length(network(_resized(crops, 224)[..., ::-1] - mean_bgr))
 
-    return Surrogate("faceres", embed)
+    return Surrogate("faceres", 1024, embed)
 
 
 def load_sface(path: str, *, precision: Precision) -> Surrogate:
@@ -64,7 +66,7 @@ def load_sface(path: str, *, precision: Precision) -> Surrogate:
     def embed(crops: tf.Tensor) -> tf.Tensor:
         return unit_length(network(_resized(crops, 112)))
 
-    return Surrogate("sface", embed)
+    return Surrogate("sface", 128, embed)
 
 
 def load_faceplugin(path: str, *, precision: Precision) -> Surrogate:
@@ -74,7 +76,7 @@ def load_faceplugin(path: str, *, precision: Precision) -> Surrogate:
     def embed(crops: tf.Tensor) -> tf.Tensor:
         return unit_length(network((_resized(crops, 112) - 127.0) / 128.0))
 
-    return Surrogate("faceplugin", embed)
+    return Surrogate("faceplugin", 512, embed)
 
 
 def load_facenet(path: str, *, precision: Precision) -> Surrogate:
@@ -85,7 +87,7 @@ def load_facenet(path: str, *, precision: Precision) -> Surrogate:
         levels = (_framed(crops, _FACENET_FRAME, 160) - 127.5) / 128.0
         return unit_length(network(levels)[:, 0, 0])
 
-    return Surrogate("facenet", embed)
+    return Surrogate("facenet", 512, embed)
 
 
 def load_resnet29(path: str, *, precision: Precision) -> Surrogate:
@@ -95,7 +97,7 @@ def load_resnet29(path: str, *, precision: Precision) -> Surrogate:
     def embed(crops: tf.Tensor) -> tf.Tensor:
         return unit_length(network(_framed(crops, _DLIB_FRAME, 150)))
 
-    return Surrogate("dlib", embed)
+    return Surrogate("dlib", 128, embed)
 
 
 # The part of a face that the alignments of these networks cut out, as (left, top, right, bottom) in
