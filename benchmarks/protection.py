@@ -6,8 +6,9 @@ PEOPLE holds photos of known people: a `people.csv` with the columns file and pe
 per person. Half of each person's photos are cloaked by the real pipeline and published; the other
 half are clean probes. With `--half a` or `b` only that half of the people is cloaked and searched
 for, and the others fill the gallery: choose on one half, report the other. With `--everyone` the
-others are cloaked too. With `--known` an earlier run has met the people: it cloaks the probes, and
-mirrored copies of them.
+others are cloaked too. With `--known` an earlier run has met the people: it cloaks the first photo
+of each and its mirror image, and the rest is cloaked later and searched. `--later` does the same
+without the earlier run, to compare with.
 
 `--held-out NAME` leaves a recogniser out of the surrogates and lets it alone judge; `each` does so
 with each in turn, and prints one table (`leave_one_out`). Needs the extra `evaluate`.
@@ -45,11 +46,13 @@ class Photos:
     """Photos of known people, by their use; paths are below `folder`.
 
     cloaked: person by path.
+    earlier: paths of photos of the same people, that an earlier run may meet.
     probes, padding: (person, path) of clean photos of the same people and of others.
     """
 
     folder: Path
     cloaked: Mapping[str, str]
+    earlier: Sequence[str]
     probes: Sequence[tuple[str, str]]
     padding: Sequence[tuple[str, str]]
 
@@ -75,21 +78,26 @@ def choose(folder: Path, labels: Mapping[str, str], given: argparse.Namespace) -
     Args:
         folder: of the photos.
         labels: person by path.
-        given: `half`, `max_people` and `everyone` of the command line.
+        given: `half`, `max_people`, `everyone`, `known` and `later` of the command line.
     """
     photos = by_person(labels)
     chosen = people_of_half(photos, given.half)[: given.max_people]
     cloaked: dict[str, str] = {}
+    earlier: list[str] = []
     probes, padding = [], []
     for person, files in photos.items():
         for index, name in enumerate(files):
             if person in chosen and index % 2:
                 probes.append((person, name))
-            elif person in chosen or given.everyone:
-                cloaked[name] = person
-            else:
+            elif person not in chosen and not given.everyone:
                 padding.append((person, name))
-    return Photos(folder, cloaked, probes, padding)
+            elif index == 0 and (given.known or given.later):
+                earlier.append(name)
+            else:
+                cloaked[name] = person
+    searched = set(cloaked.values())  # somebody with one photo is not there any more
+    probes = [(person, name) for person, name in probes if person in searched]
+    return Photos(folder, cloaked, earlier, probes, padding)
 
 
 def shared(path: Path, target: Path, mirrored: bool = False) -> None:
@@ -122,7 +130,7 @@ def cloak(photos: Photos, settings: Settings, base: Path, known: bool = False) -
         return library
 
     if known:
-        for _, name in photos.probes:
+        for name in photos.earlier:
             for mirrored in (False, True):
                 target = base / "in" / f"before/{mirrored}/{name}.jpg"
                 shared(photos.folder / name, target, mirrored)
@@ -167,6 +175,7 @@ def main() -> None:
     parser.add_argument("--max-people", type=int, help="cloak and search for at most so many")
     parser.add_argument("--everyone", action="store_true", help="cloak the other people too")
     parser.add_argument("--known", action="store_true", help="a run before has met the people")
+    parser.add_argument("--later", action="store_true", help="the photos of --known, met first")
     parser.add_argument("--held-out", metavar="NAME", help="a recogniser, or each")
     parser.add_argument("--quick", action="store_true", help="only the files as written")
     parser.add_argument("--recogniser", action="append", help="default: all")

@@ -24,6 +24,7 @@ LABELS = {"a2": "ann", "a1": "ann", "a3": "ann", "b1": "ben", "b2": "ben", "c1":
 
 def chosen(**given: object) -> Photos:
     usual: dict[str, object] = {"half": "all", "max_people": None, "everyone": False}
+    usual |= {"known": False, "later": False}
     return choose(Path("photos"), LABELS, argparse.Namespace(**{**usual, **given}))
 
 
@@ -91,6 +92,21 @@ def test_the_table_has_the_mean_and_the_worst_of_each_figure() -> None:
     assert cells[3] == ["worst", "1.00 dlib", "0.75 sface", "0.75 sface"]
 
 
+@pytest.mark.parametrize("option", ["known", "later"])
+def test_an_earlier_run_meets_photos_that_are_not_searched(option: str, tmp_path: Path) -> None:
+    labels = {f"{person}{n}.jpg": person for person in ("ann", "bob", "eve") for n in range(5)}
+    labels["once.jpg"] = "joe"
+    given = argparse.Namespace(half="all", max_people=2, everyone=False, known=False, later=False)
+    plain = choose(tmp_path, labels, given)
+    assert plain.earlier == []
+    setattr(given, option, True)
+    photos = choose(tmp_path, labels, given)
+    assert photos.earlier == ["ann0.jpg", "bob0.jpg"]
+    assert photos.cloaked.keys() == plain.cloaked.keys() - set(photos.earlier)
+    assert photos.probes == plain.probes
+    assert photos.padding == plain.padding
+
+
 @pytest.mark.slow
 def test_each_cloak_is_made_without_the_one_that_judges_it(
     demo_photo: Callable[[str], Path], tmp_path: Path
@@ -101,6 +117,7 @@ def test_each_cloak_is_made_without_the_one_that_judges_it(
     photos = Photos(
         tmp_path / "photos",
         {"obama.jpg": "obama"},
+        [],
         [("obama", "obama2.jpg")],
         [("joe", "biden.jpg"), ("eileen", "astronaut.png")],
     )
