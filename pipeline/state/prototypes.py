@@ -10,6 +10,7 @@ it moved away from before.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,13 @@ class Prototypes:
     def __init__(self, state: str) -> None:
         self._people = storage.join(state, "people")
         self._folder = storage.join(self._people, "prototypes")
-        self._values: dict[str, bytes] = {}
+
+    @cached_property
+    def _values(self) -> dict[str, bytes]:
+        values: dict[str, bytes] = {}
         for part in sequence.oldest_first(parquet.parts(self._folder)):
-            self._values.update(_pairs(tables.read(part, PROTOTYPES, _LOST)))
+            values.update(_pairs(tables.read(part, PROTOTYPES, _LOST)))
+        return values
 
     @property
     def is_full(self) -> bool:
@@ -59,7 +64,8 @@ class Prototypes:
     def drop_all_but(self, names: Collection[str]) -> None:
         """Delete those of groups of which the library has no face any more."""
         old = parquet.parts(self._folder)
-        self._values = {name: self._values[name] for name in self._values if name in names}
+        for name in self._values.keys() - set(names):
+            del self._values[name]
         columns = {"name": list(self._values), "value": list(self._values.values())}
         if old:
             self._write(pa.table(columns, PROTOTYPES), "all")

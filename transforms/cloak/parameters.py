@@ -30,9 +30,16 @@ class CloakParameters:
     )
     """Recognisers to move away from, by their names in `transforms.embedding.surrogates`, in the
     order of their turns. One that transfers well gets more turns."""
-    known_surrogates: tuple[str, ...] = ("dlib", "faceplugin", "sface", "mobilefacenet")
-    """Those of them that have turns for a known person: the cheaper ones, because the warm start
-    carries what the others add. If `surrogates` names none of them, all have turns."""
+    known_surrogates: tuple[str, ...] = (
+        "dlib",
+        "faceplugin",
+        "sface",
+        "mobilefacenet",
+        "facenet",
+        "faceres",
+    )
+    """Those of them that have turns for a known person, in the order of these. If `surrogates` names
+    none of them, all have turns."""
     perturbation: Literal["displacement", "luminance"] = "displacement"
     """The kind of change, by its name in `transforms.cloak.space`."""
     preconditioner: Literal["texture", "none"] = "texture"
@@ -76,7 +83,7 @@ class CloakParameters:
     steps: Annotated[int, Field(ge=1, le=1000)] = 28
     """Steps for a new person. A step is a pass, forward and backward, through one surrogate; the
     surrogates take turns."""
-    known_steps: Annotated[int, Field(ge=1, le=1000)] = 8
+    known_steps: Annotated[int, Field(ge=1, le=1000)] = 10
     """Steps for a known person, whose earlier perturbations the optimiser starts from."""
     learning_rate: Annotated[float, Field(gt=0, le=50)] = 9.0
     """About the root mean square luminance change of the first step, in levels."""
