@@ -38,8 +38,8 @@ class CloakParameters:
         "facenet",
         "faceres",
     )
-    """Those of them that have turns for a known person, in this order. If `surrogates` names none of
-    them, all have turns."""
+    """Those of them that have turns for a known person, in this order. If `surrogates` names none
+    of them, all have turns."""
     perturbation: Literal["displacement", "luminance"] = "displacement"
     """The kind of change, by its name in `transforms.cloak.space`."""
     preconditioner: Literal["texture", "none"] = "texture"
