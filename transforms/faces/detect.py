@@ -95,8 +95,6 @@ def load_retinaface(path: str) -> Detector:
         kept = tf.image.non_max_suppression(rows[:, :4], rows[:, SCORE], len(rows), _MAX_OVERLAP)
         return rows[kept.numpy()]
 
-    detect(np.zeros((_STRIDE, _STRIDE, 3), np.uint8))  # TensorFlow compiles the network now
-    spare_memory.give_heap_back()  # a hundred megabytes of what that took
     return detect
 
 
