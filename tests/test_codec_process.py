@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +28,7 @@ from photoveil.transforms.photo.limits import ReadLimits
 from photoveil.transforms.recognisers import load_recogniser
 from tests.archives import Archive, photos_of
 from tests.commands import invoked
+from tests.support.processes import megabytes
 
 LIMITS = ReadLimits()
 KILLERS = {
@@ -61,6 +64,27 @@ def test_what_kills_is_said_and_the_next_photo_is_read(killers: None, how: str) 
         codec_process.decode(photo(how), 10**6, limits)
     assert isinstance(raised.value, codecs.TooMuch) == (how != "segfault")
     assert codec_process.decode(photo(), 10**6, LIMITS).pixels.shape == (48, 64, 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc")
+def test_a_child_holds_nothing_of_a_photo_that_it_has_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    idle: list[Any] = []
+    monkeypatch.setattr(codec_process, "_idle", idle)
+    codec_process.decode(photo(), 10**8, LIMITS)
+    (child,) = idle
+    try:
+        before = megabytes(child._process.pid)
+        out = io.BytesIO()
+        Image.new("RGB", (8000, 4000), "red").save(out, "JPEG")
+        codec_process.decode(out.getvalue(), 10**8, LIMITS)
+        until = time.monotonic() + 30  # it answers first, and lets go then
+        while megabytes(child._process.pid) > before + 15 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert megabytes(child._process.pid) < before + 15  # of 92 for the pixels
+    finally:
+        child.end()
 
 
 def test_threads_have_children_of_their_own(killers: None) -> None:

@@ -16,6 +16,7 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from photoveil.transforms import spare_memory
 from photoveil.transforms.beam.stage_metrics import spent
 
 
@@ -40,6 +41,7 @@ class ThreadMap(beam.DoFn):
         self._stage, self._work, self._weigh, self._room = stage, work, weigh, room
 
     def setup(self) -> None:
+        spare_memory.give_back()  # what stages before this one took
         threads = cores()
         self._pool = ThreadPoolExecutor(threads)
         self._most = 2 * threads  # a slow one keeps no thread from the next

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from photoveil.transforms import spare_memory
 from photoveil.transforms.extras import install_command
 from photoveil.transforms.faces import turns
 from photoveil.transforms.faces.anchors import rows_of
@@ -73,6 +74,7 @@ def load_retinaface(path: str) -> Detector:
     with open(path, "rb") as stream:
         graph_def.ParseFromString(stream.read())
     fold(graph_def)
+    spare_memory.reserve_for_tensors()
     wrapped = tf.compat.v1.wrap_function(
         lambda: tf.compat.v1.import_graph_def(graph_def, name=""), []
     )

@@ -23,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from photoveil.transforms import spare_memory
 from photoveil.transforms.codecs.change import PhotoChange
 from photoveil.transforms.codecs.errors import CodecError, TooMuch
 from photoveil.transforms.codecs.photo import DecodedPhoto, EncodedPhoto
@@ -188,13 +189,23 @@ def serve(descriptor: int, codecs: str, quiet: bool) -> None:
     connection = ArrayPipe(socket.socket(fileno=descriptor))
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
-            module, name, args, seconds, gigabytes = connection.recv()
-            # Kills by itself, in the midst of C code and when the parent is gone.
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            with _limited_memory(gigabytes):
-                answer = _answer(getattr(import_module(module), name), args)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            connection.send(answer)
+            _serve_one(connection)
+            spare_memory.give_heap_back()
+
+
+def _serve_one(connection: ArrayPipe) -> None:
+    """Answer one request; a function, so that nothing holds its photo until the next is answered.
+
+    Raises:
+        EOFError, ConnectionError: the other end is closed.
+    """
+    module, name, args, seconds, gigabytes = connection.recv()
+    # Kills by itself, in the midst of C code and when the parent is gone.
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    with _limited_memory(gigabytes):
+        answer = _answer(getattr(import_module(module), name), args)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    connection.send(answer)
 
 
 def _answer(function: Any, args: tuple[Any, ...]) -> Any:

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from photoveil.transforms import spare_memory
 from photoveil.transforms.cloak.budget import (
     TOLERANCE,
     displacement_of,
@@ -82,6 +83,7 @@ def compose(
     displacements = [displacement_of(cloak) for cloak in cloaks]
     for _ in range(_ENCODINGS):
         change = photo_change(patches, scales, photo.height, photo.width)
+        spare_memory.give_heap_back()  # the codec process takes as much meanwhile
         encoded = codec_process.encode(data, change, rebuild, limits)
         # What counts is the file: decode what was encoded, refuse it if it is not the same photo.
         written = codec_process.decode(encoded.data, pixels, limits).pixels
