@@ -158,7 +158,7 @@ def test_duckdb_and_pandas_read_the_manifest(run: Run) -> None:
 
 def test_the_state_folder_is_for_its_owner_alone_and_holds_no_picture_afterwards(run: Run) -> None:
     assert run.state.stat().st_mode & 0o077 == 0
-    kept = ("faces/all", "people", "targets", "starts", "changes/all")
+    kept = ("faces/all", "people", "targets", "starts", "changes/all", "prototypes/all")
     notes = ("source", "photoveil-state.json")
     assert set(hashes(run.state)) == {*notes, *(f"people/{name}.parquet" for name in kept)}
 

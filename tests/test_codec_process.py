@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -85,6 +86,18 @@ def test_a_child_holds_nothing_of_a_photo_that_it_has_opened(
         assert megabytes(child._process.pid) < before + 15  # of 92 for the pixels
     finally:
         child.end()
+
+
+def test_a_time_limit_of_new_sockets_does_not_reach_the_children(killers: None) -> None:
+    """Beam sets one for the whole process once it asks for credentials of Google's cloud."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(60)
+    try:
+        for _ in range(2):  # a child that waits for its second photo does not give up
+            assert codec_process.decode(photo(), 10**6, LIMITS).pixels.shape == (48, 64, 3)
+            time.sleep(0.5)
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def test_threads_have_children_of_their_own(killers: None) -> None:

@@ -127,7 +127,9 @@ def test_the_workers_are_those_of_the_preset(submitted: dict[str, Submitted]) ->
         assert {image["containerImage"] for image in pool["sdkHarnessContainerImages"]} == {IMAGE}
 
 
-def test_only_the_cloak_step_asks_for_an_accelerator(submitted: dict[str, Submitted]) -> None:
+def test_only_steps_with_the_optimiser_ask_for_an_accelerator(
+    submitted: dict[str, Submitted],
+) -> None:
     for job in submitted.values():
         parts = job.pipeline.components
         asking = {
@@ -135,7 +137,7 @@ def test_only_the_cloak_step_asks_for_an_accelerator(submitted: dict[str, Submit
             for step in parts.transforms.values()
             if ACCELERATOR in parts.environments[step.environment_id].resource_hints
         }
-        steps = {"Cloak faces/Cloak", "Cloak faces/Cloak from start"}
+        steps = {f"Cloak faces/{name}" for name in ("Embed", "Cloak", "Cloak from start")}
         assert asking == (steps if job is submitted["cloak"] else set())
 
 

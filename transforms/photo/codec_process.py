@@ -85,6 +85,8 @@ def preview(
 class _Child:
     def __init__(self) -> None:
         here, there = socket.socketpair()
+        for end in (here, there):  # see findings/beam-gives-all-sockets-a-time-limit.sh
+            end.settimeout(None)
         # Not by `multiprocessing`: it would load the main module, and with it TensorFlow.
         # Libraries in C write warnings about a file straight to the screen.
         quiet = not logging.getLogger().isEnabledFor(logging.INFO)
