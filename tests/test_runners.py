@@ -75,9 +75,13 @@ class Base:
         assert runner != "local" or done.stderr == ""
         return out
 
-    def assert_same(self, out: Path) -> None:
+    def assert_same(self, out: Path, dates: bool = True) -> None:
+        """Compare with a local run. dates: of the originals, too."""
         assert photos_of(out) == photos_of(self.reference)
-        assert rows_of(out) == rows_of(self.reference)
+        found, usual = rows_of(out), rows_of(self.reference)
+        for row in () if dates else (*found.values(), *usual.values()):
+            del row["source_modified"]
+        assert found == usual
 
 
 def start(*arguments: object) -> subprocess.Popen[bytes]:
@@ -182,6 +186,8 @@ def test_a_dask_run_of_which_a_worker_is_killed_ends_the_same(base: Base, tmp_pa
 def test_a_dask_cluster_writes_the_same_to_buckets(
     base: Base, tmp_path: Path, scheme: str, servers: None
 ) -> None:
+    if scheme == "gs" and not clouds.CLOUDS:
+        pytest.skip("gcp-storage-emulator takes no notice of conditions: make test-cloud")
     bucket = clouds.new_bucket(scheme)
     for path in filter(Path.is_file, base.photos.rglob("*")):
         place = f"{bucket}/in/{path.relative_to(base.photos)}"
@@ -198,7 +204,7 @@ def test_a_dask_cluster_writes_the_same_to_buckets(
     for entry in storage.walk(f"{bucket}/out"):
         (out / entry.relative).parent.mkdir(parents=True, exist_ok=True)
         (out / entry.relative).write_bytes(storage.read_bytes(f"{bucket}/out/{entry.relative}"))
-    base.assert_same(out)
+    base.assert_same(out, dates=False)  # what is put into a bucket is dated then
 
 
 @on("flink")
