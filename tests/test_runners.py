@@ -14,6 +14,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -26,6 +27,7 @@ from photoveil.pipeline.runners import worker_pool as local_workers
 from photoveil.pipeline.settings import RunSettings, SettingsError, load_settings
 from photoveil.transforms.beam.progress import ProgressReader
 from photoveil.transforms.io import assets, storage
+from photoveil.transforms.photo import codec_process
 from tests import clouds
 from tests.archives import QUICK as SMALL
 from tests.archives import Archive
@@ -114,6 +116,8 @@ def test_two_processes_write_what_one_does(tmp_path: Path, monkeypatch: pytest.M
     photos.mkdir()
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))  # of the processes, which this test starts
+    codecs: list[Any] = []  # they end with it, for they would go on using that folder
+    monkeypatch.setattr(codec_process, "_idle", codecs)
     assert local_workers._kept == {}
     for name in ("obama.jpg", "biden.jpg", "chelsea.png"):
         with Image.open(assets.fetch(name)) as image:
@@ -127,6 +131,8 @@ def test_two_processes_write_what_one_does(tmp_path: Path, monkeypatch: pytest.M
     assert photos_of(two.out) == photos_of(one.out)
     assert rows_of(two.out) == rows_of(one.out)
     assert list(temporary.iterdir()) == []  # they end without a chance to delete anything
+    for process in codecs:
+        process.end()
 
 
 @on("prism")
