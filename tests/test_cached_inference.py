@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from photoveil.pipeline.graph.cloak_faces import without_embedding
 from photoveil.transforms.beam.cached_inference import CachingHandler
-from photoveil.transforms.cloak.handler import CloakHandler
+from photoveil.transforms.cloak.handler import CloakHandler, load_optimizer
 from photoveil.transforms.cloak.optimizer import Optimizer
 from photoveil.transforms.records import AlignedFace, Perturbation
 from tests.archives import QUICK
@@ -32,12 +33,25 @@ def test_a_damaged_one_is_made_again(tmp_path: Path, damage: bytes) -> None:
     assert file.read_bytes() == whole
 
 
-def cloak(folder: Path) -> Perturbation:
+def test_a_face_that_is_embedded_already_is_the_same_face(tmp_path: Path) -> None:
+    """A run that was killed after it kept the prototypes of a wave embeds no group again."""
+    crop = face()
+    embedding = load_optimizer(QUICK.cloak).embed(crop[np.newaxis])[0]
+    kept = cloak(tmp_path, embedding)
+    assert np.array_equal(cloak(tmp_path).change, kept.change)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def face() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
+
+
+def cloak(folder: Path, embedding: np.ndarray | None = None) -> Perturbation:
     """Cloak one face, always the same, remembering it in the folder."""
-    crop = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
     handler: CachingHandler[AlignedFace, Optimizer] = CachingHandler(
-        CloakHandler(QUICK.cloak), str(folder)
+        CloakHandler(QUICK.cloak), str(folder), without_embedding
     )
-    (result,) = handler.run_inference([AlignedFace(0, crop, "a photo")], handler.load_model())
+    example = AlignedFace(0, face(), "a photo", embedding=embedding)
+    (result,) = handler.run_inference([example], handler.load_model())
     found: Perturbation = result.inference
     return found

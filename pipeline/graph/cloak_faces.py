@@ -49,7 +49,8 @@ class CloakFaces(beam.PTransform):
         self, photos: beam.PCollection
     ) -> tuple[beam.PCollection, beam.PCollection, beam.PCollection]:
         optimiser: ErrorIsolatingHandler[Any, Any] = ErrorIsolatingHandler(
-            CachingHandler(CloakHandler(self._parameters), self._cache), "cloaking"
+            CachingHandler(CloakHandler(self._parameters), self._cache, without_embedding),
+            "cloaking",
         )
         embedder: ErrorIsolatingHandler[Any, Any] = ErrorIsolatingHandler(
             PrototypeHandler(self._parameters), "embedding faces"
@@ -95,6 +96,11 @@ class CloakFaces(beam.PTransform):
         )
         changes = finished[0] | "To keep" >> beam.FlatMap(rows_to_keep)
         return cloaks, changes, means | "Prototype" >> beam.MapTuple(prototypes.to_row)
+
+
+def without_embedding(face: AlignedFace) -> AlignedFace:
+    """Leave out what follows from the crop: a run that was killed may know it, or not yet."""
+    return replace(face, embedding=None)
 
 
 def group_of(face: AlignedFace) -> str | None:

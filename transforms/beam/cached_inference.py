@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from photoveil.transforms.beam.model_handler import Example, Model, WrappingHandler
 from photoveil.transforms.io import storage
+
+
+def _all_of(example: Any) -> Any:
+    return example
 
 
 class CachingHandler(WrappingHandler[Example, Model]):
@@ -21,13 +25,17 @@ class CachingHandler(WrappingHandler[Example, Model]):
         handler: what computes; what else is in a batch must not change an answer. folder: private,
             because cloaks tell of faces; emptied by whoever made it, and for one handler with one
             set of parameters alone.
+        decisive: what of an example an answer depends on.
     """
 
     def __init__(
-        self, handler: ModelHandler[Example, PredictionResult, Model], folder: str
+        self,
+        handler: ModelHandler[Example, PredictionResult, Model],
+        folder: str,
+        decisive: Callable[[Example], Any] = _all_of,
     ) -> None:
         super().__init__(handler)
-        self._folder = folder
+        self._folder, self._decisive = folder, decisive
 
     def run_inference(
         self,
@@ -55,4 +63,5 @@ class CachingHandler(WrappingHandler[Example, Model]):
             yield PredictionResult(example, results[number])
 
     def _file(self, example: Example) -> str:
-        return storage.join(self._folder, hashlib.sha256(pickle.dumps(example)).hexdigest())
+        decisive = pickle.dumps(self._decisive(example))
+        return storage.join(self._folder, hashlib.sha256(decisive).hexdigest())
