@@ -22,7 +22,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 from onnx.reference import ReferenceEvaluator
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
@@ -52,7 +52,7 @@ from photoveil.transforms.embedding.surrogates import (
     Surrogate,
     load_surrogate,
 )
-from photoveil.transforms.faces.align import crop_face, face_to_crop
+from photoveil.transforms.faces.align import crop_face, face_to_crop, feather
 from photoveil.transforms.faces.detect import detect_faces, load_retinaface
 from photoveil.transforms.faces.parameters import DetectorParameters
 from photoveil.transforms.io import assets
@@ -329,6 +329,28 @@ def test_a_slope_and_a_blurred_face_hide_no_line(crops: np.ndarray) -> None:
     )
     assert on_slope < 0.1
     assert on_soft < on_faces / 8
+
+
+@pytest.mark.parametrize("angle", [0, 7, 30])
+def test_the_edge_of_the_photo_hides_no_line_and_is_not_stiff(
+    crops: np.ndarray, angle: float
+) -> None:
+    """A face that the frame cuts off, smooth up to there: outside of the photo a crop is black."""
+    frame = Image.new("L", (112, 112))
+    ImageDraw.Draw(frame).rectangle((8, 24, 100, 120), fill=255)
+    inside = np.asarray(frame.rotate(angle))[..., np.newaxis] > 0
+    grey = np.where(inside, 150, 0).repeat(3, axis=2)[np.newaxis]
+    changed = feather()[np.newaxis, ..., np.newaxis] > 0.1
+    for measure in (texture, stiffness):
+        assert measure(tf.constant(grey, tf.float32)).numpy()[changed].max() < 0.01
+    # Far from the edge all is as in the whole face.
+    cut, whole = (
+        [measure(tf.constant(images, tf.float32)).numpy() for measure in (texture, stiffness)]
+        for images in (np.where(inside, crops, 0), crops)
+    )
+    far = ndimage.binary_erosion(inside[..., 0], iterations=16)
+    for one, other in zip(cut, whole, strict=True):
+        assert np.abs(one - other)[:, far].max() < 0.05
 
 
 def test_warp_by_nothing_changes_nothing_and_by_a_shift_shifts(crops: np.ndarray) -> None:

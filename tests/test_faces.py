@@ -16,7 +16,7 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
-from PIL import Image
+from PIL import Image, ImageOps
 from skimage.transform import estimate_transform
 
 from photoveil.transforms.faces.align import (
@@ -175,6 +175,31 @@ def test_nearly_every_labelled_photo_gives_a_face(people_data: Path, detector: D
         if not found(image, detector):
             missed.append(name)
     assert len(missed) <= 0.02 * len(names), missed
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_spectacles_are_not_taken_for_the_mouth_of_a_face_upside_down(
+    people_data: Path, detector: Detector, turn: int
+) -> None:
+    """The face fills the photo, and is tilted: both views of it score more than 0.99."""
+    photo = people_data / "bernadette3.png"
+    if not photo.is_file():
+        pytest.skip("bernadette3.png is not in the labelled data")
+    image, _ = turned(np.asarray(Image.open(photo).convert("RGB")), turn)
+    (face,) = detect_faces(image, detector, DetectorParameters())
+    eyes, mouth = (np.mean(face.landmarks[part], axis=0) for part in (slice(0, 2), slice(3, 5)))
+    leaning = np.degrees(np.arctan2(*(mouth - eyes)))  # 0 upright, in a picture with y downwards
+    assert abs((leaning - turn + 180) % 360 - 180) < 30
+
+
+@pytest.mark.slow
+def test_nobody_in_an_upright_photo_is_seen_turned(people_data: Path, detector: Detector) -> None:
+    rows = (line.split(",") for line in (people_data / "people.csv").read_text().splitlines()[1:])
+    for name in (file for file, person in rows if person):
+        image = np.asarray(ImageOps.exif_transpose(Image.open(people_data / name)).convert("RGB"))
+        face = max(detect_faces(image, detector, DetectorParameters()), key=lambda one: one.size)
+        eyes, mouth = (np.mean(face.landmarks[part], axis=0) for part in (slice(0, 2), slice(3, 5)))
+        assert abs(np.arctan2(*(mouth - eyes))) < np.pi / 3, name
 
 
 @pytest.mark.parametrize(("long_sides", "believed"), [((256, 1600), 0), ((1600,), 1)])

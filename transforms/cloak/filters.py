@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+_LEAST_WEIGHT = 1e-3  # of the pixels inside that a blur takes in; with less it fades out
+
 
 def luminance(images: tf.Tensor) -> tf.Tensor:
     """Compute the luma of ITU-R BT.709 from the stored values.
@@ -23,7 +25,8 @@ def texture(crops: tf.Tensor, sigma: float = 2.0, fine: float = 1.0) -> tf.Tenso
 
     Where it is high, the eye misses changes. That is visual masking (Legge & Foley 1980, JOSA
     70(12)): contrast hides contrast of the same kind. Lines are fine, so a slope or the soft edge
-    of a blurred face hides none of them, however strong it is.
+    of a blurred face hides none of them, however strong it is. Nor does the edge of the photo, of
+    which a viewer sees one side alone.
 
     Args:
         crops: float32 (N, H, W, 3) RGB in 0..255.
@@ -33,9 +36,44 @@ def texture(crops: tf.Tensor, sigma: float = 2.0, fine: float = 1.0) -> tf.Tenso
     Returns:
         float32 (N, H, W, 1), root mean squares in levels.
     """
-    grey = luminance(crops)
-    detail = grey - low_pass(grey, fine)
-    return tf.sqrt(tf.nn.relu(low_pass(tf.square(detail), sigma)))
+    grey, shown = luminance(crops), inside(crops)
+    detail = grey - low_pass_inside(grey, shown, fine)
+    return tf.sqrt(tf.nn.relu(low_pass_inside(tf.square(detail), shown, sigma)))
+
+
+def inside(crops: tf.Tensor) -> tf.Tensor:
+    """Find the part of a crop that lies in the photo.
+
+    Outside of it a crop is black (`align.crop_face`). So a photo's own patches of pure black count
+    as outside; nothing there is to be drawn on or bent either.
+
+    Args:
+        crops: float32 (N, H, W, 3) RGB in 0..255.
+
+    Returns:
+        float32 (N, H, W, 1): 1 inside, 0 outside and at the border itself.
+    """
+    lit = tf.reduce_max(crops, axis=-1, keepdims=True)
+    # Of patches of 3 pixels at least, which may go on beyond the crop, and with the row of pixels
+    # that interpolation has mixed.
+    lit = tf.pad(lit, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    patches = tf.cast(tf.nn.max_pool2d(lit, 3, 1, "VALID") == 0, crops.dtype)
+    return 1 - tf.nn.max_pool2d(patches, 5, 1, "SAME")[:, 1:-1, 1:-1]
+
+
+def low_pass_inside(images: tf.Tensor, shown: tf.Tensor, sigma: float) -> tf.Tensor:
+    """Blur with a Gaussian that takes nothing from outside of the photo.
+
+    Args:
+        images: float32 (N, H, W, C).
+        shown: float32 (N, H, W, 1), from `inside`.
+        sigma: standard deviation in pixels.
+
+    Returns:
+        float32 (N, H, W, C), in the units of the images; 0 far outside.
+    """
+    weight = tf.maximum(low_pass(shown, sigma), _LEAST_WEIGHT)
+    return low_pass(shown * images, sigma) / weight
 
 
 def low_pass(images: tf.Tensor, sigma: float) -> tf.Tensor:

@@ -71,9 +71,9 @@ class CloakParameters:
     shift_rms: Annotated[float, Field(gt=0, le=20)] = 1.2
     """Largest root mean square of the displacement over the crop, in percent of the interocular
     distance."""
-    max_stretch: Annotated[float, Field(gt=0, le=1)] = 0.6
+    max_stretch: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Largest local stretch: 0.5 lets a short length change by half."""
-    shift_sigma: Annotated[float, Field(gt=0, le=20)] = 1.2
+    shift_sigma: Annotated[float, Field(gt=0, le=20)] = 1.1
     """Standard deviation, in pixels, of the Gaussian that makes the displacement smooth."""
     stiff_sigma: Annotated[float, Field(gt=0, le=20)] = 4.0
     """The same along strong straight edges, which small waves would bend visibly."""

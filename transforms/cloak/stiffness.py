@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
-from photoveil.transforms.cloak.filters import low_pass, luminance
+from photoveil.transforms.cloak.filters import inside, low_pass, low_pass_inside, luminance
 
 # Sigma, in pixels: of the blur against noise; of the neighbourhood whose gradients are compared.
 _NOISE, _NEIGHBOURHOOD = 1.0, 3.0
 _COHERENCE = (0.7, 0.9)  # stiffness 0 below the first, 1 above the second
-_STRENGTH = (8.0, 16.0)  # of the edge, in levels per pixel; as above
+_STRENGTH = (2.5, 6.0)  # of the edge, in levels per pixel; as above. A strand of hair has a few
 # Bare faces have up to 26 levels per pixel across the bridge, where a brow is knitted, nearly all
 # of them below 15, and dark frames 36 and more (107 labelled photos).
 _BRIDGE = (14.0, 32.0)
@@ -35,9 +35,11 @@ def stiffness(crops: tf.Tensor) -> tf.Tensor:
         float32 (N, S, S, 1): 0 where the crop may bend freely, 1 along strong straight edges and
         where spectacles are.
     """
-    grey = tf.pad(low_pass(luminance(crops), _NOISE), ((0, 0), (1, 1), (1, 1), (0, 0)), "SYMMETRIC")
-    across = (grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]) / 2
-    down = (grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]) / 2
+    shown = inside(crops)  # the edge of the photo cannot bend, and is no edge in it
+    smooth = low_pass_inside(luminance(crops), shown, _NOISE)
+    grey = tf.pad(smooth, ((0, 0), (1, 1), (1, 1), (0, 0)), "SYMMETRIC")
+    across = shown * (grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]) / 2
+    down = shown * (grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]) / 2
     xx, xy, yy = (
         low_pass(part, _NEIGHBOURHOOD) for part in (across * across, across * down, down * down)
     )

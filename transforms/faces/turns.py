@@ -35,6 +35,10 @@ from photoveil.transforms.faces.rows import (
 _LIKELY_SCORE = 0.95
 _LIKELY_ROLL = np.deg2rad(25)
 _LIKELY_DISTORTION = 0.16
+# What a view gains in rank by each unit of its score's log-odds, at most 12 of them. The score itself
+# hardly tells a face seen upright (0.9999995) from the same one mistaken for one upside down (0.997),
+# whose spectacles pass for a mouth.
+_BY_LOG_ODDS, _MOST_LOG_ODDS = 0.02, 12.0
 
 # A face below the least score by no more than this may still be one that is turned.
 _SLACK = 0.1
@@ -97,7 +101,8 @@ class Candidate:
         is doubtful.
         """
         plausible = self.score - self.distortion - abs(self.leaning) / np.pi
-        return plausible + (not self.is_settled and not self.is_doubtful)
+        certain = _BY_LOG_ODDS * _log_odds(self.score)
+        return plausible + certain + (not self.is_settled and not self.is_doubtful)
 
     @property
     def quarter(self) -> int:
@@ -233,6 +238,11 @@ def _same_place(row: np.ndarray, other: np.ndarray) -> bool:
     side, expected = sides(np.stack([row, other]))
     apart = np.abs((row[0:2] + row[2:4]) - (other[0:2] + other[2:4])).max() / 2
     return bool(apart < 0.4 * expected and 0.5 < side / max(expected, 1e-9) < 2)
+
+
+def _log_odds(score: float) -> float:
+    """Log-odds of a score, at most `_MOST_LOG_ODDS`; a score of 1 is one that was rounded."""
+    return min(float(np.log(score) - np.log1p(-min(score, 1 - 1e-7))), _MOST_LOG_ODDS)
 
 
 def _wrapped(angle: float) -> float:
