@@ -35,9 +35,9 @@ from photoveil.transforms.faces.rows import (
 _LIKELY_SCORE = 0.95
 _LIKELY_ROLL = np.deg2rad(25)
 _LIKELY_DISTORTION = 0.16
-# What a view gains in rank by each unit of its score's log-odds, at most 12 of them. The score itself
-# hardly tells a face seen upright (0.9999995) from the same one mistaken for one upside down (0.997),
-# whose spectacles pass for a mouth.
+# What a view gains in rank by each unit of its score's log-odds, at most 12 of them. The score
+# itself hardly tells a face seen upright (0.9999995) from the same one mistaken for one upside down
+# (0.997), whose spectacles pass for a mouth.
 _BY_LOG_ODDS, _MOST_LOG_ODDS = 0.02, 12.0
 
 # A face below the least score by no more than this may still be one that is turned.
