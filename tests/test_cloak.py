@@ -568,13 +568,14 @@ def test_straight_edges_are_stiff_and_curved_or_faint_ones_are_not() -> None:
     assert found[2].max() < 0.05
 
 
-def test_spectacles_are_stiff_and_bare_faces_are_not(crops: np.ndarray) -> None:
+@pytest.mark.parametrize("level", [0, 20])
+def test_spectacles_are_stiff_and_bare_faces_are_not(crops: np.ndarray, level: int) -> None:
     """Frames are drawn on real faces: two dark rims and a bridge."""
     worn = crops.copy()
     y, x = np.mgrid[:112, :112]
     rims = np.minimum(*(np.abs(np.hypot(x - eye, 1.3 * (y - 54)) - 14) for eye in (38, 74)))
     frame = (rims < 1.5) | ((np.abs(y - 50) < 1.5) & (np.abs(x - 56) < 6))
-    worn[:, frame] = 20
+    worn[:, frame] = level
     bare, stiff = (
         stiffness(tf.constant(images, tf.float32)).numpy()[..., 0] for images in (crops, worn)
     )

@@ -44,8 +44,8 @@ def texture(crops: tf.Tensor, sigma: float = 2.0, fine: float = 1.0) -> tf.Tenso
 def inside(crops: tf.Tensor) -> tf.Tensor:
     """Find the part of a crop that lies in the photo.
 
-    Outside of it a crop is black (`align.crop_face`). So a photo's own patches of pure black count
-    as outside; nothing there is to be drawn on or bent either.
+    Outside of it a crop is black (`align.crop_face`), in each row or column up to its edge. Black
+    that a photo has there itself counts as outside as well; a black frame of spectacles does not.
 
     Args:
         crops: float32 (N, H, W, 3) RGB in 0..255.
@@ -53,12 +53,12 @@ def inside(crops: tf.Tensor) -> tf.Tensor:
     Returns:
         float32 (N, H, W, 1): 1 inside, 0 outside and at the border itself.
     """
-    lit = tf.reduce_max(crops, axis=-1, keepdims=True)
-    # Of patches of 3 pixels at least, which may go on beyond the crop, and with the row of pixels
-    # that interpolation has mixed.
-    lit = tf.pad(lit, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    patches = tf.cast(tf.nn.max_pool2d(lit, 3, 1, "VALID") == 0, crops.dtype)
-    return 1 - tf.nn.max_pool2d(patches, 5, 1, "SAME")[:, 1:-1, 1:-1]
+    black = tf.cast(tf.reduce_max(crops, axis=-1, keepdims=True) == 0, crops.dtype)
+    outside = tf.zeros_like(black)
+    for axis in (1, 2):
+        for reverse in (False, True):
+            outside = tf.maximum(outside, tf.math.cumprod(black, axis, reverse=reverse))
+    return 1 - tf.nn.max_pool2d(outside, 3, 1, "SAME")  # with the pixels that are interpolated
 
 
 def low_pass_inside(images: tf.Tensor, shown: tf.Tensor, sigma: float) -> tf.Tensor:
