@@ -54,7 +54,7 @@ def test_the_time_left_is_about_right_from_the_first_minute(
         pace, counts = ProgressEstimate(10_000, expected=expected), Counter[str]()
         pace.update(counts)
         assert pace.seconds == expected
-        assert "0 faces, starting, then about " in str(pace)
+        assert "0 faces, loading the models, then about " in str(pace)
         clock[0] = 40.0
         pace.update(Counter(scanned=8, found=8, face=8, published=8))
         assert pace.seconds == expected
@@ -65,6 +65,16 @@ def test_the_time_left_is_about_right_from_the_first_minute(
         pace.update(Counter(scanned=208, found=208, face=208, published=208))
         assert pace.seconds == pytest.approx(1.0, rel=0.05)
         assert str(pace).startswith("208 of 10,000 photos, 208 faces, about 2 h ")
+
+
+def test_the_first_lines_say_what_goes_on_before_a_photo_is_done() -> None:
+    pace = ProgressEstimate(60)
+    pace.update(Counter())
+    assert str(pace) == "0 of 60 photos, 0 faces, loading the models"
+    pace.update(Counter(scanned=8, found=5, face=3))
+    assert str(pace) == "0 of 60 photos (and 8 in work), 3 faces, in the first photos"
+    pace.update(Counter(scanned=8, found=5, face=5, published=8))
+    assert str(pace).startswith("8 of 60 photos, 5 faces")
 
 
 @pytest.mark.parametrize(

@@ -56,12 +56,14 @@ class ProgressEstimate:
         self._scan_only, self._expected = scan_only, expected
         self.faces = 0
         self.photos = 0
+        self.scanned = 0
         self.done = 0.0
         self._warm: tuple[float, float] | None = None  # the time, and what was done by then
         self._before: Counter[str] = Counter()  # the counts when this wave began
 
     def update(self, counts: Counter[str]) -> None:
         """Update the counts of events."""
+        self.scanned = counts["scanned"]
         if self._scan_only:
             self.photos, self.faces = counts["scanned"], counts["found"]
             self.done = self.photos
@@ -86,11 +88,14 @@ class ProgressEstimate:
         return spent / files if files else None
 
     def __str__(self) -> str:
-        pace, left = self.seconds, "starting"
+        begun = "in the first photos" if self.scanned else "loading the models"
+        pace, left = self.seconds, begun
         if pace is not None:
             time_left = f"about {duration((self.total - self.done) * pace)}"
-            left = f"{time_left} left" if self._warm else f"starting, then {time_left}"
-        return f"{self.photos:,} of {self.total:,} photos, {self.faces:,} faces, {left}"
+            left = f"{time_left} left" if self._warm else f"{begun}, then {time_left}"
+        in_work = self.scanned - self.photos
+        more = f" (and {in_work:,} in work)" if in_work > 0 else ""
+        return f"{self.photos:,} of {self.total:,} photos{more}, {self.faces:,} faces, {left}"
 
 
 class _PaceColumn(ProgressColumn):
