@@ -72,7 +72,7 @@ def test_the_first_lines_say_what_goes_on_before_a_photo_is_done() -> None:
     pace.update(Counter())
     assert str(pace) == "0 of 60 photos, 0 faces, loading the models"
     pace.update(Counter(scanned=8, found=5, face=3))
-    assert str(pace) == "0 of 60 photos (and 8 in work), 3 faces, in the first photos"
+    assert str(pace) == "0 of 60 photos (and 8 in work), 3 faces, the first take longest"
     pace.update(Counter(scanned=8, found=5, face=5, published=8))
     assert str(pace).startswith("8 of 60 photos, 5 faces")
 

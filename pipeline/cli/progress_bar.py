@@ -88,7 +88,7 @@ class ProgressEstimate:
         return spent / files if files else None
 
     def __str__(self) -> str:
-        begun = "in the first photos" if self.scanned else "loading the models"
+        begun = "the first take longest" if self.scanned else "loading the models"
         pace, left = self.seconds, begun
         if pace is not None:
             time_left = f"about {duration((self.total - self.done) * pace)}"
